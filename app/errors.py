@@ -22,7 +22,7 @@
     └─ StoreError                  503  our own state cannot be read or written
 
 Raised anywhere, rendered in one place per door: the codec of the client's protocol turns an error into its envelope.
-An error carries no protocol words, only what happened (`message`), a stable `code`, and the field it is about (`param`).
+An error carries no protocol words, only what happened (`message`), a stable `code` and the field it is about (`param`).
 
 ``403`` for a missing sign-in is deliberate: the SDKs neither retry it nor take it for a wrong API key, as with 401.
 """
