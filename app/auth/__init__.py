@@ -1,0 +1,1 @@
+"""Who may call us, and who we are to GitHub and Copilot."""

@@ -1,0 +1,288 @@
+"""Device sign-in (contract §1): a code for the person, polling by the server, one sign-in at a time for all workers.
+
+The running sign-in lives in the store, so that any worker can show it and a reload continues it. A background thread
+(a greenlet under gevent) polls GitHub; it holds a lease, and whoever looks at the sign-in starts it again if it died
+with its worker. The device code is a secret and stays in the store until the sign-in ends; nobody is ever shown it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import orjson
+
+from app.auth.copilot_token import CopilotTokens
+from app.auth.github import Answer, GitHub, expect_object
+from app.auth.github_token import GitHubTokens
+from app.errors import GatewayError, UpstreamStatusError
+from app.logs import logger
+from app.settings import Secret
+from app.store.base import Store
+
+State = Literal["pending", "done", "failed"]
+
+_KEY = "device-sign-in"
+_START_LEASE = "device-start"
+_POLL_LEASE = "device-poll"
+_LEASE_S = 60.0
+_WAIT_STEP_S = 0.05
+_SLOW_DOWN_S = 5.0
+# Polling a moment later than allowed keeps a jittery network from earning a slow_down.
+_MARGIN_SHARE = 0.2
+# A finished sign-in stays visible for a while, so that every open tab learns of it.
+_KEEP_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """One device sign-in. Times are epoch seconds by our clock; `interval_s` is the least pause between two polls."""
+
+    id: str
+    state: State
+    user_code: str
+    verification_uri: str
+    started_at: float
+    expires_at: float
+    interval_s: float
+    device_code: str = ""
+    error: str = ""  # machine-readable: access_denied, expired_token, …
+    message: str = ""  # for the person
+    user: str = ""
+    trouble: str = ""  # a passing problem while pending, e.g. no network
+
+    @classmethod
+    def from_json(cls, text: str) -> SignIn:
+        return cls(**orjson.loads(text))
+
+    def to_json(self) -> str:
+        return orjson.dumps(asdict(self)).decode()
+
+    def public(self, now: float) -> dict[str, Any]:
+        """What a browser may know: everything but the device code; remaining time in whole seconds."""
+        return {
+            "id": self.id,
+            "state": self.state,
+            "user_code": self.user_code if self.state == "pending" else "",
+            "verification_uri": self.verification_uri,
+            "expires_in": max(0, round(self.expires_at - now)),
+            "error": self.error,
+            "message": self.message,
+            "user": self.user,
+            "trouble": self.trouble,
+        }
+
+
+def _in_background(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="device-sign-in", daemon=True).start()
+
+
+class DeviceSignIn:
+    """Starts, continues and shows the device sign-in."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        github: GitHub,
+        github_tokens: GitHubTokens,
+        copilot_tokens: CopilotTokens,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        spawn: Callable[[Callable[[], None]], None] = _in_background,
+    ) -> None:
+        self._store = store
+        self._github = github
+        self._github_tokens = github_tokens
+        self._copilot_tokens = copilot_tokens
+        self._clock = clock
+        self._sleep = sleep
+        self._spawn = spawn
+
+    def look(self) -> SignIn | None:
+        """The running or just finished sign-in, without starting one. Sees to it that somebody polls for it."""
+        current = self._read()
+        if current is not None and current.state == "pending":
+            if self._clock() >= current.expires_at + current.interval_s:  # its poller died, nobody looked in time
+                return self._finish(current, "failed", error="expired_token", message=_WORDS["expired_token"])
+            self._ensure_polling()
+        return current
+
+    def begin(self, *, anew: bool = False, poll: bool = True) -> SignIn:
+        """The running sign-in, or a new one; `anew` replaces a finished or failed one as well as a running one.
+
+        Two tabs or workers that begin at the same time get the same sign-in.
+        Raises: UpstreamError when GitHub gives no code.
+        """
+        replaced_id = getattr(self._read(), "id", None) if anew else None
+        owner = uuid.uuid4().hex
+        while not (current := self._live_other_than(replaced_id)):
+            if self._store.acquire(_START_LEASE, owner=owner, ttl_s=_LEASE_S):
+                try:
+                    # Another tab may have begun one between our look and our lease.
+                    current = self._live_other_than(replaced_id) or self._request_code()
+                    self._store.put(_KEY, current.to_json(), ttl_s=current.expires_at - self._clock() + _KEEP_S)
+                finally:
+                    self._store.release(_START_LEASE, owner=owner)
+                break
+            self._sleep(_WAIT_STEP_S)
+        if poll:
+            self._ensure_polling()
+        return current
+
+    def wait(self, sign_in: SignIn) -> SignIn:
+        """Poll in the foreground until this sign-in ends (for the command line)."""
+        self._poll_until_done()
+        current = self._read()
+        while current is not None and current.id == sign_in.id and current.state == "pending":
+            self._sleep(1.0)  # another process polls
+            self._ensure_polling()
+            current = self._read()
+        return current if current is not None and current.id == sign_in.id else replace(sign_in, state="failed")
+
+    def cancel(self) -> None:
+        """Drop the sign-in, running or finished."""
+        self._store.delete(_KEY)
+
+    def _read(self) -> SignIn | None:
+        text = self._store.get(_KEY)
+        return SignIn.from_json(text) if text else None
+
+    def _live_other_than(self, replaced_id: str | None) -> SignIn | None:
+        current = self._read()
+        if current is None or current.id == replaced_id or current.state != "pending":
+            return None
+        return current if self._clock() < current.expires_at else None
+
+    def _request_code(self) -> SignIn:
+        answer = self._github.request_device_code()
+        body = answer.body or {}
+        if answer.status != 200 or body.get("error") or not body.get("device_code"):
+            raise _no_code(answer)
+        now = self._clock()
+        return SignIn(
+            id=uuid.uuid4().hex,
+            state="pending",
+            user_code=str(body["user_code"]),
+            verification_uri=_web_link(body.get("verification_uri")),
+            started_at=now,
+            expires_at=now + float(body.get("expires_in") or 900),
+            interval_s=max(0.0, float(body.get("interval", 5))),
+            device_code=str(body["device_code"]),
+        )
+
+    def _ensure_polling(self) -> None:
+        # A poller that finds the lease taken ends at once, so starting one too many does no harm.
+        self._spawn(self._poll_until_done)
+
+    def _poll_until_done(self) -> None:
+        owner = uuid.uuid4().hex  # per poller, not per worker: a second one here must not get the lease too
+        if not self._store.acquire(_POLL_LEASE, owner=owner, ttl_s=_LEASE_S):
+            return
+        try:
+            while (current := self._read()) is not None and current.state == "pending":
+                self._store.acquire(_POLL_LEASE, owner=owner, ttl_s=_LEASE_S + current.interval_s)
+                self._sleep(current.interval_s + min(1.0, current.interval_s * _MARGIN_SHARE))
+                self._poll_once(current.id)
+        except GatewayError as error:
+            logger.error("sign-in polling stopped", extra={"fields": {"why": error.message}})
+        finally:
+            self._store.release(_POLL_LEASE, owner=owner)
+
+    def _poll_once(self, id: str) -> None:
+        current = self._read()
+        if current is None or current.id != id or current.state != "pending":
+            return  # replaced or ended meanwhile; the loop looks again
+        if self._clock() >= current.expires_at:
+            self._finish(current, "failed", error="expired_token", message=_WORDS["expired_token"])
+            return
+        try:
+            answer = self._github.poll_device_code(current.device_code)
+            self._judge(current, answer)
+        except GatewayError as error:  # no network, a proxy's page: not fatal (§1.5), but the person should know
+            self._change(current, trouble=error.message)
+
+    def _judge(self, current: SignIn, answer: Answer) -> None:
+        """What one poll's answer means (§1.4)."""
+        if answer.status == 429 or answer.status >= 500:
+            self._change(current, trouble=f"GitHub answered HTTP {answer.status}; still trying.")
+            return
+        body = expect_object(answer, "the sign-in")
+        token, error = body.get("access_token"), str(body.get("error") or "")
+        if isinstance(token, str) and token:
+            self._complete(current, token)
+        elif error == "authorization_pending":
+            if current.trouble:
+                self._change(current, trouble="")
+        elif error == "slow_down":
+            # The new minimum holds for the rest of this sign-in.
+            told = body.get("interval")
+            pause_s = float(told) if isinstance(told, int | float) else current.interval_s + _SLOW_DOWN_S
+            self._change(current, interval_s=max(pause_s, current.interval_s), trouble="")
+        elif error or answer.status >= 400:
+            words = _WORDS.get(error) or f"GitHub refused the sign-in ({error or answer.status})."
+            self._finish(current, "failed", error=error or "http_error", message=words)
+        else:
+            self._change(current, trouble="GitHub's answer made no sense; still trying.")
+
+    def _complete(self, current: SignIn, token: str) -> None:
+        user = self._login_of(token)
+        # Another tab may have started a new sign-in meanwhile; the grant is real all the same, so it is kept.
+        self._github_tokens.save(token, user or None)
+        self._copilot_tokens.accept_anew()
+        logger.info("signed in", extra={"fields": {"user": user or "?"}})
+        self._finish(current, "done", user=user)
+
+    def _login_of(self, token: str) -> str:
+        """The account's name, for display only: nothing depends on it."""
+        try:
+            body = self._github.account(Secret(token)).body or {}
+        except GatewayError:
+            return ""
+        login = body.get("login")
+        return login if isinstance(login, str) else ""
+
+    def _finish(self, current: SignIn, state: State, **fields: str) -> SignIn:
+        return self._change(current, state=state, device_code="", trouble="", **fields)
+
+    def _change(self, current: SignIn, **fields: Any) -> SignIn:
+        """Change the stored sign-in, unless another one took its place."""
+
+        def apply(text: str | None) -> str | None:
+            stored = SignIn.from_json(text) if text else None
+            return replace(stored, **fields).to_json() if stored is not None and stored.id == current.id else text
+
+        self._store.update(_KEY, apply)
+        return replace(current, **fields)
+
+
+_WORDS = {
+    "expired_token": "The code ran out before it was entered. Start again for a new one.",
+    "access_denied": "The sign-in was cancelled on GitHub. Start again if that was a mistake.",
+    "incorrect_device_code": "GitHub does not know this code any more. Start again for a new one.",
+    "incorrect_client_credentials": "GitHub does not know this application. Check GITHUB_CLIENT_ID.",
+    "unsupported_grant_type": "GitHub does not offer this kind of sign-in. Check GITHUB_BASE_URL.",
+    "device_flow_disabled": "This application may not sign in by code. Check GITHUB_CLIENT_ID.",
+}
+
+
+def _no_code(answer: Answer) -> UpstreamStatusError:
+    error = str((answer.body or {}).get("error") or "")
+    if answer.status == 404:
+        words = "GitHub does not know this application. Check GITHUB_CLIENT_ID and GITHUB_BASE_URL."
+    elif answer.status in (403, 429):
+        words = "GitHub gives out no more codes for now. Wait some minutes and try again."
+    else:
+        words = _WORDS.get(error, f"GitHub gave no sign-in code (HTTP {answer.status}). Try again in a minute.")
+    return UpstreamStatusError(words, status=502, code=error or "no_device_code")
+
+
+def _web_link(uri: object) -> str:
+    """GitHub's address for entering the code; never anything but a web link, since the page turns it into one."""
+    if isinstance(uri, str) and uri.startswith(("https://", "http://")):
+        return uri
+    return "https://github.com/login/device"

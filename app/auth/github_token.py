@@ -1,0 +1,133 @@
+"""Where the GitHub token comes from: the environment, our own sign-in, or an editor's (contract §1.8).
+
+Ours is ``DATA_DIR/hosts.json`` in the shape that editors use, so that the same reader serves all:
+``{"github.com": {"user": "octocat", "oauth_token": "ghu_…"}}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from app.errors import StoreError
+from app.logs import logger
+from app.settings import Secret
+
+Source = Literal["environment", "bridge", "editor"]
+Stamp = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubToken:
+    """A long-lived GitHub token and where it was found. `user` is the login name if the file names one."""
+
+    secret: Secret
+    source: Source
+    user: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the token in the store and in memory without being it: 16 hex digits."""
+        return hashlib.sha256(self.secret.reveal().encode()).hexdigest()[:16]
+
+    @property
+    def kind(self) -> str:
+        """``ghu``, ``gho``, ``github_pat``, ``ghp`` … (contract §1.7)."""
+        value = self.secret.reveal()
+        return "github_pat" if value.startswith("github_pat_") else value.split("_", 1)[0]
+
+
+class GitHubTokens:
+    """Finds, saves and forgets the GitHub token.
+
+    Every request asks ``current()``, so that a sign-in in one worker holds at once in all: a ``stat`` per file tells
+    whether it must be read again.
+    """
+
+    def __init__(
+        self, *, environment: Secret | None, data_dir: Path, editor_config_dir: Path, github_base_url: str
+    ) -> None:
+        self._environment = GitHubToken(environment, "environment") if environment else None
+        self._host = urlsplit(github_base_url).hostname or "github.com"
+        self._own = data_dir / "hosts.json"
+        self._files: list[tuple[Path, Source]] = [
+            (self._own, "bridge"),
+            (editor_config_dir / "hosts.json", "editor"),
+            (editor_config_dir / "apps.json", "editor"),
+        ]
+        self._read: dict[Path, tuple[Stamp, GitHubToken | None]] = {}
+
+    def current(self) -> GitHubToken | None:
+        """The token to use now, or None when nobody is signed in."""
+        if self._environment is not None:
+            return self._environment
+        return next((token for path, source in self._files if (token := self._from_file(path, source))), None)
+
+    def save(self, value: str, user: str | None) -> None:
+        """Write our ``hosts.json`` atomically, readable by us alone.
+
+        Raises: StoreError when the folder cannot be written.
+        """
+        entry = {"oauth_token": value} | ({"user": user} if user else {})
+        try:
+            self._own.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # mkstemp makes the file with mode 0600; replace() is atomic, so a reader sees the old or the new one.
+            handle, temporary = tempfile.mkstemp(dir=self._own.parent, prefix=".hosts-", suffix=".json")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump({self._host: entry}, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, self._own)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StoreError(
+                f"Cannot save the sign-in in {self._own.parent}: {error.strerror}. Check DATA_DIR."
+            ) from error
+
+    def forget(self) -> bool:
+        """Remove our own sign-in; other tools' files are theirs. True if there was one."""
+        try:
+            self._own.unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StoreError(f"Cannot remove {self._own}: {error.strerror}.") from error
+        return True
+
+    def _from_file(self, path: Path, source: Source) -> GitHubToken | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = self._read.get(path)
+        if known is None or known[0] != stamp:
+            known = self._read[path] = (stamp, self._parse(path, source))
+        return known[1]
+
+    def _parse(self, path: Path, source: Source) -> GitHubToken | None:
+        try:
+            content = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            logger.warning(
+                "sign-in file unreadable", extra={"fields": {"file": path.name, "why": type(error).__name__}}
+            )
+            return None
+        if not isinstance(content, dict):
+            return None
+        # hosts.json has the key "github.com", apps.json "github.com:<client id>".
+        for key, entry in content.items():
+            if key.split(":")[0] == self._host and isinstance(entry, dict):
+                value, user = entry.get("oauth_token"), entry.get("user")
+                if isinstance(value, str) and value.strip():
+                    return GitHubToken(Secret(value.strip()), source, user if isinstance(user, str) else None)
+        return None
