@@ -12,8 +12,9 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import Enum
+from typing import Protocol
 
 from app.settings import DEFAULT_API_KEY, Secret
 
@@ -24,6 +25,12 @@ class Access(Enum):
     NONE = "none"
     WEAK = "weak"  # the well-known default key, or no key configured
     FULL = "full"
+
+
+class HeaderLookup(Protocol):
+    """Request headers, by name in any case."""
+
+    def get(self, key: str, /, default: str) -> str: ...
 
 
 class KeyRing:
@@ -81,14 +88,14 @@ class KeyRing:
         return Access.NONE
 
 
-def presented_keys(headers: Mapping[str, str]) -> list[str]:
+def presented_keys(headers: HeaderLookup) -> list[str]:
     """Keys in the headers: ``Authorization: Bearer`` and ``x-api-key``. Some clients send both, one of them a dummy."""
     found = []
     scheme, _, value = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         found.append(value.strip())
-    if headers.get("x-api-key", "").strip():
-        found.append(headers["x-api-key"].strip())
+    if key := headers.get("x-api-key", "").strip():
+        found.append(key)
     return found
 
 
@@ -96,7 +103,7 @@ _FORWARDED_FOR = re.compile(r'for\s*=\s*("[^"]*"|[^;,\s]+)', re.IGNORECASE)
 _LOCAL_SUFFIXES = (".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet", ".test")
 
 
-def is_private_caller(peer: str | None, headers: Mapping[str, str]) -> bool:
+def is_private_caller(peer: str | None, headers: HeaderLookup) -> bool:
     """True if the peer and every address in the forwarding headers is loopback or private.
 
     peer: the address of the TCP connection; empty for a Unix socket, which is local.

@@ -141,6 +141,13 @@ class CopilotTokens:
         self._token = None
         self._failure = None
 
+    def forget_all(self) -> None:
+        """Drop every stored Copilot token: the operator signed out."""
+        for prefix in (_token_key(""), _refused_key("")):
+            for key in self._store.scan(prefix):
+                self._store.delete(key)
+        self._token = None
+
     def _require_github_token(self) -> GitHubToken:
         token = self._github_tokens.current()
         if token is None:
@@ -314,8 +321,8 @@ _ADVICE = {
 }
 
 
-def explain_refusal(answer: Answer, github_token: GitHubToken) -> GatewayError:
-    """What a failed token exchange means, whose fault it is and what to do (§2.6)."""
+def explain_refusal(answer: Answer, github_token: GitHubToken, what: str = "token exchange") -> GatewayError:
+    """What GitHub's refusal of `what` means, whose fault it is and what to do (§2.6, §3.7)."""
     body = answer.body or {}
     message = str(body.get("message") or "")
     if answer.status == 401:
@@ -337,7 +344,7 @@ def explain_refusal(answer: Answer, github_token: GitHubToken) -> GatewayError:
         return _no_access(body)
     if answer.status == 404:
         return AccountError(
-            f"GitHub's token exchange does not know this token ({github_token.kind}_…). "
+            f"GitHub's {what} does not know this token ({github_token.kind}_…). "
             + (
                 "Classic personal access tokens do not work with Copilot. Sign in at /auth/device instead."
                 if github_token.kind == "ghp"
@@ -346,7 +353,7 @@ def explain_refusal(answer: Answer, github_token: GitHubToken) -> GatewayError:
             code="token_not_exchangeable",
         )
     return UpstreamStatusError(
-        f"GitHub's token exchange failed with HTTP {answer.status}. This is on GitHub's side; try again in a minute.",
+        f"GitHub's {what} failed with HTTP {answer.status}. This is on GitHub's side; try again in a minute.",
         status=502,
     )
 

@@ -1,0 +1,36 @@
+"""copilot-bridge: a GitHub Copilot subscription as the API that tools already speak."""
+
+from __future__ import annotations
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.blueprints import DOORS, _door
+from app.cli import register_commands
+from app.gateway import Gateway
+from app.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Build the service. Nothing is connected or written yet; that happens on first use, in the worker.
+
+    settings: the configuration; None reads it from the environment.
+    Raises: SettingsError for a bad variable.
+    """
+    settings = settings if settings is not None else Settings.load()
+    # No static folder: pages carry their style and script, so that no file is served without a key.
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.strict_slashes = False
+    app.extensions["gateway"] = Gateway.build(settings)
+    app.jinja_env.globals["nonce"] = _door.page_nonce
+    _door.register(app)
+    for door in DOORS:
+        app.register_blueprint(door)
+    register_commands(app)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops
+        )
+    return app

@@ -1,0 +1,7 @@
+"""The doors: one blueprint per endpoint."""
+
+from __future__ import annotations
+
+from app.blueprints import admin, auth, chat, embeddings, health, models, usage
+
+DOORS = (chat.bp, embeddings.bp, models.bp, usage.bp, admin.bp, auth.bp, health.bp)

@@ -1,0 +1,134 @@
+"""Who may enter a door: the key, the place the caller comes from, and what a foreign web page must not do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from flask import Response, current_app, redirect, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.auth.api_key import Access, is_local_name, is_private_caller, presented_keys
+from app.errors import ForbiddenError, UnauthorizedError
+from app.gateway import current_gateway
+
+COOKIE = "bridge_session"
+QUERY_KEY = "api_key"
+# Pages for people: here a browser's cookie counts, and a key in the address is swapped for one.
+PAGES = ("/", "/usage", "/auth/device")
+_COOKIE_PATHS = ("/usage", "/auth/", "/admin/", "/readyz")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def admits(rule: Callable[[], BaseResponse | None]) -> Callable[[View], View]:
+    """Give a view an admission rule of its own instead of `require_key`."""
+
+    def mark(view: View) -> View:
+        view.admission = rule  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def anybody() -> None:
+    """Admission for liveness and probes."""
+
+
+def admit() -> BaseResponse | None:
+    """Before every request. Unknown routes and CORS preflights pass: there is nothing behind them to protect."""
+    if request.url_rule is None or request.method == "OPTIONS":
+        return None
+    view = current_app.view_functions[request.endpoint or ""]
+    rule: Callable[[], BaseResponse | None] = getattr(view, "admission", require_key)
+    return rule()
+
+
+def require_key() -> BaseResponse | None:
+    """Admit callers with a right key; a browser that brought it in the address is sent on with a cookie instead.
+
+    Raises: UnauthorizedError, ForbiddenError.
+    """
+    keys = current_gateway().keys
+    in_headers = presented_keys(request.headers)
+    in_query = request.args.get(QUERY_KEY)
+    by_header = keys.judge(in_headers)
+    by_query = keys.judge([in_query]) if in_query is not None else Access.NONE
+    by_cookie = keys.judge_cookie(request.cookies.get(COOKIE, "")) if _takes_cookie() else Access.NONE
+    best = max((by_header, by_query, by_cookie), key=list(Access).index)
+    if best is Access.NONE:
+        raise UnauthorizedError(_wrong_key(bool(in_headers or in_query is not None)))
+    if best is Access.WEAK:
+        require_private_caller()
+    if not (in_headers and by_header is not Access.NONE):
+        refuse_foreign_page()
+    if in_query is not None and by_query is not Access.NONE and request.path in PAGES and wants_html():
+        return _swap_key_for_cookie(in_query)
+    return None
+
+
+def require_private_caller() -> None:
+    """Raise ForbiddenError unless the caller is on this machine or in a private network, and says so by its Host."""
+    if not is_private_caller(request.remote_addr, request.headers):
+        raise ForbiddenError(
+            "This bridge runs with the well-known default key or with none, which counts for callers in its own "
+            "network only. Its operator must set API_KEY to let others in.",
+            code="api_key_not_set",
+        )
+    if not is_local_name(request.host):
+        raise ForbiddenError(
+            f"This bridge runs with the well-known default key or with none, and then answers to its IP address or a "
+            f"local name only, not to {request.host!r}. Set API_KEY to use a public name.",
+            code="api_key_not_set",
+        )
+
+
+def is_foreign_page() -> bool:
+    """Whether a browser tells that a page of another site caused this request. Other clients tell nothing."""
+    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+
+
+def refuse_foreign_page() -> None:
+    """Without a key in a header, a page of another site may not make changes or spend the subscription.
+
+    A page can send simple requests anywhere; what it cannot do is set headers, unless CORS_ORIGINS allows it.
+    """
+    if request.method in ("GET", "HEAD") or not is_foreign_page():
+        return
+    if request.headers.get("Origin") in current_gateway().settings.cors_origins:
+        return
+    raise ForbiddenError("Refused: this request was caused by a page of another site.", code="cross_site")
+
+
+def wants_html() -> bool:
+    """Whether a browser asks for a page (an explicit text/html; ``*/*`` is a program)."""
+    accept = request.accept_mimetypes
+    return accept["text/html"] > 0 and "text/html" in str(accept) and accept["text/html"] >= accept["application/json"]
+
+
+def set_session_cookie(response: BaseResponse, value: str) -> None:
+    response.set_cookie(
+        COOKIE, value, max_age=30 * 24 * 3600, httponly=True, samesite="Strict", secure=request.is_secure
+    )
+
+
+def _swap_key_for_cookie(key: str) -> BaseResponse | None:
+    """Get the key out of the address bar, the history and the proxy's log."""
+    value = current_gateway().keys.cookie_for([key])
+    if value is None or request.method != "GET":
+        return None
+    rest = [(name, item) for name, item in request.args.items(multi=True) if name != QUERY_KEY]
+    response: Response | BaseResponse = redirect(request.path + (f"?{urlencode(rest)}" if rest else ""), 303)
+    set_session_cookie(response, value)
+    return response
+
+
+def _takes_cookie() -> bool:
+    return request.path == "/" or request.path.startswith(_COOKIE_PATHS)
+
+
+def _wrong_key(any_presented: bool) -> str:
+    if any_presented:
+        return "Wrong API key. Send the bridge's own API_KEY, not one of OpenAI, Anthropic or GitHub."
+    return "No API key. Send the bridge's API_KEY as 'Authorization: Bearer <key>' or as 'x-api-key: <key>'."

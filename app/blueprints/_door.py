@@ -1,0 +1,261 @@
+"""What all doors share: reading the body, answering, rendering errors, headers, and the log line of a request."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from typing import Any, NoReturn
+
+import orjson
+from flask import Flask, Response, g, render_template, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.blueprints._access import PAGES, admit, wants_html
+from app.converters.chat.errors import encode_error as encode_chat_error
+from app.converters.messages.errors import encode_error as encode_messages_error
+from app.errors import (
+    ClientError,
+    GatewayError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PayloadTooLargeError,
+    SignInRequiredError,
+    UnsupportedMediaTypeError,
+)
+from app.gateway import current_gateway
+from app.logs import logger
+from app.relay import Record, Reply
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+# Paths that only clients call; elsewhere a browser gets its errors as a page.
+_API_PATHS = re.compile(r"/(v1|chat|embeddings|models|messages|responses)(/|$)")
+
+
+def register(app: Flask) -> None:
+    """Hang the shared behaviour onto the app: before and after every request, and for every error."""
+    app.before_request(_begin)
+    app.before_request(admit)
+    app.after_request(_finish)
+    app.register_error_handler(GatewayError, error_response)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _bug)
+
+
+# ── a request comes in ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _begin() -> None:
+    given = request.headers.get("x-request-id", "")
+    g.started_at = time.monotonic()
+    g.record = Record(given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
+
+
+def current_record() -> Record:
+    record: Record = g.record
+    return record
+
+
+def read_json() -> tuple[bytes, dict[str, Any]]:
+    """The body as it came, and the JSON object in it.
+
+    Raises: InvalidRequestError, UnsupportedMediaTypeError; a body over MAX_BODY_BYTES is a 413.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity":
+        raise UnsupportedMediaTypeError(f"The body is {encoding}-encoded; send it without Content-Encoding.")
+    raw = request.get_data(cache=False)
+    if not raw.strip():
+        raise InvalidRequestError("The body is empty; a JSON object is needed.")
+    body = _parse(raw)
+    if not isinstance(body, dict):
+        raise InvalidRequestError("The body must be a JSON object.")
+    return raw, body
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as problem:
+        # Some JavaScript clients cut text in the middle of an emoji. The escape of half a character is legal JSON
+        # and upstream takes it, only orjson does not.
+        try:
+            return json.loads(raw, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise InvalidRequestError(f"The body is not valid JSON: {problem}.") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# ── an answer goes out ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_response(reply: Reply) -> Response:
+    """A Flask response whose end, however it comes, releases the upstream connection."""
+    response = Response(reply.body, status=reply.status, headers=reply.headers)
+    # Not a `finally` in the generator: that does not run if the generator was never started.
+    response.call_on_close(reply.close)
+    return response
+
+
+def json_response(content: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status=status, content_type="application/json")
+
+
+def _finish(response: Response) -> Response:
+    record = current_record()
+    headers = response.headers
+    headers["x-request-id"] = record.request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers.setdefault("Cache-Control", "no-store")
+    if response.mimetype == "text/html":
+        headers["X-Frame-Options"] = "DENY"
+        headers["Content-Security-Policy"] = _page_policy()
+    _add_cors(response)
+    response.call_on_close(_line_writer(record, response.status_code))
+    return response
+
+
+def page_nonce() -> str:
+    """The word that lets this page's own inline style and script run, and no others."""
+    if "nonce" not in g:
+        g.nonce = uuid.uuid4().hex
+    nonce: str = g.nonce
+    return nonce
+
+
+def _page_policy() -> str:
+    nonce = page_nonce()
+    return (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+        "img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _add_cors(response: Response) -> None:
+    origin = request.headers.get("Origin")
+    if origin is None or origin not in current_gateway().settings.cors_origins or not request.path.startswith("/v1/"):
+        return
+    headers = response.headers
+    headers["Access-Control-Allow-Origin"] = origin
+    headers.add("Vary", "Origin")
+    headers["Access-Control-Expose-Headers"] = "x-request-id, x-bridge-model, x-bridge-dropped, retry-after"
+    if request.method == "OPTIONS":
+        headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "authorization")
+        headers["Access-Control-Max-Age"] = "600"
+        if request.headers.get("Access-Control-Request-Private-Network") == "true":
+            headers["Access-Control-Allow-Private-Network"] = "true"
+
+
+def _line_writer(record: Record, status: int) -> Any:
+    """Writes the one log line of a request, when its answer has ended (a stream outlives the request context)."""
+    method, path, started_at = request.method, request.path, g.started_at
+
+    def write() -> None:
+        fields = {
+            "request_id": record.request_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "duration_ms": round((time.monotonic() - started_at) * 1000),
+            "protocol": record.protocol or None,
+            "model": record.model or None,
+            "served_model": record.served_model if record.served_model != record.model else None,
+            "stream": record.stream or None,
+            "initiator": record.initiator,
+            "first_byte_ms": record.first_byte_ms,
+            "finish_reason": record.finish_reason,
+            "usage": record.usage,
+            "dropped": record.dropped or None,
+            "error": record.error,
+        }
+        logger.info("request", extra={"fields": fields})
+
+    return write
+
+
+# ── something goes wrong ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def error_response(error: GatewayError) -> Response:
+    """Any error of the tree, in the dialect of the door it happened at; for a browser outside the API, as a page."""
+    record = current_record()
+    record.error = error.code
+    message = _with_address(error)
+    logger.log(error.log_level, message, extra={"fields": {"request_id": record.request_id, "code": error.code}})
+    shown = type(error)(message, param=error.param, code=error.code, status=error.status, retry_after=error.retry_after)
+    if not _API_PATHS.match(request.path) and wants_html():
+        response = _error_page(shown)
+    elif _speaks_messages():
+        response = json_response({**encode_messages_error(shown), "request_id": record.request_id}, error.status)
+    else:
+        response = json_response(encode_chat_error(shown), error.status)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = error.retry_after
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _with_address(error: GatewayError) -> str:
+    """The sign-in page by its full address, as this client reaches us; errors themselves know the path only."""
+    return error.message.replace(SignInRequiredError.path, request.url_root.rstrip("/") + SignInRequiredError.path)
+
+
+def _speaks_messages() -> bool:
+    """Whether the client at this door speaks Anthropic's dialect."""
+    path = request.path.removeprefix("/v1")
+    return path.startswith("/messages") or (path.startswith("/models") and "anthropic-version" in request.headers)
+
+
+def _error_page(error: GatewayError) -> Response:
+    asks_for_key = error.status == 401
+    html = render_template(
+        "error.html", error=error, asks_for_key=asks_for_key, next=request.path if request.path in PAGES else "/"
+    )
+    return Response(html, status=error.status, content_type="text/html; charset=utf-8")
+
+
+def _http_error(problem: HTTPException) -> Response | BaseResponse:
+    """What werkzeug raises itself: no such route, wrong method, body too large …"""
+    status = problem.code or 500
+    if status < 400:  # a redirect to the canonical address
+        return problem.get_response()
+    error: GatewayError
+    if status == 404:
+        error = NotFoundError(_unknown_route(), code="unknown_route")
+    elif status == 405:
+        allowed = ", ".join(sorted(getattr(problem, "valid_methods", None) or ()))
+        error = MethodNotAllowedError(f"{request.path} does not take {request.method}; it takes {allowed}.")
+    elif status == 413:
+        limit = current_gateway().settings.max_body_bytes
+        error = PayloadTooLargeError(
+            f"The body is larger than {limit} bytes. Send less (images are the usual cause), or raise MAX_BODY_BYTES."
+        )
+    else:
+        error = ClientError(problem.description or "The request is not valid HTTP.", status=status)
+    response = error_response(error)
+    if status == 405:
+        response.headers["Allow"] = ", ".join(sorted(getattr(problem, "valid_methods", None) or ()))
+    return response
+
+
+def _unknown_route() -> str:
+    told = f"There is nothing at {request.method} {request.path}."
+    if request.path.startswith("/v1/v1/"):
+        return told + " The base URL of this client has one /v1 too many."
+    return told + " OpenAI clients want the base URL " + request.url_root + "v1."
+
+
+def _bug(problem: Exception) -> Response:
+    logger.error("unexpected failure", exc_info=problem, extra={"fields": {"request_id": current_record().request_id}})
+    return error_response(
+        GatewayError("The bridge failed on this request; that is a bug. Its log tells more under this request id.")
+    )

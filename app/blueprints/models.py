@@ -1,0 +1,58 @@
+"""``GET /v1/models`` and ``/v1/models/{id}``: the live catalogue, in OpenAI's form or in Anthropic's."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from app.blueprints._door import json_response
+from app.converters.catalog import anthropic_list, anthropic_model, openai_list, openai_model, with_aliases
+from app.errors import NotFoundError
+from app.gateway import current_gateway
+from app.routing import Model, find_model, near_matches
+
+bp = Blueprint("models", __name__)
+
+
+@bp.get("/v1/models")
+@bp.get("/models")
+def list_models() -> Response:
+    models = current_gateway().catalog.models()
+    listed = with_aliases(models, _aliases(models))
+    if not _wants_anthropic():
+        return json_response(openai_list(listed))
+    return json_response(
+        anthropic_list(
+            listed,
+            limit=request.args.get("limit"),
+            after_id=request.args.get("after_id"),
+            before_id=request.args.get("before_id"),
+        )
+    )
+
+
+@bp.get("/v1/models/<path:name>")
+@bp.get("/models/<path:name>")
+def get_model(name: str) -> Response:
+    models = current_gateway().catalog.models()
+    alias = _aliases(models).get(name)
+    model = alias or find_model(name, models)
+    if model is None:
+        close = near_matches(name, (model.id for model in models))
+        hint = f" Did you mean: {', '.join(close)}?" if close else ""
+        raise NotFoundError(
+            f"The model {name!r} does not exist or this account has no access to it.{hint}",
+            param="model",
+            code="model_not_found",
+        )
+    form = anthropic_model if _wants_anthropic() else openai_model
+    return json_response(form(model, alias=name if alias else None))
+
+
+def _aliases(models: tuple[Model, ...]) -> dict[str, Model]:
+    """Mapped names whose target this account has."""
+    mapped = current_gateway().mapping.all()
+    return {name: model for name, target in mapped.items() if (model := find_model(target, models)) is not None}
+
+
+def _wants_anthropic() -> bool:
+    return "anthropic-version" in request.headers

@@ -1,0 +1,118 @@
+"""Which model a name means, and what serves it. Pure: names and catalogue entries in, a decision out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import UnsupportedFeatureError
+
+CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "/chat/completions", "/responses", "/v1/messages", "/embeddings"
+
+_DEFAULT_ENDPOINTS = {"chat": (CHAT,), "embeddings": (EMBEDDINGS,)}
+_OPENAI_VENDORS = ("openai", "azure openai")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of the catalogue (contract §4.3): what the bridge reads of it, and the whole of it.
+
+    endpoints: upstream paths that serve it; where the entry names none, the one its type implies.
+    """
+
+    id: str
+    type: str = "chat"
+    vendor: str = ""
+    endpoints: tuple[str, ...] = (CHAT,)
+    request_headers: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_openai(self) -> bool:
+        return self.vendor.lower() in _OPENAI_VENDORS
+
+    @classmethod
+    def parse(cls, entry: Any) -> Model | None:
+        """Read one entry; None if it is unusable. The schema drifts, so only `id` is insisted on."""
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), str) or not entry["id"]:
+            return None
+        capabilities = entry.get("capabilities")
+        kind = capabilities.get("type") if isinstance(capabilities, dict) else None
+        kind = kind if isinstance(kind, str) else "chat"
+        listed = entry.get("supported_endpoints")
+        endpoints = tuple(path for path in listed if isinstance(path, str)) if isinstance(listed, list) else ()
+        extra = entry.get("request_headers") or entry.get("requestHeaders")
+        return cls(
+            id=entry["id"],
+            type=kind,
+            vendor=str(entry.get("vendor") or ""),
+            endpoints=endpoints or _DEFAULT_ENDPOINTS.get(kind, ()),
+            request_headers={str(k): str(v) for k, v in extra.items()} if isinstance(extra, dict) else {},
+            raw=entry,
+        )
+
+
+def find_model(name: str, models: Sequence[Model]) -> Model | None:
+    """The entry that a client's spelling means, or None.
+
+    In this order: the id itself; the id but for case; the id but for what clients do to it (``claude-sonnet-4-6`` for
+    ``claude-sonnet-4.6``, a vendor prefix, a date, ``[1m]`` for the long-context variant). Only if one entry fits.
+    """
+    by_id = {model.id: model for model in models}
+    if name in by_id:
+        return by_id[name]
+    for spell in (str.lower, _plain):
+        found = _only(model for model in models if spell(model.id) == spell(name))
+        if found is not None:
+            return found
+    base, is_long = _without_decoration(name)
+    # Anthropic has named models both ways round: claude-3-5-sonnet, claude-sonnet-4-5.
+    bases = (base, _REVERSED_CLAUDE.sub(r"claude-\2-\1", base))
+    wanted = [*(f"{plain}-1m" for plain in bases if is_long), *bases]
+    return next((found for plain in wanted if (found := _only(m for m in models if _plain(m.id) == plain))), None)
+
+
+def _only(matches: Iterable[Model]) -> Model | None:
+    found = list(matches)
+    return found[0] if len(found) == 1 else None
+
+
+def _plain(name: str) -> str:
+    """Lower case, without vendor prefix, dots as dashes: the common ground of all spellings."""
+    return name.lower().rsplit("/", 1)[-1].replace(".", "-").replace("_", "-").strip()
+
+
+_LONG_CONTEXT = re.compile(r"\[1m\]$")
+_DATE = re.compile(r"-(20\d{6}|20\d\d-\d\d-\d\d|latest)$")
+_REVERSED_CLAUDE = re.compile(r"^claude-(\d+(?:-\d+)?)-(opus|sonnet|haiku)$")
+
+
+def _without_decoration(name: str) -> tuple[str, bool]:
+    """A plain name without date and ``[1m]``, and whether ``[1m]`` was there."""
+    plain = _plain(name)
+    is_long = bool(_LONG_CONTEXT.search(plain))
+    return _DATE.sub("", _LONG_CONTEXT.sub("", plain)), is_long
+
+
+def near_matches(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
+    """Up to `limit` model names that look like this one, best first."""
+    by_plain = {_plain(candidate): candidate for candidate in candidates}
+    close = difflib.get_close_matches(_without_decoration(name)[0], by_plain, n=limit, cutoff=0.5)
+    return [by_plain[plain] for plain in close]
+
+
+def require_endpoint(model: Model, path: str, models: Iterable[Model]) -> None:
+    """Raise UnsupportedFeatureError (400) if the catalogue does not serve the model at this path."""
+    if path in model.endpoints:
+        return
+    others = near_matches(model.id, (m.id for m in models if path in m.endpoints and m.type == "chat"))
+    served = ", ".join(model.endpoints) or "no endpoint that the bridge speaks"
+    advice = f" Models that are: {', '.join(others)}." if others else ""
+    raise UnsupportedFeatureError(
+        f"The model {model.id!r} is not accessible via the {path} endpoint: Copilot serves it at {served}.{advice}",
+        param="model",
+        code="unsupported_api_for_model",
+    )

@@ -1,0 +1,15 @@
+"""What the bridge itself reads of a Chat Completions request."""
+
+from __future__ import annotations
+
+from app.schemas.base import Boundary, Count, Flag, Objects, Options, Text
+
+
+class ChatRequest(Boundary):
+    """``POST /v1/chat/completions``."""
+
+    model = Text(required=True)
+    messages = Objects(required=True)
+    stream = Flag(allow_none=True)
+    stream_options = Options(allow_none=True)
+    n = Count(allow_none=True)

@@ -1,0 +1,1 @@
+"""Calls to Copilot: requests out, bytes back. Bodies are opaque here."""
