@@ -1,0 +1,125 @@
+"""Every switch of the simulator, its default and its meaning (the README table is this table)."""
+
+from collections import ChainMap
+from typing import Any
+
+#: name -> (default, what it does). "vendor" means: whatever the model's vendor really does.
+KNOBS: dict[str, tuple[Any, str]] = {
+    # -- sign-in and tokens (contract 1, 2) ------------------------------------------------------------------------
+    "device_interval_s": (5, "minimum seconds between two device polls, as told to the client"),
+    "device_expires_in_s": (899, "lifetime of a device code"),
+    "device_auto_approve_after_s": (None, "approve a device code by itself n seconds after its first poll"),
+    "device_flow_disabled": (False, "device code requests answer 200 `device_flow_disabled`"),
+    "device_account": ("ghu_test_individual", "account whose plan a freshly minted device-flow token copies"),
+    "known_client_ids": (["Iv1.b507a08c87ecfe98", "Ov23li8tweQw6odWQebz", "178c6fc778ccc68e1d6a"],
+                         "client ids that exist; others get 404 (a `[\"*\"]` accepts all)"),
+    "verification_uri": (None, "override of the URL the user is sent to (default: the web port)"),
+    "require_user_agent": (True, "REST answers 403 to requests without a User-Agent"),
+    "token_lifetime_s": (1800, "lifetime of a Copilot token"),
+    "refresh_in_s": (1500, "`refresh_in` of the token envelope"),
+    "clock_skew_s": (0, "shift of the server clock: Date header, `expires_at`, `exp=`"),
+    "envelope_minimal": (False, "envelope with only `token`, `expires_at`, `refresh_in`"),
+    "envelope_extra": ({}, "fields merged over the token envelope (null values included)"),
+    "user_notification": (None, "`user_notification` object put into the token envelope"),
+    # -- CAPI headers and routing (contract 5, 11) -----------------------------------------------------------------
+    "min_editor_version": (None, "466 below this `Editor-Version` number, e.g. `1.100.0`"),
+    "integrations": (["vscode-chat", "code-oss", "jetbrains-chat", "xcode-chat"],
+                     "integration ids accepted with an exchanged token (others: 403)"),
+    "integration_hidden": ({"xcode-chat": ["claude-opus-4.6"]}, "models not released to an integration id"),
+    "generic_accepts_business": (False, "generic host accepts business tokens instead of 421"),
+    "ping_status": (200, "status of `GET /_ping`"),
+    "body_limit_bytes": (4_000_000, "larger request bodies answer 413"),
+    "body_limit_style": ("text", "`text` or `json` form of the 413"),
+    "usage_session_used": (0.0, "percent of the rolling 5-hour window used; headers appear above 50"),
+    "usage_weekly_used": (0.0, "percent of the weekly window used; headers appear above 50"),
+    # -- catalogue (contract 4) ------------------------------------------------------------------------------------
+    "catalogue": (None, "changes: `{\"add\": [...], \"remove\": [id], \"patch\": {id: {...}}}`; applied at once"),
+    "list_restricted": (True, "list models the plan may not call (with their `restricted_to`)"),
+    "unsupported_api_variant": ("current", "`current` or `august` form of the wrong-endpoint error"),
+    # -- chat: request checks (contract 6.1, 6.2) ------------------------------------------------------------------
+    "reject_fields": (["store", "service_tier", "metadata"], "request fields refused with `unsupported_value`"),
+    "reject_max_tokens": ([], "model ids that want `max_completion_tokens`"),
+    "reject_required_tool_choice": (False, "400 on `tool_choice: required`"),
+    "strict_messages": ("vendor", "refuse unknown message fields (`vendor`: Claude only)"),
+    "check_opaque": (True, "400 when an echoed `reasoning_opaque` was not issued to this vendor"),
+    # -- chat: answers (contract 6.3 - 6.5) ------------------------------------------------------------------------
+    "dialect": (None, "force `openai-current`, `openai-2024`, `claude` or `gemini` whatever the vendor"),
+    "usage_mode": ("vendor", "`separate`, `on_finish`, `none` or `own_frame_copilot_usage`"),
+    "copilot_usage": ("off", "`finish`, `usage` or `own_frame`: where `copilot_usage` goes"),
+    "leading_filter_chunk": ("vendor", "leading empty-choices chunk (OpenAI dialects)"),
+    "older_filter_chunk": (False, "the older form of the leading chunk"),
+    "multi_choice": ("vendor", "`off`, `same_index`, `other_index`; vendor: Claude spreads non-stream answers"),
+    "parallel_same_index": ("vendor", "parallel streamed tool calls all with index 0 (vendor: Claude)"),
+    "missing_arguments_key": ("vendor", "first tool delta without `arguments` (vendor: Claude)"),
+    "missing_tool_ids": (False, "`true`: no id on tool calls; `\"empty\"`: empty id"),
+    "missing_tool_index": (False, "tool deltas without `index`"),
+    "finish_stop_with_tools": (False, "`finish_reason: stop` although tools were called"),
+    "reasoning": ("vendor",
+                  "`off`, `own_chunk`, `with_last_text`, `with_tool`, `split`, `azure_cot`, `anthropic_form`"),
+    "gemini_thought_signature": (True, "Gemini tool calls carry `thought_signature` inside `function`"),
+    "role_null": (False, "`role: null` on later deltas"),
+    "role_empty": (False, "`role: \"\"` on later deltas"),
+    "content_null": (False, "`content: null` where a delta has no content"),
+    "missing_content": (False, "drop empty or null `content` keys"),
+    "empty_deltas": (False, "extra empty-string deltas between the text deltas"),
+    "message_instead_of_delta": (False, "`message` instead of `delta` in stream chunks"),
+    "annotations": (False, "`annotations`, `copilot_annotations` and `code_references` on one chunk"),
+    "side_channel": (False, "`copilot_references`, `copilot_confirmation`, `copilot_errors` frames"),
+    "padding": (True, "random-length `padding` in non-stream messages (OpenAI dialects)"),
+    "with_object_and_created": (False, "non-stream answers carry `object` and `created` after all"),
+    "leak": (None, "non-stream: `anthropic_body` or `empty_choices`"),
+    "sorted_keys": ("vendor", "alphabetical keys in every chunk"),
+    "gate_timeout_s": (30, "who waits at a gate for so long gives up: the connection is reset"),
+    "record_limit": (5000, "how many requests are remembered"),
+    # -- chat: bytes on the wire (contract 6.4) --------------------------------------------------------------------
+    "framing": ("normal", "`normal`, `single_newline`, `no_space`, `crlf`"),
+    "comments": (False, "`: keep-alive` comments between frames"),
+    "done_without_newline": (False, "last `data: [DONE]` without newline"),
+    "missing_done": (False, "no `[DONE]` at all"),
+    "tcp_chunk": ("normal", "`byte`: one byte per TCP segment"),
+    "unchunked": (False, "streams end with the connection instead of chunked encoding"),
+    "keep_alive": (True, "keep connections open after an answer"),
+    "stream_content_type": ("text/event-stream", "content type of streams"),
+}
+
+
+def defaults() -> dict[str, Any]:
+    """A fresh copy of every default."""
+    import copy
+
+    return {name: copy.deepcopy(default) for name, (default, _) in KNOBS.items()}
+
+
+def check(changes: dict[str, Any]) -> None:
+    """Refuse misspelt knobs: a silently ignored switch would make a test pass for the wrong reason."""
+    unknown = sorted(set(changes) - set(KNOBS))
+    if unknown:
+        raise ValueError(f"unknown knob(s): {', '.join(unknown)}")
+
+
+class Settings:
+    """Read access to the knobs with the overrides of one request on top."""
+
+    def __init__(self, *layers: dict[str, Any]) -> None:
+        self._values = ChainMap(*layers)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def over(self, changes: dict[str, Any]) -> "Settings":
+        check(changes)
+        return Settings(dict(changes), dict(self._values))
+
+    def vendor(self, name: str, by_vendor: Any) -> Any:
+        """The knob's value, or ``by_vendor`` while it says "vendor"."""
+        value = self[name]
+        return by_vendor if value == "vendor" else value
+
+
+def markdown_table() -> str:
+    """The table of the README."""
+    rows = ["| Knob | Default | Meaning |", "|---|---|---|"]
+    import json
+
+    rows += [f"| `{name}` | `{json.dumps(default)}` | {doc} |" for name, (default, doc) in KNOBS.items()]
+    return "\n".join(rows)

@@ -1,0 +1,290 @@
+"""From a plan to the bytes of an event stream, and onto the wire (contract 6.4, 6.5.9 - 6.5.18)."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import dialects
+from .dialects import Dialect, Json, safe
+from .knobs import Settings
+from .plan import Plan
+from .server import ClientGone, Closed, Exchange, Headers, pause
+
+if TYPE_CHECKING:
+    from .state import World
+
+_NOTE = {"CodeVulnerability": [{"id": 0, "start_offset": 0, "end_offset": 12, "details": {"type": "general"},
+                                "citations": {}}]}
+
+
+@dataclass
+class Flow:
+    """How the bytes travel: pace, gates, pauses and where the stream is cut."""
+
+    pace: float | None = None
+    gate: str | None = None
+    silence: float | None = None
+    cut_events: int | None = None
+    cut_bytes: int | None = None
+    cut_kind: str = "clean"
+
+
+class Assembler:
+    """Collects the frames of one stream, already serialised."""
+
+    def __init__(self, plan: Plan, settings: Settings) -> None:
+        self.plan = plan
+        self.settings = settings
+        self.dialect: Dialect = dialects.of(plan, settings)
+        self.sort = settings.vendor("sorted_keys", self.dialect.sort)
+        usage = settings.vendor("usage_mode", self.dialect.usage_place)
+        self.copilot_usage_place = settings["copilot_usage"]
+        if usage == "own_frame_copilot_usage":
+            usage, self.copilot_usage_place = self.dialect.usage_place, "own_frame"
+        if usage == "none" and settings["usage_mode"] == "vendor" and plan.calls:
+            usage = "on_finish"  # 6.5.5: older captures have usage after tool calls
+        self.usage_place = usage
+        self.frames: list[bytes] = []
+        self._deltas = 0
+
+    def build(self) -> list[bytes]:
+        plan, settings = self.plan, self.settings
+        if settings.vendor("leading_filter_chunk", self.dialect.leads):
+            self._leading()
+        if settings["side_channel"]:
+            self._side_channel()
+        after_finish = self._reasoning()
+        for index in range(plan.n):
+            if not self._one(index):
+                return self.frames  # ended by an error inside the stream
+        for delta in after_finish:  # 6.5.10, Azure form: empty outer id and model
+            self._add({**self.dialect.chunk([{"content_filter_results": {}, "delta": delta, "index": 0}]),
+                       "id": "", "model": ""})
+        if self.usage_place == "separate":
+            chunk = self.dialect.chunk([], self.dialect.usage())
+            if self.copilot_usage_place == "usage":
+                chunk["copilot_usage"] = copilot_usage(plan)
+            self._add(chunk)
+        if self.copilot_usage_place == "own_frame":
+            self._add({**self.dialect.chunk([]), "copilot_usage": copilot_usage(plan)})
+        if settings["comments"]:
+            self.frames = [piece for frame in self.frames for piece in (b": keep-alive\n\n", frame)]
+        if not settings["missing_done"]:
+            self.frames.append(b"data: [DONE]" if settings["done_without_newline"] else self._framed("[DONE]"))
+        return self.frames
+
+    # -- frames ----------------------------------------------------------------------------------------------------
+
+    def _framed(self, text: str) -> bytes:
+        shape = {"normal": "data: {}\n\n", "single_newline": "data: {}\n", "no_space": "data:{}\n\n",
+                 "crlf": "data: {}\r\n\r\n"}[self.settings["framing"]]
+        return shape.replace("{}", text, 1).encode()
+
+    def _add(self, chunk: Json, sort: bool | None = None) -> None:
+        sort = self.sort if sort is None else sort
+        self.frames.append(self._framed(
+            json.dumps(chunk, ensure_ascii=False, separators=(",", ":"), sort_keys=bool(sort))))
+
+    def _choice(self, delta: Json, index: int = 0, finish: str | None = None) -> Json:
+        choice = self.dialect.choice(self._twist(delta, finish), index, finish)
+        if self.settings["message_instead_of_delta"]:
+            choice = {"message" if name == "delta" else name: value for name, value in choice.items()}
+        return choice
+
+    def _twist(self, delta: Json, finish: str | None) -> Json:
+        """The variations of one delta that were seen in the wild (6.5.3, 6.5.11, 13.6)."""
+        settings, delta = self.settings, dict(delta)
+        later = self._deltas > 0
+        self._deltas += 1
+        if later and settings["role_null"]:
+            delta["role"] = None
+        if later and settings["role_empty"]:
+            delta["role"] = ""
+        if settings["content_null"]:
+            delta.setdefault("content", None)
+        if settings["missing_content"] and delta.get("content") in (None, ""):
+            delta.pop("content", None)
+        if settings["annotations"] and self._deltas == 3 and finish is None:
+            delta |= {"annotations": _NOTE, "copilot_annotations": _NOTE}
+        return delta
+
+    def _leading(self) -> None:
+        older = self.settings["older_filter_chunk"] or self.plan.dialect == "openai-2024"
+        if older:
+            self._add({"choices": [], "created": 0, "id": "", "prompt_filter_results": [
+                {"content_filter_results": safe(error=True), "prompt_index": 0}]}, sort=False)
+        else:
+            self._add({"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [
+                {"prompt_index": 0, "content_filter_results": safe()}]}, sort=False)
+
+    def _side_channel(self) -> None:
+        """6.5.13: frames for remote agents, not for the chat."""
+        self._add({"choices": None, "copilot_references": [
+            {"type": "github.web-search", "id": "ref-1", "data": {},
+             "metadata": {"display_name": "Web search", "display_icon": ""}}], "id": None}, sort=False)
+        self._add({"choices": None, "copilot_confirmation": {
+            "type": "action", "title": "Run?", "message": "Shall I?", "confirmation": {"id": "c1"}}, "id": None},
+            sort=False)
+        self._add({"copilot_errors": [{"type": "function", "code": "recoverable_error", "message": "search failed",
+                                       "identifier": "search"}]}, sort=False)
+
+    # -- reasoning (6.5.10) ----------------------------------------------------------------------------------------
+
+    def _reasoning(self) -> list[Json]:
+        """Emit the reasoning; returns the deltas that belong after the finish chunk."""
+        plan, mode = self.plan, self.plan.reasoning
+        if not plan.think:
+            return []
+        if mode == "azure_cot":
+            for piece in plan.think:
+                self._add({**self.dialect.chunk([{"content_filter_results": {}, "delta": {"cot_summary": piece},
+                                                  "index": 0}]), "id": "", "model": ""})
+            return [{"cot_id": plan.opaque}]
+        text_key, id_key = ("thinking", "signature") if mode == "anthropic_form" else (
+            "reasoning_text", "reasoning_opaque")
+        together = mode == "with_last_text"
+        for number, piece in enumerate(plan.think, 1):
+            extra = {id_key: plan.opaque} if together and number == len(plan.think) else {}
+            self._delta(self.dialect.plain(**extra, **{text_key: piece}))
+        if together or (mode == "with_tool" and plan.calls):
+            return []
+        opaque = plan.opaque or ""
+        third = -(-len(opaque) // 3)
+        parts = [opaque[i:i + third] for i in range(0, len(opaque), third)] if mode == "split" else [opaque]
+        for part in parts:
+            self._delta({**self.dialect.plain(**{id_key: part}), "content": ""})
+        return []
+
+    def _delta(self, delta: Json, index: int = 0) -> None:
+        self._add(self.dialect.chunk([self._choice(delta, index)]))
+
+    # -- one answer ------------------------------------------------------------------------------------------------
+
+    def _one(self, index: int) -> bool:
+        plan, dialect = self.plan, self.dialect
+        texts = [dialect.text(piece) for piece in plan.pieces]
+        half = max(1, len(texts) // 2)
+        opening = dialect.opening() if texts or not plan.calls else None
+        if opening is not None:
+            self._delta(opening, index)
+        withdrawn = plan.filtered is not None
+        pairs = texts[:half] if withdrawn or plan.stream_error else texts
+        spread = self.settings["multi_choice"] if self.settings["multi_choice"] in ("same_index", "other_index") else ""
+        held = pairs.pop() if spread and plan.calls and pairs else None
+        for number, delta in enumerate(pairs):
+            self._delta(delta, index)
+            if self.settings["empty_deltas"] and number % 2 == 0:
+                self._delta(dialect.text(""), index)
+        if plan.stream_error:
+            self._error()
+            return False
+        if withdrawn:
+            self._filter(index)
+            return True
+        self._calls(index, held, spread)
+        usage = dialect.usage() if self.usage_place == "on_finish" and index == plan.n - 1 else None
+        chunk = dialect.chunk([self._choice(dialect.finish_delta(), index, plan.finish)], usage)
+        if self.copilot_usage_place == "finish":
+            chunk["copilot_usage"] = copilot_usage(plan)
+        if self.settings["annotations"]:
+            chunk["code_references"] = [{"url": "https://github.com/octocat/hello", "license": "MIT"}]
+        self._add(chunk)
+        return True
+
+    def _calls(self, index: int, held: Json | None, spread: str) -> None:
+        plan, dialect = self.plan, self.dialect
+        same = self.settings.vendor("parallel_same_index", dialect.same_index)
+        for number, call in enumerate(plan.calls):
+            deltas = dialect.legacy_call(call) if plan.legacy_function else dialect.call(call, 0 if same else number)
+            if number == 0 and plan.opaque and plan.reasoning == "with_tool":
+                first = dict(deltas[0])  # next to the call, in front of it like in the captures
+                deltas[0] = {"content": first.pop("content", None), "reasoning_opaque": plan.opaque, **first}
+            place = number + 1 if spread == "other_index" else index
+            for position, delta in enumerate(deltas):
+                choices = [self._choice(delta, place)]
+                if held is not None and number == 0 and position == 0:  # 6.5.9: text and tool in one chunk
+                    choices.insert(0, self._choice(held, index))
+                self._add(dialect.chunk(choices))
+
+    def _filter(self, index: int) -> None:
+        """6.5.15: the answer is withdrawn half way."""
+        plan = self.plan
+        category = plan.filtered if plan.filtered in ("hate", "self_harm", "sexual", "violence") else None
+        delta: Json = {"content": "…", "role": "assistant"}
+        if category is None:
+            delta = {"content": "…", "copilot_annotations": {plan.filtered or "TextCopyright": [
+                {"id": 0, "citations": {}, "details": {}}]}, "role": "assistant"}
+        choice = self._choice(delta, index, "content_filter")
+        choice["content_filter_results"] = safe("0" if plan.dialect == "claude" else "safe",
+                                                plan.dialect != "openai-current", category)
+        usage = self.dialect.usage() if self.usage_place == "on_finish" else None
+        self._add(self.dialect.chunk([choice], usage))
+
+    def _error(self) -> None:
+        """6.5.16."""
+        code, message = self.plan.stream_error or ["internal_error", ""]
+        error = {"error": {"code": code, "message": message}}
+        if self.plan.stream_error_bare:
+            self.frames.append(json.dumps(error, separators=(",", ":")).encode())
+        else:
+            self._add(error)
+
+
+def copilot_usage(plan: Plan) -> Json:
+    """6.3.6; the prices are invented but add up."""
+    details = [{"batch_size": 1000000, "cost_per_batch": cost, "model": plan.model, "token_count": count,
+                "token_type": kind} for kind, cost, count in (
+        ("input", 500_000_000_000, plan.prompt_tokens), ("cache_read", 50_000_000_000, 0),
+        ("output", 2_500_000_000_000, plan.completion_tokens))]
+    return {"token_details": details, "total_nano_aiu": sum(
+        int(one["token_count"]) * int(one["cost_per_batch"]) // 1000000 for one in details)}  # type: ignore[call-overload]
+
+
+# -- onto the wire ---------------------------------------------------------------------------------------------------
+
+def send(world: "World", exchange: Exchange, headers: Headers, frames: list[bytes], flow: Flow,
+         settings: Settings) -> None:
+    """Write the frames one by one, watching whether the client is still there."""
+    epoch = world.epoch
+    world.count(epoch, open_streams=1, streams=1)
+    try:
+        exchange.begin(200, [("content-type", settings["stream_content_type"]), ("cache-control", "no-cache"),
+                             *headers], chunked=not settings["unchunked"])
+        _write(world, exchange, frames, flow)
+        exchange.end()
+    except ClientGone:
+        world.count(epoch, open_streams=-1, aborted_streams=1)
+        raise
+    except Closed:
+        world.count(epoch, open_streams=-1, cut_streams=1)
+        raise
+    except BaseException:
+        world.count(epoch, open_streams=-1)
+        raise
+    world.count(epoch, open_streams=-1, finished_streams=1)
+
+
+def _write(world: "World", exchange: Exchange, frames: list[bytes], flow: Flow) -> None:
+    started, sent, middle = time.monotonic(), 0, len(frames) // 2
+    for number, frame in enumerate(frames):
+        if flow.cut_events is not None and number >= flow.cut_events:
+            return _cut(exchange, flow.cut_kind)
+        if number and flow.gate is not None and not world.pass_gate(flow.gate, exchange.sock):
+            exchange.break_off(reset=True)
+        if flow.silence is not None and number == middle:
+            pause(exchange.sock, flow.silence)
+        if flow.pace:
+            pause(exchange.sock, started + number / flow.pace - time.monotonic())
+        if flow.cut_bytes is not None and sent + len(frame) > flow.cut_bytes:
+            exchange.write(frame[:flow.cut_bytes - sent])
+            return _cut(exchange, flow.cut_kind)
+        exchange.write(frame)
+        sent += len(frame)
+    return None
+
+
+def _cut(exchange: Exchange, kind: str) -> None:
+    """"clean" ends the body properly: the client sees a valid HTTP message without a finish reason (6.5.17)."""
+    if kind != "clean":
+        exchange.break_off(reset=kind == "reset")
