@@ -5,4 +5,4 @@ from __future__ import annotations
 from app.converters import chat
 from app.converters.codec import Codec, ProtocolName
 
-CODECS: dict[ProtocolName, Codec] = {"chat": chat.CODEC}
+CODECS: dict[ProtocolName, Codec] = {chat.CODEC.name: chat.CODEC}

@@ -7,13 +7,9 @@ emoji cut in two, a raw control character, an integer beyond 64 bits) goes throu
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import orjson
-
-# orjson reads an integer beyond 64 bits as a float, which would change it: 19 digits may not fit.
-_BIG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 def loads(raw: bytes) -> Any:
@@ -30,17 +26,30 @@ def loads(raw: bytes) -> Any:
 
 def loads_exact(raw: bytes) -> Any:
     """Parse JSON and keep integers of any size. Raises: ValueError."""
-    if _BIG_NUMBER.search(raw) is None:
-        return loads(raw)
+    value = loads(raw)
+    if not has_huge_float(value):
+        return value
     try:
         return json.loads(raw.decode("utf-8", "replace"), strict=False)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
 
-def has_big_number(raw: bytes) -> bool:
-    """Whether `raw` may hold an integer that orjson would turn into a float."""
-    return _BIG_NUMBER.search(raw) is not None
+def has_huge_float(value: Any) -> bool:
+    """Whether parsed JSON holds a float that may have been an integer beyond 64 bits, which orjson rounds.
+
+    Looks at the values, not at the text: a body of many megabytes is mostly a few long strings.
+    """
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, float) and abs(item) >= 2.0**63:
+            return True
+    return False
 
 
 def dumps(value: Any) -> bytes:

@@ -1,0 +1,175 @@
+"""Whole chat answers: mended, or turned into a stream.
+
+Contract §6.3. Unlike a stream, a whole answer is always parsed: it happens once per request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.converters import json_bytes, sse
+from app.converters.chat import quirks
+from app.converters.chat.errors import decode_error, describe_page, is_page
+from app.converters.chat.mender import StreamMender
+from app.errors import UpstreamProtocolError
+
+_ENVELOPE = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+_ENTRY = frozenset({"index", "message", "delta", "finish_reason", "logprobs"})
+_MESSAGE = frozenset({"role", "content", "refusal", "tool_calls"})
+
+
+def mend_response(body: bytes, *, model: str, choices: int = 1, created: int, fallback_id: str) -> bytes:
+    """Make a clean OpenAI answer of upstream's.
+
+    Raises: UpstreamProtocolError for what is no answer at all; the decoded error for an error with status 200.
+    Spec:   contract §6.3.1–6.3.6.
+    """
+    return json_bytes.dumps(_mended(body, model=model, choices=choices, created=created, fallback_id=fallback_id))
+
+
+def response_to_stream(
+    body: bytes, *, model: str, include_usage: bool, choices: int = 1, created: int, fallback_id: str
+) -> bytes:
+    """The frames that a stream would have had, for an upstream that answers ``stream: true`` with a whole answer.
+
+    Raises: as `mend_response`.
+    """
+    answer = _mended(body, model=model, choices=choices, created=created, fallback_id=fallback_id)
+    answer["choices"] = [piece for choice in answer["choices"] for piece in _pieces(choice)]
+    mender = StreamMender(
+        model=model, include_usage=include_usage, choices=choices, created=created, fallback_id=fallback_id
+    )
+    return mender.feed(sse.frame(json_bytes.dumps(answer))) + mender.finish()
+
+
+def _mended(body: bytes, *, model: str, choices: int, created: int, fallback_id: str) -> dict[str, Any]:
+    answer = _answer_in(body)
+    given_id, given_time = answer.get("id"), answer.get("created")
+    answer_id = given_id if given_id and isinstance(given_id, str) else fallback_id
+    mended: dict[str, Any] = {
+        "id": answer_id,
+        "object": "chat.completion",
+        "created": given_time if type(given_time) is int and given_time > 0 else created,
+        "model": model,
+        "choices": _mend_choices(answer["choices"], answer_id, folds=choices == 1),
+    }
+    usage = answer.get("usage")
+    if isinstance(usage, dict) and usage:
+        mended["usage"] = quirks.mend_usage(usage)
+    mended.update(quirks.public(answer, without=_ENVELOPE))
+    return mended
+
+
+def _answer_in(body: bytes) -> dict[str, Any]:
+    text = body[:4096].decode("utf-8", "replace")
+    if is_page(text):
+        raise UpstreamProtocolError(f"GitHub Copilot sent {describe_page(text)} instead of an answer. Try again.")
+    try:
+        answer = json_bytes.loads_exact(body)
+    except ValueError:
+        raise UpstreamProtocolError("GitHub Copilot's answer is torn or no JSON. Try again.") from None
+    if not isinstance(answer, dict):
+        raise UpstreamProtocolError("GitHub Copilot's answer is not a JSON object. Try again.")
+    if quirks.error_in(answer):
+        raise decode_error(200, {}, body)
+    return _with_choices(quirks.from_anthropic(answer) if quirks.is_anthropic(answer) else answer)
+
+
+def _with_choices(answer: dict[str, Any]) -> dict[str, Any]:
+    entries = answer.get("choices")
+    answer["choices"] = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    if not answer["choices"] and not answer.get("usage"):
+        raise UpstreamProtocolError("GitHub Copilot's answer holds no choice at all. Try again.")
+    return answer
+
+
+def _mend_choices(entries: list[dict[str, Any]], answer_id: str, *, folds: bool) -> list[dict[str, Any]]:
+    if folds:
+        return [_fold(entries, 0, answer_id)]
+    indexes = [entry.get("index") for entry in entries]
+    are_sound = all(type(index) is int for index in indexes) and len(set(indexes)) == len(indexes)
+    return [
+        _fold([entry], entry["index"] if are_sound else position, answer_id) for position, entry in enumerate(entries)
+    ]
+
+
+def _fold(entries: list[dict[str, Any]], index: int, answer_id: str) -> dict[str, Any]:
+    """One choice out of all entries: texts and calls in order, else the first that is not empty (§6.3.3)."""
+    texts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    rest: dict[str, Any] = {}
+    extras: dict[str, Any] = {}
+    reasons: list[str] = []
+    refusal = logprobs = None
+    for entry in entries:
+        raw = entry.get("message") or entry.get("delta")
+        message = raw if isinstance(raw, dict) else {}
+        text = quirks.text_of(message.get("content"))
+        if text is not None:
+            texts.append(text)
+        calls += _calls_in(message)
+        _add_missing(rest, quirks.public(message, without=_MESSAGE))
+        _add_missing(extras, quirks.public(entry, without=_ENTRY))
+        refusal = refusal or message.get("refusal")
+        logprobs = logprobs or entry.get("logprobs")
+        if isinstance(entry.get("finish_reason"), str):
+            reasons.append(entry["finish_reason"])
+    mended: dict[str, Any] = {
+        "role": "assistant",
+        # An answer with nothing in it is an empty text; only calls may stand without one.
+        "content": "".join(texts) if texts else (None if entries else ""),
+        "refusal": refusal,
+        **rest,
+    }
+    quirks.offer_reasoning(mended)
+    if calls:
+        mended["tool_calls"] = [_mend_call(call, answer_id, index, at) for at, call in enumerate(calls)]
+    reason = quirks.fold_finish(reasons or ["stop"], has_calls=bool(calls))
+    return {"index": index, "message": mended, "logprobs": logprobs, **extras, "finish_reason": reason}
+
+
+def _add_missing(known: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if not known.get(key):
+            known[key] = value
+
+
+def _calls_in(message: dict[str, Any]) -> list[dict[str, Any]]:
+    calls = message.get("tool_calls")
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+
+
+def _mend_call(raw: dict[str, Any], answer_id: str, choice: int, position: int) -> dict[str, Any]:
+    given, kind = raw.get("id"), raw.get("type")
+    call: dict[str, Any] = {
+        "id": given if given and isinstance(given, str) else quirks.make_call_id(answer_id, choice, position),
+        "type": kind if kind and isinstance(kind, str) else "function",
+        # `index` belongs to streams only.
+        **quirks.public(raw, without=("id", "type", "index", "function")),
+    }
+    function = raw.get("function")
+    if isinstance(function, dict) or "custom" not in raw:
+        function = function if isinstance(function, dict) else {}
+        call["function"] = {
+            "name": function.get("name") or "",
+            "arguments": quirks.arguments_of(function),
+            **quirks.public(function, without=("name", "arguments")),
+        }
+    return call
+
+
+def _pieces(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    """The deltas of a mended choice, in the order of a stream: role, reasoning and the like, text, calls, finish."""
+    message = choice["message"]
+    rest = {key: value for key, value in message.items() if key not in _MESSAGE and value is not None}
+    deltas: list[dict[str, Any]] = [{"content": "" if message["content"] is not None else None, "refusal": None}]
+    deltas += [{"cot_id": rest.pop("cot_id")}] if "cot_id" in rest and "cot_summary" not in rest else []
+    deltas += [rest] if rest else []
+    deltas += [{"content": message["content"]}] if message["content"] else []
+    deltas += [{"refusal": message["refusal"]}] if message["refusal"] else []
+    calls = message.get("tool_calls", [])
+    deltas += [{"tool_calls": [{"index": at, **call}]} for at, call in enumerate(calls)]
+    pieces: list[dict[str, Any]] = [{"index": choice["index"], "delta": delta} for delta in deltas]
+    pieces[-1]["logprobs"] = choice["logprobs"]
+    pieces[-1]["finish_reason"] = choice["finish_reason"]
+    return pieces
