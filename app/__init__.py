@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
+from typing import TYPE_CHECKING
 
-from app.blueprints import DOORS, _door
-from app.cli import register_commands
-from app.gateway import Gateway
-from app.settings import Settings
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -17,6 +16,16 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings: the configuration; None reads it from the environment.
     Raises: SettingsError for a bad variable.
     """
+    # Imported here, so that `import app.settings` stays light: gunicorn's master reads the settings before its gevent
+    # workers patch the standard library, and must not have imported requests (and with it ssl) by then.
+    from flask import Flask
+    from werkzeug.middleware.proxy_fix import ProxyFix
+
+    from app.blueprints import DOORS, _door
+    from app.cli import register_commands
+    from app.gateway import Gateway
+    from app.settings import Settings
+
     settings = settings if settings is not None else Settings.load()
     # No static folder: pages carry their style and script, so that no file is served without a key.
     app = Flask(__name__, static_folder=None)

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from app.errors import UpstreamConnectError, UpstreamError, UpstreamProtocolError, UpstreamTimeoutError
 
-Route = tuple[Mapping[str, str], bool | str | None, str | tuple[str, str] | None]
+Route = tuple[Mapping[str, str], bool | str, str | tuple[str, str] | None]
 """What requests needs besides the URL: proxies, CA verification, client certificate."""
 
 
@@ -39,7 +39,11 @@ class Outbound:
         key = (parts.scheme, parts.netloc)
         if key not in self._routes:
             merged = self._session.merge_environment_settings(url, {}, None, None, None)
-            self._routes[key] = (merged["proxies"], merged["verify"], merged["cert"])
+            self._routes[key] = (
+                merged["proxies"],
+                True if merged["verify"] is None else merged["verify"],
+                merged["cert"],
+            )
         return self._routes[key]
 
     def proxies_for(self, url: str) -> Mapping[str, str]:

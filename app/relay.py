@@ -154,10 +154,12 @@ class Relay:
         }
         if traits.stream and answer.content_type != "application/json":
             mender = codec.stream_mender(include_usage=traits.include_usage, choices=traits.choices, **facts)
-            frames = self._stream(answer, mender, record)
-            first = self._first(frames, mender, record, started_at)
+            pieces = answer.iter_bytes()
+            first = _first_event(pieces, mender)
+            record.first_byte_ms = round((self._clock() - started_at) * 1000)
             headers |= {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-            return Reply(200, headers, _chain(first, frames), answer.close)
+            # Whatever came is given out at once, and be it a comment: the status line leaves with the first bytes.
+            return Reply(200, headers, self._stream(first or codec.keep_alive, pieces, mender, record), answer.close)
         whole = answer.read()
         record.first_byte_ms = round((self._clock() - started_at) * 1000)
         if traits.stream:  # some models cannot stream; the client still gets what it asked for
@@ -169,22 +171,13 @@ class Relay:
         mended = codec.mend_response(whole, choices=traits.choices, **facts)
         return Reply(200, headers | {"Content-Type": "application/json"}, mended)
 
-    def _first(self, frames: Iterator[bytes], mender: StreamMender, record: Record, started_at: float) -> bytes:
-        """Wait for the first thing to give out, so that an early failure is still a proper HTTP status."""
-        first = next(frames, b"")
-        record.first_byte_ms = round((self._clock() - started_at) * 1000)
-        if mender.error is not None and not mender.started:
-            raise mender.error
-        return first
-
-    def _stream(self, answer: UpstreamAnswer, mender: StreamMender, record: Record) -> Iterator[bytes]:
+    def _stream(self, first: bytes, pieces: Iterator[bytes], mender: StreamMender, record: Record) -> Iterator[bytes]:
         """From the upstream socket to the client: one piece out for each read, as soon as it has come."""
         try:
-            for piece in answer.iter_bytes():
+            yield first
+            while not mender.ended and (piece := next(pieces, None)) is not None:
                 if out := mender.feed(piece):
                     yield out
-                if mender.ended:
-                    break
             if tail := mender.finish():
                 yield tail
         except GatewayError as error:
@@ -199,7 +192,6 @@ class Relay:
             record.usage, record.finish_reason = mender.usage, mender.finish_reason
             if mender.error is not None:
                 record.error = mender.error.code
-            answer.close()
 
     def _refusal(self, codec: Codec, answer: UpstreamAnswer, content: bytes, record: Record) -> GatewayError:
         """Upstream's error in our terms; an unknown model is told its likeliest neighbours."""
@@ -234,7 +226,19 @@ def _limit(model: Model, name: str) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from rest
+def _first_event(pieces: Iterator[bytes], mender: StreamMender) -> bytes:
+    """Wait for upstream's first event, so that a failure until then is still a proper HTTP status; what it yields.
+
+    Raises: GatewayError when the stream fails before anything was given out.
+    """
+    out, seen = b"", b""
+    for piece in pieces:
+        out = mender.feed(piece)
+        seen += piece
+        if out or b"\n\n" in seen or b"\r\n\r\n" in seen:
+            break
+    else:
+        out = mender.finish()
+    if mender.error is not None and not mender.started:
+        raise mender.error
+    return out

@@ -86,11 +86,13 @@ class Codec:
     """One protocol.
 
     upstream_path: where Copilot speaks it. id_prefix: what its answer ids begin with, where upstream gives none.
+    keep_alive: a frame that says nothing.
     """
 
     name: ProtocolName
     upstream_path: str
     id_prefix: str
+    keep_alive: bytes
     traits: Callable[[dict[str, Any]], Traits]
     image_urls: Callable[[dict[str, Any]], list[str]]
     prepare: Prepare

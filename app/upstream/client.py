@@ -32,7 +32,7 @@ _RENEWABLE = frozenset({401, 421})
 class UpstreamAnswer:
     """Copilot's answer: status, headers (case-insensitive) and a body that is read once, whole or piece by piece.
 
-    hint: a sentence that may explain a refusal (this machine's clock), else empty.
+    hint: a sentence that may explain a refusal (this machine's clock, our configuration), else empty.
     """
 
     response: requests.Response
@@ -109,7 +109,7 @@ class CopilotClient:
                         token = renewed
                         continue
                 if response.status_code not in _REPEATABLE or not attempts_left:
-                    return UpstreamAnswer(response, skew_hint(token) if response.status_code == 401 else "")
+                    return UpstreamAnswer(response, self._hint(response.status_code, token))
                 response.close()
                 self._note_retry(call, str(response.status_code))
             attempts_left -= 1
@@ -133,6 +133,13 @@ class CopilotClient:
             read_timeout_s=self._settings.upstream_idle_timeout_s,
             stream=True,
         )
+
+    def _hint(self, status: int, token: CopilotToken) -> str:
+        if status == 401:
+            return skew_hint(token)
+        if status == 421 and self._settings.copilot_api_base_url:
+            return " COPILOT_API_BASE_URL names the host; unset it to use the one that GitHub names."
+        return ""
 
     def _note_retry(self, call: Call, why: str) -> None:
         logger.warning("upstream call repeated", extra={"fields": {"path": call.path, "why": why}})

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import requests
 import urllib3
 
-from app.errors import UpstreamProtocolError
+from app.errors import UpstreamProtocolError, UpstreamTimeoutError
 from app.outbound import explain
 
 _READ_BYTES = 65536
@@ -28,7 +28,6 @@ def iter_bytes(response: requests.Response) -> Iterator[bytes]:
 
     Raises: UpstreamTimeoutError after too long a silence, UpstreamProtocolError when the body breaks off.
     """
-    url = response.url or ""
     try:
         connection = _chunked_connection(response)
         if connection is None:
@@ -37,7 +36,11 @@ def iter_bytes(response: requests.Response) -> Iterator[bytes]:
         else:
             yield from _joined_chunks(connection, response)
     except (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError) as error:
-        raise explain(error, url) from error
+        explained = explain(error, response.url or "")
+        if isinstance(explained, UpstreamTimeoutError):
+            raise explained from error
+        # There was a connection, and an answer on it: whatever broke it, this answer is torn.
+        raise UpstreamProtocolError("Copilot closed the connection in the middle of its answer.") from error
 
 
 def _chunked_connection(response: requests.Response) -> http.client.HTTPResponse | None:

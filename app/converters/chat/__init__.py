@@ -7,11 +7,13 @@ from app.converters.chat.mender import StreamMender
 from app.converters.chat.request import image_urls, prepare, traits
 from app.converters.chat.response import mend_response, response_to_stream
 from app.converters.codec import Codec
+from app.converters.sse import comment
 
 CODEC = Codec(
     name="chat",
     upstream_path="/chat/completions",
     id_prefix="chatcmpl-",
+    keep_alive=comment(b"keep-alive"),
     traits=traits,
     image_urls=image_urls,
     prepare=prepare,
