@@ -29,6 +29,9 @@ _TOKEN_SHAPES = re.compile(
 )
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class Redactor:
     """Masks token shapes and the given literal secrets in text."""
 
@@ -68,12 +71,11 @@ class LineFormatter(logging.Formatter):
                 **({"trace": trace} if trace else {}),
             }
             return self._redact(json.dumps(line, ensure_ascii=False, default=str))
-        text = " ".join([f"{when:%H:%M:%S}", f"{record.levelname:<7}", record.getMessage(), *_pairs(fields)])
+        pairs = (f"{key}={value}" for key, value in fields.items())
+        text = " ".join([f"{when:%H:%M:%S}", f"{record.levelname:<7}", record.getMessage(), *pairs])
+        # A model name with a line break in it must not forge a line of its own.
+        text = _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
         return self._redact(text + (f"\n{trace}" if trace else ""))
-
-
-def _pairs(fields: dict[str, Any]) -> list[str]:
-    return [f"{key}={value}" for key, value in fields.items()]
 
 
 def dict_config(*, level: str, format: str, secrets: Iterable[str] = ()) -> dict[str, Any]:

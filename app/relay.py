@@ -123,7 +123,7 @@ class Relay:
                 raise self._refusal(codec, answer, content, record)
             replies.append(content)
         merged = embeddings.merge_replies(replies, model=record.model, as_base64=as_base64)
-        return Reply(200, {"Content-Type": "application/json", "x-bridge-model": name}, merged)
+        return Reply(200, {"Content-Type": "application/json", "x-bridge-model": _header_safe(name)}, merged)
 
     def _resolve(self, asked: str, record: Record) -> tuple[str, Model | None]:
         """The upstream id for a name, and its entry. Without a catalogue the name goes as it is: upstream will say."""
@@ -213,10 +213,15 @@ class Relay:
 
     def _headers(self, answer: UpstreamAnswer, record: Record) -> dict[str, str]:
         passed = {k: v for k, v in answer.headers.items() if k.lower().startswith(_PASSED_HEADERS)}
-        passed["x-bridge-model"] = record.served_model
+        passed["x-bridge-model"] = _header_safe(record.served_model)
         if record.dropped:
-            passed["x-bridge-dropped"] = ", ".join(record.dropped)
+            passed["x-bridge-dropped"] = _header_safe(", ".join(record.dropped))
         return passed
+
+
+def _header_safe(text: str) -> str:
+    """What a header can carry of a text that came from a client: printable ASCII, 200 characters."""
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:200])
 
 
 def _limit(model: Model, name: str) -> int | None:

@@ -67,7 +67,11 @@ def test_client_that_hangs_up_closes_the_upstream_connection(bridge: Bridge, sim
 
 def test_client_that_hangs_up_at_once_closes_the_upstream_connection(bridge: Bridge, simulator: Simulator) -> None:
     body = orjson.dumps(
-        {"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": "[[pace: 100/s]] [[chunks: 3000]]"}]}
+        {
+            "model": "gpt-4.1",
+            "stream": True,
+            "messages": [{"role": "user", "content": "[[pace: 100/s]] [[chunks: 3000]]"}],
+        }
     )
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {bridge.api_key}\r\n"

@@ -1,0 +1,37 @@
+"""The upstream, mocked at the edge of requests. The only place that imports the `responses` library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import responses
+
+TOKEN_URL = "https://api.github.test/copilot_internal/v2/token"
+ENVELOPE = {"token": "tid=test;exp=1:mac", "expires_at": 4_000_000_000, "refresh_in": 1500}
+
+
+@pytest.fixture
+def upstream() -> Iterator[responses.RequestsMock]:
+    """No request leaves; each must be declared."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def signed_in(environment: dict[str, str], upstream: responses.RequestsMock) -> None:
+    """A GitHub token in the environment, and a GitHub that exchanges it. Ask for it before `app`."""
+    environment["GH_COPILOT_TOKEN"] = "ghu_test_unit"
+    upstream.get(TOKEN_URL, json=ENVELOPE)
+
+
+@pytest.fixture
+def catalogue(upstream: responses.RequestsMock) -> Callable[..., None]:
+    """Declare the model list: ``catalogue("gpt-4.1", {"id": …, …})``."""
+
+    def declare(*models: str | dict[str, Any]) -> None:
+        entries = [model if isinstance(model, dict) else {"id": model, "vendor": "OpenAI"} for model in models]
+        upstream.get("https://copilot.test/models", json={"data": entries, "object": "list"})
+
+    return declare
