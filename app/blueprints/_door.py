@@ -217,8 +217,10 @@ def _speaks_messages() -> bool:
 
 def _error_page(error: GatewayError) -> Response:
     asks_for_key = error.status == 401
+    # After a wrong key the visitor still wants to go where the first form would have led.
+    wanted = request.form.get("next") if request.endpoint == "auth.enter_key" and asks_for_key else request.path
     html = render_template(
-        "error.html", error=error, asks_for_key=asks_for_key, next=request.path if request.path in PAGES else "/"
+        "error.html", error=error, asks_for_key=asks_for_key, next=wanted if wanted in PAGES else "/"
     )
     return Response(html, status=error.status, content_type="text/html; charset=utf-8")
 
