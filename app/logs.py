@@ -93,5 +93,7 @@ def dict_config(*, level: str, format: str, secrets: Iterable[str] = ()) -> dict
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
             # werkzeug's access lines (flask run) would repeat ours.
             "werkzeug": {"level": "WARNING"},
+            # Its warnings quote whole URLs, and an image URL may be signed.
+            "urllib3": {"level": "ERROR"},
         },
     }

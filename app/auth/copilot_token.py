@@ -34,6 +34,7 @@ from app.store.base import Store
 _REFRESH_SHARE = 0.8
 # How long a failed exchange is remembered, so that a crowd of waiting requests does not repeat it one by one.
 _FAILURE_MEMORY_S = 3.0
+_REFUSAL_MEMORY_S = 3600.0
 # Copilot may refuse whatever token we bring; asking GitHub for more of them does not help then.
 _RENEWALS_PER_MINUTE = 3
 _EXCHANGE_LEASE_S = 30.0
@@ -133,6 +134,11 @@ class CopilotTokens:
         token = self._github_tokens.current()
         return token is not None and self._store.get(_refused_key(token.fingerprint)) is None
 
+    def note_refusal(self, github_token: GitHubToken) -> None:
+        """GitHub answered 401 to this token: it is not tried again for an hour, or until somebody signs in."""
+        if github_token.source != "environment":  # that one changes with a restart only, and is asked for anew then
+            self._store.put(_refused_key(github_token.fingerprint), "1", ttl_s=_REFUSAL_MEMORY_S)
+
     def accept_anew(self) -> None:
         """Forget earlier refusals: somebody just signed in."""
         token = self._github_tokens.current()
@@ -222,8 +228,8 @@ class CopilotTokens:
             token = _direct(github_token, now)
         else:
             error = explain_refusal(answer, github_token)
-            if isinstance(error, SignInRequiredError):
-                self._store.put(_refused_key(github_token.fingerprint), "1", ttl_s=3600)
+            if answer.status == 401:
+                self.note_refusal(github_token)
             raise error
         self._store.put(_token_key(token.account), token.to_json(), ttl_s=max(1.0, token.lifetime_s))
         logger.info(

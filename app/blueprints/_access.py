@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
-from flask import Response, current_app, redirect, request
+from flask import current_app, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.api_key import Access, is_local_name, is_private_caller, presented_keys
@@ -14,6 +14,8 @@ from app.errors import ForbiddenError, UnauthorizedError
 from app.gateway import current_gateway
 
 COOKIE = "bridge_session"
+# Says only "a page of ours was here"; browsers keep it from requests that other sites cause.
+PAGE_COOKIE = "bridge_page"
 QUERY_KEY = "api_key"
 # Pages for people: here a browser's cookie counts, and a key in the address is swapped for one.
 PAGES = ("/", "/usage", "/auth/device")
@@ -85,14 +87,28 @@ def require_private_caller() -> None:
 
 
 def is_foreign_page() -> bool:
-    """Whether a browser tells that a page of another site caused this request. Other clients tell nothing."""
-    return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    """Whether a browser tells that a page of another site caused this request. Other clients tell nothing.
+
+    Sec-Fetch-Site says it best, but is not sent to a plain http:// address in the network; Origin and Referer are. A
+    form of our own sends ``Origin: null`` there (our pages give no referrer), and so does a foreign one that hides
+    itself; only ours brings the cookie that is kept to our own site.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    source = request.headers.get("Origin") or request.headers.get("Referer")
+    if source is None:
+        return False
+    if source == "null":
+        return PAGE_COOKIE not in request.cookies
+    return urlsplit(source).netloc != request.host
 
 
 def refuse_foreign_page() -> None:
     """Without a key in a header, a page of another site may not make changes or spend the subscription.
 
     A page can send simple requests anywhere; what it cannot do is set headers, unless CORS_ORIGINS allows it.
+    Raises: ForbiddenError.
     """
     if request.method in ("GET", "HEAD") or not is_foreign_page():
         return
@@ -107,6 +123,11 @@ def wants_html() -> bool:
     return accept["text/html"] > 0 and "text/html" in str(accept) and accept["text/html"] >= accept["application/json"]
 
 
+def local(path: str) -> str:
+    """A path of ours as the browser must ask for it, when a proxy serves us under a prefix."""
+    return request.script_root + path
+
+
 def set_session_cookie(response: BaseResponse, value: str) -> None:
     response.set_cookie(
         COOKIE, value, max_age=30 * 24 * 3600, httponly=True, samesite="Strict", secure=request.is_secure
@@ -119,7 +140,7 @@ def _swap_key_for_cookie(key: str) -> BaseResponse | None:
     if value is None or request.method != "GET":
         return None
     rest = [(name, item) for name, item in request.args.items(multi=True) if name != QUERY_KEY]
-    response: Response | BaseResponse = redirect(request.path + (f"?{urlencode(rest)}" if rest else ""), 303)
+    response = redirect(local(request.path) + (f"?{urlencode(rest)}" if rest else ""), 303)
     set_session_cookie(response, value)
     return response
 

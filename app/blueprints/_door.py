@@ -13,7 +13,7 @@ from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.blueprints._access import PAGES, admit, wants_html
+from app.blueprints._access import PAGE_COOKIE, PAGES, admit, wants_html
 from app.converters.chat.errors import encode_error as encode_chat_error
 from app.converters.messages.errors import encode_error as encode_messages_error
 from app.errors import (
@@ -117,6 +117,8 @@ def _finish(response: Response) -> Response:
     if response.mimetype == "text/html":
         headers["X-Frame-Options"] = "DENY"
         headers["Content-Security-Policy"] = _page_policy()
+        if PAGE_COOKIE not in request.cookies:
+            response.set_cookie(PAGE_COOKIE, "1", httponly=True, samesite="Strict", secure=request.is_secure)
     _add_cors(response)
     response.call_on_close(_line_writer(record, response.status_code))
     return response
@@ -220,7 +222,11 @@ def _error_page(error: GatewayError) -> Response:
     # After a wrong key the visitor still wants to go where the first form would have led.
     wanted = request.form.get("next") if request.endpoint == "auth.enter_key" and asks_for_key else request.path
     html = render_template(
-        "error.html", error=error, asks_for_key=asks_for_key, next=wanted if wanted in PAGES else "/"
+        "error.html",
+        error=error,
+        asks_for_key=asks_for_key,
+        next=wanted if wanted in PAGES else "/",
+        warning=current_gateway().keys.warning,
     )
     return Response(html, status=error.status, content_type="text/html; charset=utf-8")
 

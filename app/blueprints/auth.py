@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from app.auth.device import SignIn
 from app.blueprints._access import (
     admits,
+    local,
     refuse_foreign_page,
     require_key,
     require_private_caller,
@@ -90,7 +91,7 @@ def device_status() -> Response:
 def device_start() -> BaseResponse:
     """Begin a new sign-in, in place of a running, failed or finished one."""
     sign_in = current_gateway().sign_in.begin(anew=True)
-    return redirect(f"/auth/device?id={sign_in.id}", 303)
+    return redirect(local(f"/auth/device?id={sign_in.id}"), 303)
 
 
 @bp.post("/key")
@@ -107,6 +108,6 @@ def enter_key() -> BaseResponse:
     target = request.form.get("next", "/")
     # Only a path of ours: "//host" and "/\host" would lead elsewhere.
     is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
-    response: BaseResponse = redirect(target if is_ours else "/", 303)
+    response: BaseResponse = redirect(local(target if is_ours else "/"), 303)
     set_session_cookie(response, cookie)
     return response

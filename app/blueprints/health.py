@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.blueprints._access import admits, anybody
+from app.blueprints._access import admits, anybody, local
 from app.blueprints._door import json_response
 from app.blueprints.auth import require_key_once_linked
 from app.gateway import current_gateway
@@ -55,4 +55,4 @@ def home() -> Response | BaseResponse:
     if request.method == "HEAD":
         return Response()
     linked = current_gateway().github_tokens.current() is not None
-    return redirect("/usage" if linked else "/auth/device", 303)
+    return redirect(local("/usage" if linked else "/auth/device"), 303)

@@ -23,6 +23,8 @@ def usage() -> Response:
         raise SignInRequiredError("Not signed in to GitHub yet. Open /auth/device in a browser to sign in.")
     answer = gateway.github.account(token.secret)
     if answer.status != 200:
+        if answer.status == 401:
+            gateway.copilot_tokens.note_refusal(token)
         raise explain_refusal(answer, token, what="account information")
     summary = summarize(expect_object(answer, "the account information"))
     if not wants_html():

@@ -1,4 +1,4 @@
-"""Streams on real sockets: passed on while they come, cut when the client leaves, never finished when upstream broke."""
+"""Streams on real sockets: passed on as they come, cut when the client leaves, never finished when upstream broke."""
 
 from __future__ import annotations
 

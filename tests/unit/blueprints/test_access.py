@@ -1,0 +1,273 @@
+"""Who may enter: every route, every way to show a key, every place to come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app import create_app
+from app.settings import DEFAULT_API_KEY, Settings
+from tests.support.secrets import API_KEY, SECOND_API_KEY
+
+NO_KEY_NEEDED = {("GET", "/health"), ("GET", "/livez"), ("HEAD", "/"), ("HEAD", "/api/hello")}
+
+
+def make(environment: dict[str, str], **env: str) -> FlaskClient:
+    return create_app(Settings.from_env({**environment, **env})).test_client()
+
+
+def routes(app: Flask) -> list[tuple[str, str]]:
+    found = []
+    for rule in app.url_map.iter_rules():
+        path = rule.rule.replace("<path:name>", "x").replace("<path:source>", "x")
+        found += [(method, path) for method in sorted(rule.methods or ()) if method != "OPTIONS"]
+    return found
+
+
+def test_every_route_but_the_named_ones_needs_a_key(environment: dict[str, str]) -> None:
+    client = make(environment, GH_COPILOT_TOKEN="ghu_test_linked")
+    answers = {route: client.open(route[1], method=route[0]).status_code for route in routes(client.application)}
+    open_routes = {route for route, status in answers.items() if status != 401}
+    assert open_routes == NO_KEY_NEEDED | {("HEAD", "/health"), ("HEAD", "/livez")}
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({"Authorization": f"Bearer {API_KEY}"}, ""),
+        ({"authorization": f"bearer {API_KEY}"}, ""),
+        ({"x-api-key": API_KEY}, ""),
+        ({"Authorization": "Bearer sk-dummy", "x-api-key": API_KEY}, ""),
+        ({}, f"?api_key={API_KEY}"),
+    ],
+)
+def test_ways_to_show_a_key(client: FlaskClient, headers: dict[str, str], query: str) -> None:
+    assert client.get("/admin/mapping" + query, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        ({}, ""),
+        ({"Authorization": "Bearer wrong"}, ""),
+        ({"Authorization": f"Basic {API_KEY}"}, ""),
+        ({"x-api-key": ""}, ""),
+        ({}, "?api_key="),
+        ({}, f"?api_key={API_KEY}x"),
+        ({"Authorization": f"Bearer {DEFAULT_API_KEY}"}, ""),
+        ({"Cookie": "bridge_session=0"}, ""),
+    ],
+)
+def test_no_or_wrong_key_is_401_in_the_dialect(client: FlaskClient, headers: dict[str, str], query: str) -> None:
+    openai = client.post("/v1/chat/completions" + query, headers=headers)
+    assert openai.status_code == 401
+    assert openai.json["error"]["type"] == "authentication_error"
+    assert openai.json["error"]["code"] == "invalid_api_key"
+    assert openai.headers["WWW-Authenticate"] == "Bearer"
+    anthropic = client.get("/v1/models" + query, headers={**headers, "anthropic-version": "2023-06-01"})
+    assert anthropic.status_code == 401
+    assert anthropic.json["type"] == "error"
+    assert anthropic.json["error"]["type"] == "authentication_error"
+    assert anthropic.json["request_id"] == anthropic.headers["x-request-id"]
+
+
+def test_several_keys_are_all_right(environment: dict[str, str]) -> None:
+    client = make(environment, API_KEY=f"{API_KEY},{SECOND_API_KEY}")
+    for key in (API_KEY, SECOND_API_KEY):
+        assert client.get("/admin/mapping", headers={"x-api-key": key}).status_code == 200
+
+
+@pytest.mark.parametrize("key", [DEFAULT_API_KEY, ""])
+@pytest.mark.parametrize(
+    ("peer", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("192.168.1.5", {}, 200),
+        ("127.0.0.1", {"X-Forwarded-For": "10.0.0.7"}, 200),
+        ("203.0.113.9", {}, 403),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 403),
+        ("127.0.0.1", {"X-Forwarded-For": "10.0.0.7, 203.0.113.9"}, 403),
+        ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}, 403),
+        ("127.0.0.1", {"X-Real-IP": "203.0.113.9"}, 403),
+        ("127.0.0.1", {"Host": "evil.example"}, 403),
+    ],
+)
+def test_default_and_empty_key_count_for_private_callers_only(
+    environment: dict[str, str], key: str, peer: str, headers: dict[str, str], status: int
+) -> None:
+    client = make(environment, API_KEY=key)
+    answer = client.get(
+        "/admin/mapping", headers={"x-api-key": key, **headers} if key else headers, environ_base={"REMOTE_ADDR": peer}
+    )
+    assert answer.status_code == status
+    if status == 403:
+        assert "API_KEY" in answer.json["error"]["message"]
+
+
+def test_own_key_counts_from_everywhere(client: FlaskClient) -> None:
+    answer = client.get(
+        "/admin/mapping",
+        headers={"x-api-key": API_KEY, "X-Forwarded-For": "203.0.113.9", "Host": "bridge.example"},
+        environ_base={"REMOTE_ADDR": "203.0.113.1"},
+    )
+    assert answer.status_code == 200
+
+
+def test_wrong_key_from_a_public_place_is_401_and_tells_nothing(environment: dict[str, str]) -> None:
+    client = make(environment, API_KEY=DEFAULT_API_KEY)
+    answer = client.get("/v1/models", headers={"x-api-key": "x"}, environ_base={"REMOTE_ADDR": "203.0.113.1"})
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("action", ["set?from=a&to=b", "del?from=a", "reset"])
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_changing_gets_refuse_pages_of_other_sites(client: FlaskClient, action: str, site: str) -> None:
+    separator = "&" if "?" in action else "?"
+    url = f"/admin/mapping/{action}{separator}api_key={API_KEY}"
+    refused = client.get(url, headers={"Sec-Fetch-Site": site})
+    assert refused.status_code == 403
+    assert refused.json["error"]["code"] == "cross_site"
+    for own in ({}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+        assert client.get(url, headers=own).status_code in (200, 404)
+
+
+def test_page_of_another_site_cannot_spend_the_subscription_without_a_header(environment: dict[str, str]) -> None:
+    """A simple cross-site POST needs no preflight; with the well-known key in the address it would get through."""
+    client = make(environment, API_KEY=DEFAULT_API_KEY)
+    foreign = {"Sec-Fetch-Site": "cross-site", "Content-Type": "text/plain"}
+    answer = client.post(f"/v1/chat/completions?api_key={DEFAULT_API_KEY}", headers=foreign, data="{}")
+    assert answer.status_code == 403
+    with_header = client.post("/v1/chat/completions", headers={**foreign, "x-api-key": DEFAULT_API_KEY}, data="{}")
+    assert with_header.status_code == 400  # admitted: the empty body is what is wrong
+
+
+OWN_PAGE = "http://192.168.1.5:8000"
+
+
+@pytest.mark.parametrize(
+    ("headers", "foreign"),
+    [
+        ({}, False),  # no browser
+        ({"Origin": OWN_PAGE}, False),
+        ({"Origin": "http://evil.example"}, True),
+        ({"Origin": "http://192.168.1.5:9999"}, True),
+        ({"Origin": "null"}, True),
+        ({"Origin": "null", "Cookie": "bridge_page=1"}, False),
+        ({"Referer": "http://evil.example/page"}, True),
+        ({"Referer": f"{OWN_PAGE}/auth/device"}, False),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, False),
+    ],
+)
+def test_page_of_another_site_is_known_on_plain_http_too(
+    environment: dict[str, str], upstream: Any, headers: dict[str, str], foreign: bool
+) -> None:
+    upstream.post("https://github.test/login/device/code", status=503)
+    client = make(environment)
+    for name, value in {"Host": "192.168.1.5:8000", **headers}.items():
+        if name == "Cookie":
+            client.set_cookie("bridge_page", "1", domain="192.168.1.5")
+        else:
+            headers = {**headers, name: value}
+    headers.pop("Cookie", None)
+    answer = client.post("/auth/device/start", headers=headers)
+    assert answer.status_code == (403 if foreign else 502)
+
+
+# ── browsers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+def test_key_in_the_address_is_swapped_for_a_cookie(environment: dict[str, str]) -> None:
+    client = make(environment, GH_COPILOT_TOKEN="ghu_test_linked")
+    answer = client.get(f"/auth/device?api_key={API_KEY}&a=b", headers=HTML)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/auth/device?a=b")
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert API_KEY not in cookie
+    assert client.get("/auth/device", headers=HTML).status_code == 200
+    assert client.get("/v1/models").status_code == 401  # the cookie opens pages, not the API
+
+
+def test_browser_without_a_key_gets_a_form_and_can_enter_it(environment: dict[str, str]) -> None:
+    client = make(environment, GH_COPILOT_TOKEN="ghu_test_linked")
+    page = client.get("/auth/device", headers=HTML)
+    assert page.status_code == 401
+    assert 'action="/auth/key"' in page.text
+    wrong = client.post("/auth/key", data={"api_key": "x", "next": "/auth/device"}, headers=HTML)
+    assert wrong.status_code == 401
+    assert "Wrong API key" in wrong.text
+    right = client.post("/auth/key", data={"api_key": API_KEY, "next": "/auth/device"}, headers=HTML)
+    assert (right.status_code, right.headers["Location"]) == (303, "/auth/device")
+    assert client.get("/auth/device", headers=HTML).status_code == 200
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "\\/evil.example"])
+def test_key_form_leads_to_no_other_site(client: FlaskClient, target: str) -> None:
+    answer = client.post("/auth/key", data={"api_key": API_KEY, "next": target})
+    assert answer.headers["Location"] == "/"
+
+
+def test_pages_carry_their_guards(environment: dict[str, str]) -> None:
+    client = make(environment, GH_COPILOT_TOKEN="ghu_test_linked")
+    page = client.get("/auth/device", headers={**HTML, "x-api-key": API_KEY})
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+# ── CORS ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ORIGIN = "https://chat.example.com"
+PREFLIGHT = {
+    "Origin": ORIGIN,
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "authorization,x-stainless-os",
+}
+
+
+def cors(headers: Any) -> set[str]:
+    return {name for name, _ in headers if name.startswith("Access-Control-")}
+
+
+def test_cors_is_off_by_default(client: FlaskClient) -> None:
+    answer = client.options("/v1/chat/completions", headers=PREFLIGHT)
+    assert answer.status_code == 200
+    assert cors(answer.headers) == set()
+
+
+def test_cors_allows_named_origins_on_the_api_only(environment: dict[str, str]) -> None:
+    client = make(environment, CORS_ORIGINS=ORIGIN)
+    answer = client.options("/v1/chat/completions", headers=PREFLIGHT)
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert answer.headers["Access-Control-Allow-Headers"] == "authorization,x-stainless-os"
+    assert "Origin" in answer.headers["Vary"]
+    refused = client.post("/v1/chat/completions", headers={"Origin": ORIGIN})
+    assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (401, ORIGIN)
+    assert cors(client.options("/admin/mapping/set", headers=PREFLIGHT).headers) == set()
+    other = {**PREFLIGHT, "Origin": "https://evil.example"}
+    assert cors(client.options("/v1/chat/completions", headers=other).headers) == set()
+
+
+# ── first run ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_first_run_opens_the_sign_in_page_to_private_callers_only(environment: dict[str, str], upstream: Any) -> None:
+    upstream.post("https://github.test/login/device/code", status=503)
+    client = make(environment)
+    assert client.get("/auth/device", headers=HTML).status_code == 502  # admitted; GitHub gave no code
+    public = client.get("/auth/device", headers=HTML, environ_base={"REMOTE_ADDR": "203.0.113.1"})
+    assert public.status_code == 401
+    foreign = client.post("/auth/device/start", headers={**HTML, "Sec-Fetch-Site": "cross-site"})
+    assert foreign.status_code == 403
+
+
+def test_home_leads_a_browser_to_what_it_needs_next(environment: dict[str, str]) -> None:
+    assert make(environment).get("/", headers=HTML).headers["Location"] == "/auth/device"
+    linked = make(environment, GH_COPILOT_TOKEN="ghu_test_linked")
+    assert linked.get("/", headers={**HTML, "x-api-key": API_KEY}).headers["Location"] == "/usage"

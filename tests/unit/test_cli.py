@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import responses
+from flask import Flask
+
+from tests.support.secrets import API_KEY
+
+
+def test_settings_are_shown_with_secrets_masked(app: Flask) -> None:
+    shown = app.test_cli_runner().invoke(args=["settings"])
+    assert shown.exit_code == 0
+    assert API_KEY not in shown.output
+    assert "* API_KEY" in shown.output
+    assert "***" in shown.output
+    assert "  PORT" in shown.output
+
+
+def test_settings_document_is_up_to_date(app: Flask) -> None:
+    table = app.test_cli_runner().invoke(args=["settings", "--markdown"]).output.strip()
+    document = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
+    assert table in document, "run: flask --app wsgi settings --markdown, and put the table into docs/configuration.md"
+
+
+def test_example_file_names_every_setting(app: Flask) -> None:
+    from app.settings import rows
+
+    example = (Path(__file__).parents[2] / ".env.example").read_text("utf-8")
+    assert [row.env for row in rows(app.extensions["gateway"].settings) if f"{row.env}=" not in example] == []
+
+
+@pytest.fixture
+def device(upstream: responses.RequestsMock) -> responses.RequestsMock:
+    upstream.post(
+        "https://github.test/login/device/code",
+        json={
+            "device_code": "2db2896418a92f046216caef1598aa5b5a93d650",
+            "user_code": "K7QF-2MZD",
+            "verification_uri": "https://github.test/login/device",
+            "expires_in": 899,
+            "interval": 0,
+        },
+    )
+    return upstream
+
+
+def test_login_and_logout(app: Flask, device: responses.RequestsMock) -> None:
+    poll = "https://github.test/login/oauth/access_token"
+    device.post(poll, json={"error": "authorization_pending"})
+    device.post(poll, json={"access_token": "ghu_test_cli", "token_type": "bearer"})
+    device.get("https://api.github.test/copilot_internal/user", json={"login": "octocat"})
+    runner = app.test_cli_runner()
+
+    signed_in = runner.invoke(args=["login"])
+    assert signed_in.exit_code == 0, signed_in.output
+    assert "K7QF-2MZD" in signed_in.output
+    assert "Signed in as octocat" in signed_in.output
+    assert "ghu_test" not in signed_in.output
+    tokens: Any = app.extensions["gateway"].github_tokens
+    assert tokens.current().secret.reveal() == "ghu_test_cli"
+
+    assert "Signed out" in runner.invoke(args=["logout"]).output
+    assert tokens.current() is None
+    assert "no sign-in" in runner.invoke(args=["logout"]).output
+
+
+def test_login_that_fails_says_why(app: Flask, device: responses.RequestsMock) -> None:
+    device.post("https://github.test/login/oauth/access_token", json={"error": "access_denied"})
+    failed = app.test_cli_runner().invoke(args=["login"])
+    assert failed.exit_code == 1
+    assert "cancelled" in failed.output
