@@ -1,0 +1,65 @@
+# copilot-bridge. All a fresh machine needs is make and Python 3.11 or newer; `make` lists the targets.
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+BIN := $(VENV)/bin
+SERVICE := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-dev
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check fmt clean
+
+help:
+	@echo 'make run     start the service on http://localhost:8000      (PORT=9000 and every other setting may follow)'
+	@echo 'make demo    try it without a GitHub account, against a simulator       (SIGN_IN=1: with the sign-in page)'
+	@echo 'make test    run the tests                                                     (ARGS="-k mapping" for some)'
+	@echo 'make check   what CI runs: lint, format, types, tests'
+	@echo 'make fmt     format the code and fix what can be fixed'
+	@echo 'make clean   remove the virtual environment and caches; your sign-in in data/ stays'
+
+run: $(SERVICE)
+	@exec $(BIN)/gunicorn -c gunicorn.conf.py wsgi:app
+
+demo: $(SERVICE)
+	@exec $(BIN)/python scripts/demo.py
+
+test: $(TOOLS)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(TOOLS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+fmt: $(TOOLS)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { \
+		echo 'copilot-bridge needs Python 3.11 or newer, and no such python3 was found on the PATH.' >&2; \
+		echo 'Install one, or name it: make run PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'copilot-bridge needs Python 3.11 or newer; $(PYTHON) is not.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'This Python cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv' >&2; exit 1; }
+	@echo 'Making $(VENV) …'
+	@$(PYTHON) -m venv $(VENV)
+
+$(SERVICE): requirements.txt | $(BIN)/python
+	@echo 'Installing what the service needs …'
+	@$(PIP_INSTALL) -r requirements.txt
+	@touch $@
+
+$(TOOLS): requirements-dev.txt requirements.txt | $(BIN)/python
+	@echo 'Installing what tests and checks need …'
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@ $(SERVICE)
