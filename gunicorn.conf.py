@@ -4,7 +4,9 @@
 would have been loaded unpatched.
 """
 
+import signal
 import sys
+import threading
 
 from app.auth.api_key import KeyRing
 from app.logs import dict_config, logger
@@ -40,3 +42,12 @@ def when_ready(server):
     warning = KeyRing(_settings.api_keys).warning
     if warning:
         logger.warning(warning)
+
+
+def post_worker_init(worker):
+    """A worker is up: leave Ctrl-C to the master, and get token and model list while nobody waits for them."""
+    # The terminal sends it to every process; the master then stops the workers in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _settings.warm_up:
+        gateway = worker.wsgi.extensions["gateway"]
+        threading.Thread(target=gateway.warm_up, name="warm-up", daemon=True).start()

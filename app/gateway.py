@@ -12,6 +12,8 @@ from app.auth.copilot_token import CopilotTokens
 from app.auth.device import DeviceSignIn
 from app.auth.github import GitHub
 from app.auth.github_token import GitHubTokens
+from app.errors import GatewayError
+from app.logs import logger
 from app.outbound import Outbound
 from app.relay import Relay
 from app.settings import Settings
@@ -73,6 +75,15 @@ class Gateway:
             relay=Relay(mapping=mapping, catalog=catalog, client=client, images=images),
             outbounds=(to_github, to_copilot),
         )
+
+    def warm_up(self) -> None:
+        """Get the token and the model list if somebody is signed in. A failure is logged; requests will tell it too."""
+        if self.github_tokens.current() is None:
+            return
+        try:
+            self.catalog.models()
+        except GatewayError as error:
+            logger.warning("not ready yet", extra={"fields": {"why": error.message}})
 
     def close(self) -> None:
         """Close connections. For tests and the command line; a server process just ends."""

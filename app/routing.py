@@ -98,10 +98,19 @@ def _without_decoration(name: str) -> tuple[str, bool]:
 
 
 def near_matches(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
-    """Up to `limit` model names that look like this one, best first."""
-    by_plain = {_plain(candidate): candidate for candidate in candidates}
-    close = difflib.get_close_matches(_without_decoration(name)[0], by_plain, n=limit, cutoff=0.5)
-    return [by_plain[plain] for plain in close]
+    """Up to `limit` model names that look like this one, best first. A common beginning counts most: the family."""
+    wanted = _without_decoration(name)[0]
+    scored = sorted(((_likeness(wanted, _plain(other)), other) for other in candidates), key=lambda s: (-s[0], s[1]))
+    return [other for score, other in scored if score >= _ALIKE][:limit]
+
+
+_ALIKE = 0.45
+
+
+def _likeness(left: str, right: str) -> float:
+    same = next((at for at, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), len(left))
+    beginning = min(same, len(right)) / max(len(left), len(right), 1)
+    return 0.5 * difflib.SequenceMatcher(None, left, right).ratio() + 0.5 * beginning if beginning else 0.0
 
 
 def require_endpoint(model: Model, path: str, models: Iterable[Model]) -> None:
@@ -110,7 +119,7 @@ def require_endpoint(model: Model, path: str, models: Iterable[Model]) -> None:
         return
     others = near_matches(model.id, (m.id for m in models if path in m.endpoints and m.type == "chat"))
     served = ", ".join(model.endpoints) or "no endpoint that the bridge speaks"
-    advice = f" Models that are: {', '.join(others)}." if others else ""
+    advice = f" Try {' or '.join(others)} here." if others else ""
     raise UnsupportedFeatureError(
         f"The model {model.id!r} is not accessible via the {path} endpoint: Copilot serves it at {served}.{advice}",
         param="model",

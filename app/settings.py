@@ -77,6 +77,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _flag(raw: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if raw.lower() not in words:
+        raise ValueError("is neither true nor false")
+    return words[raw.lower()]
+
+
 def _seconds(raw: str) -> float:
     try:
         value = float(raw)
@@ -354,8 +361,15 @@ class Settings:
         "UPSTREAM_RETRIES",
         1,
         _whole(0, 5),
-        "further attempts after a connect error or a 500, 502, 504, before anything reached the client",
+        "further attempts after a connect error, 408, 500, 502 or 504, before anything reached the client",
         "UPSTREAM_RETRIES=1",
+    )
+    warm_up: bool = setting(
+        "WARM_UP",
+        True,
+        _flag,
+        "fetch token and model list when a worker starts, so that /readyz turns 200 without a first request",
+        "WARM_UP=false",
     )
     github_timeout_s: float = setting(
         "GITHUB_TIMEOUT_S", 15.0, _seconds, "time for one call to GitHub", "GITHUB_TIMEOUT_S=15"
@@ -454,7 +468,9 @@ def rows(settings: Settings) -> list[SettingRow]:
     table = []
     for field in dataclasses.fields(settings):
         meta = field.metadata
-        default = "depends on the system" if callable(meta["default"]) else _show(meta["default"], reveal_default=True)
+        default = (
+            "~/.config/github-copilot" if callable(meta["default"]) else _show(meta["default"], reveal_default=True)
+        )
         table.append(SettingRow(meta["env"], _show(getattr(settings, field.name)), default, meta["help"]))
     return table
 
@@ -469,6 +485,8 @@ def _show(value: object, *, reveal_default: bool = False) -> str:
         return DEFAULT_API_KEY if value.reveal() == DEFAULT_API_KEY else "***"
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

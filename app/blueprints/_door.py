@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 import uuid
@@ -159,6 +160,8 @@ def _add_cors(response: Response) -> None:
 def _line_writer(record: Record, status: int) -> Any:
     """Writes the one log line of a request, when its answer has ended (a stream outlives the request context)."""
     method, path, started_at = request.method, request.path, g.started_at
+    # Liveness is asked for every few seconds, and tells nothing as long as it answers.
+    level = logging.DEBUG if path in ("/livez", "/health") else logging.INFO
 
     def write() -> None:
         fields = {
@@ -178,7 +181,7 @@ def _line_writer(record: Record, status: int) -> Any:
             "dropped": record.dropped or None,
             "error": record.error,
         }
-        logger.info("request", extra={"fields": fields})
+        logger.log(level, "request", extra={"fields": fields})
 
     return write
 
@@ -259,6 +262,8 @@ def _unknown_route() -> str:
     told = f"There is nothing at {request.method} {request.path}."
     if request.path.startswith("/v1/v1/"):
         return told + " The base URL of this client has one /v1 too many."
+    if request.path.endswith(("/messages", "/responses", "/count_tokens")):
+        return told + " This version speaks Chat Completions only: POST /v1/chat/completions."
     return told + " OpenAI clients want the base URL " + request.url_root + "v1."
 
 

@@ -50,6 +50,7 @@ class Bridge:
             "LOG_LEVEL": "DEBUG",
             "LOG_FORMAT": "json",
             "GRACEFUL_TIMEOUT_S": "10",
+            "WARM_UP": "false",  # tests count calls from their first request on
             evidence.FOLDER_VARIABLE: str(evidence.folder()),
             **env,
         }

@@ -1,0 +1,142 @@
+"""Tools in a target's terms: names that it takes, custom tools as functions, arguments as objects; and all of it back.
+
+The request goes to upstream with ``ToolNames(request.tools)`` and ``as_function``; the answer comes back through
+``ToolNames.restore``. Nothing is remembered between the two but the client's own request.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, Final
+
+from app.converters import json_bytes
+from app.converters.conversation import valid_name
+from app.converters.ir import Tool, ToolCall, ToolRef
+
+INPUT: Final = "input"
+"""The one argument of a custom tool that travels as a function."""
+
+RAW_ARGUMENTS: Final = "_raw_arguments"
+"""The key under which arguments that are no JSON object travel where an object is demanded."""
+
+
+class ToolNames:
+    """Names on the wire, both ways. The wire name depends on name and namespace alone: it is stable from turn to turn.
+
+    A tool of a namespace is called ``namespace__name``. At most `limit` characters, ``[A-Za-z0-9_-]``.
+    """
+
+    __slots__ = ("_by_wire", "_limit")
+
+    def __init__(self, tools: Iterable[Tool], limit: int = 64) -> None:
+        self._limit = limit
+        self._by_wire: dict[str, Tool] = {}
+        for tool in tools:
+            if tool.kind != "hosted":
+                self._by_wire.setdefault(self.wire(tool.name, tool.namespace), tool)
+
+    def wire(self, name: str, namespace: str | None = None) -> str:
+        """The name to write."""
+        if namespace:
+            name = f"{namespace}{'' if namespace.endswith('__') else '__'}{name}"
+        return valid_name(name, self._limit)
+
+    def wire_of(self, named: Tool | ToolCall | ToolRef) -> str:
+        """The name to write for a tool, a call or a choice."""
+        return self.wire(named.name, named.namespace)
+
+    def tool(self, wire: str) -> Tool | None:
+        """The client's tool of that wire name; None if the model made it up."""
+        return self._by_wire.get(wire)
+
+    def restore(self, call: ToolCall) -> ToolCall:
+        """A call from upstream in the client's terms: its name, its namespace, custom again if the tool is custom.
+
+        Serves the opened call of a PartStart as well as the finished one. The deltas of a call that changes kind are
+        JSON and mean nothing to the client: tell the text when the call is finished (`changes_kind`).
+        """
+        tool = self._by_wire.get(call.name)
+        if tool is None:
+            return call
+        is_unwrapped = self.changes_kind(call)
+        if not is_unwrapped and tool.name == call.name and tool.namespace == call.namespace:
+            return call
+        return dataclasses.replace(
+            call,
+            name=tool.name,
+            namespace=tool.namespace,
+            kind="custom" if is_unwrapped else call.kind,
+            arguments=input_text(call.arguments) if is_unwrapped and call.arguments else call.arguments,
+        )
+
+    def changes_kind(self, call: ToolCall) -> bool:
+        """Whether a function call from upstream is a custom call to the client."""
+        tool = self._by_wire.get(call.name)
+        return tool is not None and tool.kind == "custom" and call.kind == "function"
+
+
+def as_function(tool: Tool) -> Tool:
+    """A custom tool as a function with one string argument, its grammar in the description (conversion.md §2)."""
+    if tool.kind != "custom":
+        return tool
+    notes = [tool.description] if tool.description else []
+    if tool.format and tool.format.get("type") == "grammar":
+        # chat nests it, responses does not.
+        nested = tool.format.get("grammar")
+        grammar = nested if isinstance(nested, dict) else tool.format
+        syntax, definition = grammar.get("syntax") or "formal", grammar.get("definition") or ""
+        notes.append(f"The {INPUT} must match this {syntax} grammar exactly:\n{definition}")
+    schema = {
+        "type": "object",
+        "properties": {INPUT: {"type": "string", "description": "The whole input of the tool, as plain text."}},
+        "required": [INPUT],
+        "additionalProperties": False,
+    }
+    return dataclasses.replace(
+        tool, kind="function", description="\n\n".join(notes) or None, schema=schema, format=None, strict=None
+    )
+
+
+def call_as_function(call: ToolCall) -> ToolCall:
+    """A custom call, e.g. in the history, as the call of that function."""
+    if call.kind != "custom":
+        return call
+    return dataclasses.replace(call, kind="function", arguments=json_bytes.dumps({INPUT: call.arguments}).decode())
+
+
+def input_text(arguments: str) -> str:
+    """The text of a custom call that came back as a function call; what is not of that form is given as it is."""
+    value = arguments_object(arguments)
+    if value is not None and isinstance(value.get(INPUT), str):
+        text: str = value[INPUT]
+        return text
+    return arguments
+
+
+def arguments_object(arguments: str) -> dict[str, Any] | None:
+    """Arguments as an object; {} for none at all, None if they are no JSON object."""
+    if not arguments.strip():
+        return {}
+    try:
+        value = json_bytes.loads_exact(arguments.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def input_of(arguments: str) -> tuple[dict[str, Any], bool]:
+    """Arguments for a target that demands an object, and whether they were one (if not: note it).
+
+    What cannot be parsed is kept under one key, and found again by `arguments_of`.
+    """
+    value = arguments_object(arguments)
+    return ({RAW_ARGUMENTS: arguments}, False) if value is None else (value, True)
+
+
+def arguments_of(value: Any) -> str:
+    """An object as arguments: compact JSON, keys in their order."""
+    if isinstance(value, dict) and len(value) == 1 and isinstance(value.get(RAW_ARGUMENTS), str):
+        text: str = value[RAW_ARGUMENTS]
+        return text
+    return json_bytes.dumps({} if value is None else value).decode()
