@@ -5,31 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
-import requests
-from sseclient import SSEClient
 
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
-
-
-def pieces(response: requests.Response) -> Iterator[bytes]:
-    """The body in the pieces in which it arrives."""
-    while piece := response.raw.read1(65536):
-        yield piece
-
-
-def events(response: requests.Response) -> list[str]:
-    return [event.data for event in SSEClient(pieces(response)).events()]
-
-
-def text_of(data: list[str]) -> str:
-    chunks = [orjson.loads(item) for item in data if item != "[DONE]"]
-    return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk.get("choices", []))
+from tests.support.streams import arriving, pieces, text_of
 
 
 @pytest.mark.parametrize("model", ["gpt-4.1", "claude-haiku-4.5", "gemini-3-flash-preview"])
@@ -40,13 +23,13 @@ def test_each_event_is_passed_on_while_upstream_waits_before_the_next(
     simulator.config(leading_filter_chunk=False)  # nothing to pass on in that one
     with bridge.chat("[[gate]] [[say: one two three four five six]]", model=model, stream=True) as response:
         assert response.status_code == 200
-        arriving = SSEClient(pieces(response)).events()
+        coming = arriving(response)
         text = ""
         while text.split() != ["one", "two", "three", "four", "five", "six"]:
-            text += text_of([next(arriving).data])
+            text += text_of([next(coming)])
             simulator.release()
         simulator.open_gate()
-        assert [event.data for event in arriving][-1] == "[DONE]"
+        assert list(coming)[-1] == "[DONE]"
 
 
 def test_first_bytes_arrive_before_upstream_sends_its_second_event(bridge: Bridge, simulator: Simulator) -> None:
@@ -87,7 +70,7 @@ def test_client_that_hangs_up_at_once_closes_the_upstream_connection(bridge: Bri
 @pytest.mark.parametrize("kind", ["", " abrupt", " reset"])
 def test_upstream_cut_in_the_middle_ends_in_an_error_event_and_never_in_done(bridge: Bridge, kind: str) -> None:
     with bridge.chat(f"[[say: one two three four five six seven]] [[cut: 4{kind}]]", stream=True) as response:
-        data = events(response)
+        data = list(arriving(response))
 
     assert "[DONE]" not in data
     assert text_of(data[:-1]).startswith("one")
@@ -123,7 +106,7 @@ def test_error_as_the_first_event_of_a_stream_is_a_real_status(bridge: Bridge, s
 def test_error_inside_a_stream_reaches_the_client_as_an_error_event(bridge: Bridge) -> None:
     with bridge.chat("[[stream_error: rate_limited Enough for now.]]", stream=True) as response:
         assert response.status_code == 200
-        data = events(response)
+        data = list(arriving(response))
     assert "[DONE]" not in data
     assert "Enough for now" in orjson.loads(data[-1])["error"]["message"]
 
@@ -132,7 +115,7 @@ def test_error_inside_a_stream_reaches_the_client_as_an_error_event(bridge: Brid
 def test_bytes_may_come_in_any_way(bridge: Bridge, simulator: Simulator, knobs: dict[str, object]) -> None:
     simulator.config(**knobs)
     with bridge.chat("[[say: grüße aus Zürich 你好]]", model="claude-haiku-4.5", stream=True) as response:
-        data = events(response)
+        data = list(arriving(response))
     assert text_of(data) == "grüße aus Zürich 你好"
     assert data.count("[DONE]") == 1
 
@@ -140,7 +123,7 @@ def test_bytes_may_come_in_any_way(bridge: Bridge, simulator: Simulator, knobs: 
 def test_connection_is_used_again_after_a_stream_was_read_to_its_end(bridge: Bridge, simulator: Simulator) -> None:
     for _ in range(3):
         with bridge.chat("[[say: hello]]", stream=True) as response:
-            assert text_of(events(response)) == "hello"
+            assert text_of(list(arriving(response))) == "hello"
     peers = {request["peer"] for request in simulator.requests("/chat/completions") if "peer" in request}
     if peers:  # the simulator tells the client's port
         assert len(peers) == 1
@@ -151,10 +134,10 @@ def test_stopping_worker_lets_a_running_stream_finish(simulator: Simulator, tmp_
     simulator.config(leading_filter_chunk=False)
     with Bridge(env, tmp_path) as bridge:
         with bridge.chat("[[gate]] [[say: still here]]", stream=True) as response:
-            arriving = SSEClient(pieces(response)).events()
-            collected = [next(arriving).data]
+            coming = arriving(response)
+            collected = [next(coming)]
             os.kill(bridge.pid, signal.SIGTERM)
             simulator.open_gate()
-            collected += [event.data for event in arriving]
+            collected += coming
         assert text_of(collected) == "still here"
         assert collected[-1] == "[DONE]"

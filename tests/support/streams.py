@@ -1,0 +1,26 @@
+"""Reading event streams as they arrive, by an SSE parser that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import orjson
+import requests
+from sseclient import SSEClient
+
+
+def pieces(response: requests.Response) -> Iterator[bytes]:
+    """The body in the pieces in which it arrives."""
+    while piece := response.raw.read1(65536):
+        yield piece
+
+
+def arriving(response: requests.Response) -> Iterator[str]:
+    """The data of each event, as soon as it is there."""
+    return (event.data for event in SSEClient(pieces(response)).events())
+
+
+def text_of(data: list[str]) -> str:
+    """The text in the data of chat chunks."""
+    chunks = [orjson.loads(item) for item in data if item != "[DONE]"]
+    return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk.get("choices", []))
