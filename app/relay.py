@@ -22,6 +22,9 @@ from app.upstream.client import CopilotClient, UpstreamAnswer
 from app.upstream.headers import Call
 from app.upstream.images import ImageFetcher
 
+KEEP_ALIVE_S = 10.0
+"""The longest that a client hears nothing while upstream is silent."""
+
 # Copilot's headers that are worth a client's while: ids for bug reports, what is left of the quota.
 _PASSED_HEADERS = ("x-github-request-id", "x-quota-snapshot-", "x-usage-ratelimit-")
 
@@ -154,12 +157,14 @@ class Relay:
         }
         if traits.stream and answer.content_type != "application/json":
             mender = codec.stream_mender(include_usage=traits.include_usage, choices=traits.choices, **facts)
-            pieces = answer.iter_bytes()
+            pieces = answer.iter_bytes(silence_s=KEEP_ALIVE_S)
             first = _first_event(pieces, mender)
             record.first_byte_ms = round((self._clock() - started_at) * 1000)
             headers |= {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             # Whatever came is given out at once, and be it a comment: the status line leaves with the first bytes.
-            return Reply(200, headers, self._stream(first or codec.keep_alive, pieces, mender, record), answer.close)
+            return Reply(
+                200, headers, self._stream(first or codec.keep_alive, pieces, mender, codec, record), answer.close
+            )
         whole = answer.read()
         record.first_byte_ms = round((self._clock() - started_at) * 1000)
         if traits.stream:  # some models cannot stream; the client still gets what it asked for
@@ -171,12 +176,14 @@ class Relay:
         mended = codec.mend_response(whole, choices=traits.choices, **facts)
         return Reply(200, headers | {"Content-Type": "application/json"}, mended)
 
-    def _stream(self, first: bytes, pieces: Iterator[bytes], mender: StreamMender, record: Record) -> Iterator[bytes]:
+    def _stream(
+        self, first: bytes, pieces: Iterator[bytes], mender: StreamMender, codec: Codec, record: Record
+    ) -> Iterator[bytes]:
         """From the upstream socket to the client: one piece out for each read, as soon as it has come."""
         try:
             yield first
             while not mender.ended and (piece := next(pieces, None)) is not None:
-                if out := mender.feed(piece):
+                if out := mender.feed(piece) if piece else codec.keep_alive:
                     yield out
             if tail := mender.finish():
                 yield tail
@@ -238,6 +245,8 @@ def _first_event(pieces: Iterator[bytes], mender: StreamMender) -> bytes:
     """
     out, seen = b"", b""
     for piece in pieces:
+        if not piece:  # silent for so long that the client must hear something
+            break
         out = mender.feed(piece)
         seen += piece
         if out or b"\n\n" in seen or b"\r\n\r\n" in seen:

@@ -36,6 +36,7 @@ class UpstreamAnswer:
     """
 
     response: requests.Response
+    idle_timeout_s: float
     hint: str = ""
 
     @property
@@ -59,8 +60,12 @@ class UpstreamAnswer:
         finally:
             self.close()
 
-    def iter_bytes(self) -> Iterator[bytes]:
-        return iter_bytes(self.response)
+    def iter_bytes(self, *, silence_s: float) -> Iterator[bytes]:
+        """The body as it comes; NOTHING_CAME (b"") whenever nothing came for `silence_s`.
+
+        Raises: UpstreamTimeoutError, UpstreamProtocolError.
+        """
+        return iter_bytes(self.response, silence_s=silence_s, idle_s=self.idle_timeout_s)
 
     def close(self) -> None:
         """Give the connection back, or cut it if the body was not read to its end. May be called twice."""
@@ -109,7 +114,9 @@ class CopilotClient:
                         token = renewed
                         continue
                 if response.status_code not in _REPEATABLE or not attempts_left:
-                    return UpstreamAnswer(response, self._hint(response.status_code, token))
+                    return UpstreamAnswer(
+                        response, self._settings.upstream_idle_timeout_s, self._hint(response.status_code, token)
+                    )
                 response.close()
                 self._note_retry(call, str(response.status_code))
             attempts_left -= 1

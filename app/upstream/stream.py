@@ -2,15 +2,17 @@
 
 requests and urllib3 hand out a chunked body one HTTP chunk at a time, which costs several Python layers per chunk. An
 event stream in a hurry brings many chunks with one read, and joined they cost the client's side one send as well. So
-the chunked framing (RFC 9112 §7.1) is taken off here, straight from the connection's buffer. Where the answer is not
-of that kind (compressed, not chunked, a mock), urllib3's own `read1` serves.
+the framing (RFC 9112 §6, §7.1) is taken off here, straight from the connection's buffer. That also lets a silence pass
+without losing the connection: urllib3 closes it at the first timeout. Where there is no plain connection below
+(compressed answers, mocks), urllib3's own `read1` serves.
 """
 
 from __future__ import annotations
 
 import http.client
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import requests
 import urllib3
@@ -22,34 +24,44 @@ _READ_BYTES = 65536
 # A chunk-size line with extensions; longer than this is no HTTP.
 _MAX_LINE_BYTES = 4096
 
+NOTHING_CAME = b""
+"""What `iter_bytes` yields for a silence."""
 
-def iter_bytes(response: requests.Response) -> Iterator[bytes]:
-    """Yield the body in pieces, each as soon as it is there.
 
-    Raises: UpstreamTimeoutError after too long a silence, UpstreamProtocolError when the body breaks off.
+def iter_bytes(response: requests.Response, *, silence_s: float, idle_s: float) -> Iterator[bytes]:
+    """Yield the body in pieces, each as soon as it is there, and NOTHING_CAME whenever nothing came for `silence_s`.
+
+    Raises: UpstreamTimeoutError after `idle_s` without a byte, UpstreamProtocolError when the body breaks off.
     """
     try:
-        connection = _chunked_connection(response)
+        connection = _plain_connection(response)
         if connection is None:
             while piece := response.raw.read1(_READ_BYTES, decode_content=True):
                 yield piece
-        else:
-            yield from _joined_chunks(connection, response)
+            return
+        read = _patient_reader(connection, silence_s, idle_s, response.url or "")
+        yield from (_chunked if connection.chunked else _unchunked)(connection, read)
+        # The body is read to its end, so the connection may serve again: tell http.client, then the pool.
+        connection._close_conn()  # type: ignore[attr-defined]
+        response.raw.release_conn()
     except (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError) as error:
         explained = explain(error, response.url or "")
         if isinstance(explained, UpstreamTimeoutError):
             raise explained from error
         # There was a connection, and an answer on it: whatever broke it, this answer is torn.
-        raise UpstreamProtocolError("Copilot closed the connection in the middle of its answer.") from error
+        raise _torn() from error
 
 
-def _chunked_connection(response: requests.Response) -> http.client.HTTPResponse | None:
-    """The plain chunked http.client response below this one, if that is what it is."""
+def _torn() -> UpstreamProtocolError:
+    return UpstreamProtocolError("Copilot closed the connection in the middle of its answer.")
+
+
+def _plain_connection(response: requests.Response) -> http.client.HTTPResponse | None:
+    """The plain http.client response below this one, if that is what it is and nobody has begun to read it."""
     inner = getattr(response.raw, "_fp", None)
     if (
         isinstance(inner, http.client.HTTPResponse)
-        and inner.chunked
-        and inner.chunk_left is None  # nobody has begun to read
+        and (not inner.chunked or inner.chunk_left is None)
         and isinstance(inner.fp, io.BufferedReader)
         and response.headers.get("Content-Encoding", "identity").lower() == "identity"
     ):
@@ -57,18 +69,60 @@ def _chunked_connection(response: requests.Response) -> http.client.HTTPResponse
     return None
 
 
-def _joined_chunks(connection: http.client.HTTPResponse, response: requests.Response) -> Iterator[bytes]:
-    decoder = ChunkedDecoder()
+Read = Callable[[], bytes | None]
+"""One read: bytes, b"" at the end of the connection, None for a silence."""
+
+
+def _patient_reader(connection: http.client.HTTPResponse, silence_s: float, idle_s: float, url: str) -> Read:
     source = connection.fp
+    raw: Any = source.raw
+    raw._sock.settimeout(min(silence_s, idle_s))
+    silent_s = 0.0
+
+    def read() -> bytes | None:
+        nonlocal silent_s
+        try:
+            data: bytes = source.read1(_READ_BYTES)
+        except TimeoutError as error:
+            silent_s += silence_s
+            if silent_s >= idle_s:
+                raise explain(error, url) from error
+            # socket.SocketIO refuses to be read after a timeout, lest buffered data be lost; nothing was, here.
+            raw._timeout_occurred = False
+            return None
+        silent_s = 0.0
+        return data
+
+    return read
+
+
+def _chunked(connection: http.client.HTTPResponse, read: Read) -> Iterator[bytes]:
+    decoder = ChunkedDecoder()
     while not decoder.done:
-        data = source.read1(_READ_BYTES)
-        if not data:
-            raise UpstreamProtocolError("Copilot closed the connection in the middle of its answer.")
-        if piece := decoder.feed(data):
+        data = read()
+        if data is None:
+            yield NOTHING_CAME
+        elif not data:
+            raise _torn()
+        elif piece := decoder.feed(data):
             yield piece
-    # The body is read to its end, so the connection may serve again: tell http.client, then give it back to the pool.
-    connection._close_conn()  # type: ignore[attr-defined]
-    response.raw.release_conn()
+
+
+def _unchunked(connection: http.client.HTTPResponse, read: Read) -> Iterator[bytes]:
+    left = connection.length  # None: the body ends with the connection
+    while left is None or left > 0:
+        data = read()
+        if data is None:
+            yield NOTHING_CAME
+            continue
+        if not data:
+            if left is not None:
+                raise _torn()
+            return
+        if left is not None:
+            data = data[:left]
+            left -= len(data)
+        yield data
 
 
 class ChunkedDecoder:
