@@ -64,10 +64,11 @@ def _base_headers(world: World, request: Request) -> list[tuple[str, str]]:
     groups = world.digest("github-request").hex().upper()
     found = [
         ("x-request-id", request.header("x-request-id") or world.uuid("request")),
-        ("x-github-request-id",
-         f"{groups[:4]}:{groups[4:10]}:{groups[10:17]}:{groups[17:24]}:{groups[24:32]}"),
-        ("x-github-backend", "Kubernetes"), ("x-content-type-options", "nosniff"),
-        ("strict-transport-security", "max-age=31536000")]
+        ("x-github-request-id", f"{groups[:4]}:{groups[4:10]}:{groups[10:17]}:{groups[17:24]}:{groups[24:32]}"),
+        ("x-github-backend", "Kubernetes"),
+        ("x-content-type-options", "nosniff"),
+        ("strict-transport-security", "max-age=31536000"),
+    ]
     if request.port.startswith("capi"):
         found.append(("x-copilot-service-request-id", world.uuid("service")))
     return found

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from . import catalogue, chat, embeddings
+from . import catalogue, chat, embeddings, messages, responses
 from .accounts import Account, Quota
 from .faults import TEXT, Action
 from .knobs import Settings
@@ -43,10 +43,16 @@ def fail(exchange: Exchange, status: int, error: Any, headers: Headers | None = 
 
 
 Inference = Callable[["World", Request, Exchange, Caller], None]
-#: one module per protocol; `/responses` and `/v1/messages` get their own modules and a line here
-INFERENCE: dict[str, Inference] = {"/chat/completions": chat.handle, "/embeddings": embeddings.handle}
+#: one module per protocol
+INFERENCE: dict[str, Inference] = {
+    "/chat/completions": chat.handle,
+    "/responses": responses.handle,
+    "/v1/messages": messages.handle,
+    "/v1/messages/count_tokens": messages.count_tokens,
+    "/embeddings": embeddings.handle,
+}
 #: endpoints that cut their own streams
-STREAMING = {"/chat/completions"}
+STREAMING = {"/chat/completions", "/responses", "/v1/messages"}
 
 
 def handle(world: "World", request: Request, exchange: Exchange, action: Action | None) -> None:
@@ -54,11 +60,17 @@ def handle(world: "World", request: Request, exchange: Exchange, action: Action 
     if action and action.knobs:
         settings = settings.over(action.knobs)
     if request.path == "/_ping":  # 10.6: no credentials needed
-        return exchange.reply(settings["ping_status"], [("content-type", TEXT)],
-                              b"OK\n" if settings["ping_status"] == 200 else b"unavailable\n")
+        return exchange.reply(
+            settings["ping_status"],
+            [("content-type", TEXT)],
+            b"OK\n" if settings["ping_status"] == 200 else b"unavailable\n",
+        )
     if len(request.body) > settings["body_limit_bytes"]:
-        too_big = "413 Request Entity Too Large" if settings["body_limit_style"] == "text" else {
-            "message": "failed to parse request", "code": ""}
+        too_big = (
+            "413 Request Entity Too Large"
+            if settings["body_limit_style"] == "text"
+            else {"message": "failed to parse request", "code": ""}
+        )
         return fail(exchange, 413, too_big)
     known = request.path in INFERENCE or request.path == "/models" or request.path.startswith("/models/")
     if not known:  # 13.1: no /v1/chat/completions, no images, no /responses/{id}
@@ -75,8 +87,9 @@ def handle(world: "World", request: Request, exchange: Exchange, action: Action 
     return INFERENCE[request.path](world, request, exchange, caller)
 
 
-def _authenticate(world: "World", request: Request, exchange: Exchange, settings: Settings,
-                  action: Action) -> Caller | None:
+def _authenticate(
+    world: "World", request: Request, exchange: Exchange, settings: Settings, action: Action
+) -> Caller | None:
     scheme, _, token = (request.header("authorization") or "").partition(" ")
     token = token.strip()
     account, direct = None, False
@@ -101,8 +114,15 @@ def _authenticate(world: "World", request: Request, exchange: Exchange, settings
         fail(exchange, 421, "Misdirected Request")
         return None
     initiator = (request.header("x-initiator") or "user").lower()  # 5.4: missing is billed as the user's
-    return Caller(account, direct, request.header("copilot-integration-id"), request.header("x-github-api-version"),
-                  initiator != "agent", settings, action)
+    return Caller(
+        account,
+        direct,
+        request.header("copilot-integration-id"),
+        request.header("x-github-api-version"),
+        initiator != "agent",
+        settings,
+        action,
+    )
 
 
 def _direct(account: Account | None, exchange: Exchange) -> Account | None:
@@ -116,9 +136,15 @@ def _direct(account: Account | None, exchange: Exchange) -> Account | None:
     elif account.kind in ("no_copilot", "subscription_ended"):
         fail(exchange, 403, "You are not licensed to use Copilot.")
     else:
-        fail(exchange, 403, {"message": "Access to this endpoint is forbidden. Please review our [Terms of Service]"
-                             "(https://docs.github.com/en/site-policy/github-terms/github-terms-of-service).",
-                             "code": "forbidden"})
+        fail(
+            exchange,
+            403,
+            {
+                "message": "Access to this endpoint is forbidden. Please review our [Terms of Service]"
+                "(https://docs.github.com/en/site-policy/github-terms/github-terms-of-service).",
+                "code": "forbidden",
+            },
+        )
     return None
 
 
@@ -144,27 +170,65 @@ def _headers_accepted(request: Request, exchange: Exchange, caller: Caller) -> b
 
 # -- shared by the inference endpoints -----------------------------------------------------------------------------
 
-def resolve_model(world: "World", request: Request, exchange: Exchange, caller: Caller) -> dict[str, Any] | None:
+
+def resolve_model(
+    world: "World", request: Request, exchange: Exchange, caller: Caller, endpoint: str
+) -> dict[str, Any] | None:
     """The catalogue entry of the requested model, or an answered error (10.4)."""
     wanted = request.fields.get("model")
     entry = catalogue.find(world.models, wanted)
     if entry is None or not catalogue.allowed(entry, caller.account):
         # 138 bytes with the newline, exactly as captured
-        fail(exchange, 400, {"message": "The requested model is not supported.", "code": "model_not_supported",
-                             "param": "model", "type": "invalid_request_error"})
+        fail(
+            exchange,
+            400,
+            {
+                "message": "The requested model is not supported.",
+                "code": "model_not_supported",
+                "param": "model",
+                "type": "invalid_request_error",
+            },
+        )
     elif not catalogue.released(world, entry, caller.integration):
-        fail(exchange, 400, {"message": f"model {wanted} is not available for Copilot integrator {caller.integration}",
-                             "code": "model_not_available_for_integrator"})
+        fail(
+            exchange,
+            400,
+            {
+                "message": f"model {wanted} is not available for Copilot integrator {caller.integration}",
+                "code": "model_not_available_for_integrator",
+            },
+        )
     elif entry.get("policy", {}).get("state", "enabled") != "enabled":
-        fail(exchange, 403, {"message": f"Access to {entry['name']} is not enabled. Enable the model policy at "
-                             "https://github.com/settings/copilot/features", "code": "model_policy_not_enabled"})
-    elif request.path not in catalogue.endpoints(entry):
-        extra = {"code": "unsupported_api_for_model"} if caller.settings["unsupported_api_variant"] == "current" else {
-            "code": "model_not_supported", "type": "invalid_request_error"}
-        fail(exchange, 400, {"message": f'model "{wanted}" is not accessible via the {request.path} endpoint', **extra})
+        fail(
+            exchange,
+            403,
+            {
+                "message": f"Access to {entry['name']} is not enabled. Enable the model policy at "
+                "https://github.com/settings/copilot/features",
+                "code": "model_policy_not_enabled",
+            },
+        )
+    elif endpoint not in catalogue.endpoints(entry):
+        _wrong_endpoint(request, exchange, caller, endpoint)
     else:
         return entry
     return None
+
+
+def _wrong_endpoint(request: Request, exchange: Exchange, caller: Caller, endpoint: str) -> None:
+    """The three forms of 8.1 and 10.4; counting tokens is not found for other vendors (8.9)."""
+    if request.path.endswith("/count_tokens"):
+        return fail(exchange, 404, "404 page not found")
+    variant = caller.settings["unsupported_api_variant"]
+    if variant == "no_endpoints":
+        return fail(exchange, 400, {"message": "no model endpoints available given user constraints", "code": ""})
+    extra = (
+        {"code": "unsupported_api_for_model"}
+        if variant == "current"
+        else {"code": "model_not_supported", "type": "invalid_request_error"}
+    )
+    message = f'model "{request.fields.get("model")}" is not accessible via the {endpoint} endpoint'
+    return fail(exchange, 400, {"message": message, **extra})
 
 
 def charge(world: "World", request: Request, exchange: Exchange, caller: Caller, entry: dict[str, Any]) -> bool:
@@ -194,8 +258,10 @@ def quota_headers(world: "World", caller: Caller) -> Headers:
     headers = [(f"x-quota-snapshot-{name}", _quota_value(quota, reset)) for name, quota in quotas.items()]
     now = datetime.fromtimestamp(world.now(), UTC).replace(microsecond=0)
     monday = now.replace(hour=0, minute=0, second=0) + timedelta(days=7 - now.weekday())
-    for name, used, ends in (("session", caller.settings["usage_session_used"], now + timedelta(hours=5)),
-                             ("weekly", caller.settings["usage_weekly_used"], monday)):
+    for name, used, ends in (
+        ("session", caller.settings["usage_session_used"], now + timedelta(hours=5)),
+        ("weekly", caller.settings["usage_weekly_used"], monday),
+    ):
         if caller.api_version and used > 50:
             value = f"ent=0&rem={round(100.0 - used, 1)}&rst={_stamp(ends)}"
             headers.append((f"x-usage-ratelimit-{name}", value))
@@ -209,5 +275,7 @@ def _stamp(moment: datetime) -> str:
 def _quota_value(quota: Quota, reset: datetime) -> str:
     entitlement = -1 if quota.unlimited else int(quota.entitlement)
     allowed = "true" if quota.overage_permitted else "false"
-    return (f"ent={entitlement}&ov={float(quota.overage_count)}&ovPerm={allowed}"
-            f"&rem={round(quota.percent, 1)}&rst={_stamp(reset)}")
+    return (
+        f"ent={entitlement}&ov={float(quota.overage_count)}&ovPerm={allowed}"
+        f"&rem={round(quota.percent, 1)}&rst={_stamp(reset)}"
+    )

@@ -73,8 +73,12 @@ def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller
     """``/models``, ``/models/{id}``, ``/models/{id}/policy``, ``/models/session``, ``/models/session/intent``."""
     path, method = request.path, request.method
     if path == "/models" and method == "GET":
-        shown = [entry for entry in world.models if released(world, entry, caller.integration)
-                 and (world.config["list_restricted"] or allowed(entry, caller.account))]
+        shown = [
+            entry
+            for entry in world.models
+            if released(world, entry, caller.integration)
+            and (world.config["list_restricted"] or allowed(entry, caller.account))
+        ]
         if (caller.api_version or "") >= "2026-06-01":
             shown = [_priced(entry) for entry in shown]
         exchange.reply_json(200, {"data": shown, "object": "list"})
@@ -95,8 +99,13 @@ def _priced(entry: dict[str, Any]) -> dict[str, Any]:
     if not entry.get("billing", {}).get("is_premium"):
         return entry
     limit = entry["capabilities"].get("limits", {}).get("max_prompt_tokens", 128000)
-    prices = {"context_max": limit, "input_price": 500, "cache_price": 50, "cache_write_price": 625,
-              "output_price": 2500}
+    prices = {
+        "context_max": limit,
+        "input_price": 500,
+        "cache_price": 50,
+        "cache_write_price": 625,
+        "output_price": 2500,
+    }
     return {**entry, "billing": {**entry["billing"], "token_prices": {"batch_size": 1000000, "default": prices}}}
 
 
@@ -123,9 +132,16 @@ def _session(world: "World", exchange: Exchange, caller: "Caller") -> None:
     discounts = {name: 0.1 for name in usable if name.startswith("claude")}
     token = f"eyJhbGciOiJFUzI1NiJ9.{world.alnum('session', 40)}.c2lnbmF0dXJl"
     world.sessions[token] = discounts
-    exchange.reply_json(200, {
-        "available_models": usable, "selected_model": usable[0] if usable else "", "session_token": token,
-        "expires_at": int(world.now()) + 3600, "discounted_costs": discounts})
+    exchange.reply_json(
+        200,
+        {
+            "available_models": usable,
+            "selected_model": usable[0] if usable else "",
+            "session_token": token,
+            "expires_at": int(world.now()) + 3600,
+            "discounted_costs": discounts,
+        },
+    )
 
 
 def _intent(request: Request, exchange: Exchange) -> None:
@@ -133,8 +149,14 @@ def _intent(request: Request, exchange: Exchange) -> None:
     count = int(request.fields.get("prompt_char_count") or len(str(request.fields.get("prompt", ""))))
     needs = count > 400
     names = list(request.fields.get("available_models") or [])
-    exchange.reply_json(200, {
-        "predicted_label": "needs_reasoning" if needs else "no_reasoning", "confidence": 0.93, "latency_ms": 41,
-        "candidate_models": names[-1:] if needs else names[:1],
-        "scores": {"needs_reasoning": 0.93 if needs else 0.07, "no_reasoning": 0.07 if needs else 0.93},
-        "sticky_override": False})
+    exchange.reply_json(
+        200,
+        {
+            "predicted_label": "needs_reasoning" if needs else "no_reasoning",
+            "confidence": 0.93,
+            "latency_ms": 41,
+            "candidate_models": names[-1:] if needs else names[:1],
+            "scores": {"needs_reasoning": 0.93 if needs else 0.07, "no_reasoning": 0.07 if needs else 0.93},
+            "sticky_override": False,
+        },
+    )

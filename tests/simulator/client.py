@@ -80,8 +80,9 @@ class Simulator:
     def __enter__(self) -> "Simulator":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def settings_env(self) -> dict[str, str]:
@@ -90,8 +91,9 @@ class Simulator:
 
     # -- plumbing --------------------------------------------------------------------------------------------------
 
-    def call(self, method: str, path: str, body: Json | None = None, *, timeout: float = 30,
-             accept: tuple[int, ...] = (200,)) -> tuple[int, Any]:
+    def call(
+        self, method: str, path: str, body: Json | None = None, *, timeout: float = 30, accept: tuple[int, ...] = (200,)
+    ) -> tuple[int, Any]:
         """One control call on a connection of its own (safe from any thread, blind to proxy settings)."""
         connection = http.client.HTTPConnection(urlsplit(self.control).netloc, timeout=timeout)
         try:
@@ -122,8 +124,9 @@ class Simulator:
         """Set knobs (none: just read them all)."""
         return dict(self._post("/config", knobs) if knobs else self._get("/config"))
 
-    def catalogue(self, *, add: list[Json] | None = None, remove: list[str] | None = None,
-                  patch: dict[str, Json] | None = None) -> None:
+    def catalogue(
+        self, *, add: list[Json] | None = None, remove: list[str] | None = None, patch: dict[str, Json] | None = None
+    ) -> None:
         """Change the model catalogue: new entries, ids to remove, merges per id (null deletes a key)."""
         self.config(catalogue={"add": add or [], "remove": remove or [], "patch": patch or {}})
 
@@ -187,13 +190,24 @@ class Simulator:
 
     # -- faults ----------------------------------------------------------------------------------------------------
 
-    def fault(self, preset: str | None = None, *, endpoint: str = "/chat/completions", model: str | None = None,
-              host: str | None = None, times: int | None = 1, skip: int = 0, **fields: Any) -> None:
+    def fault(
+        self,
+        preset: str | None = None,
+        *,
+        endpoint: str = "/chat/completions",
+        model: str | None = None,
+        host: str | None = None,
+        times: int | None = 1,
+        skip: int = 0,
+        **fields: Any,
+    ) -> None:
         """Script the next ``times`` matching requests (None: all). Fields: status, headers, body, content_type,
         reset, close, wait, knobs, at_byte, after_events, cut_kind, stream_error, stream_error_bare."""
         given = {"preset": preset} if preset else {}
-        self._post("/faults", {"endpoint": endpoint, "model": model, "host": host, "times": times, "skip": skip,
-                               **given, **fields})
+        self._post(
+            "/faults",
+            {"endpoint": endpoint, "model": model, "host": host, "times": times, "skip": skip, **given, **fields},
+        )
 
     def clear_faults(self) -> None:
         self.call("DELETE", "/faults")

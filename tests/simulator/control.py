@@ -45,9 +45,11 @@ def _set_config(world: "World", request: Request) -> tuple[int, Any]:
 def _requests(world: "World", request: Request) -> tuple[int, Any]:
     query = request.query
     with world.cond:
-        found = [entry for entry in world.requests
-                 if query.get("path", entry["path"]) == entry["path"]
-                 and query.get("host", entry["host"]) == entry["host"]]
+        found = [
+            entry
+            for entry in world.requests
+            if query.get("path", entry["path"]) == entry["path"] and query.get("host", entry["host"]) == entry["host"]
+        ]
         if query.get("clear") in ("1", "true"):
             world.requests.clear()
     return 200, found
@@ -59,17 +61,28 @@ def _state(world: "World", _: Request) -> tuple[int, Any]:
 
 def _wait(world: "World", request: Request) -> tuple[int, Any]:
     query = request.query
-    reached, state = world.wait_for(query["counter"], float(query.get("at_least", 1)),
-                                    min(float(query.get("timeout", 10)), 120))
+    reached, state = world.wait_for(
+        query["counter"], float(query.get("at_least", 1)), min(float(query.get("timeout", 10)), 120)
+    )
     return (200 if reached else 408), state
 
 
 def _devices(world: "World", _: Request) -> tuple[int, Any]:
     with world.cond:
-        return 200, [{"device_code": one.device_code, "user_code": one.user_code, "client_id": one.client_id,
-                      "scope": one.scope, "state": one.state, "interval": one.interval, "polls": len(one.polls),
-                      "poll_times": [round(moment - one.created, 3) for moment in one.polls], "token": one.token}
-                     for one in world.devices]
+        return 200, [
+            {
+                "device_code": one.device_code,
+                "user_code": one.user_code,
+                "client_id": one.client_id,
+                "scope": one.scope,
+                "state": one.state,
+                "interval": one.interval,
+                "polls": len(one.polls),
+                "poll_times": [round(moment - one.created, 3) for moment in one.polls],
+                "token": one.token,
+            }
+            for one in world.devices
+        ]
 
 
 def _decide(world: "World", request: Request) -> tuple[int, Any]:
@@ -90,8 +103,10 @@ def _clear_faults(world: "World", _: Request) -> tuple[int, Any]:
 
 
 def _list_faults(world: "World", _: Request) -> tuple[int, Any]:
-    pending = [{"endpoint": one.endpoint, "model": one.model, "host": one.host, "times": one.times}
-               for one in world.faults.pending]
+    pending = [
+        {"endpoint": one.endpoint, "model": one.model, "host": one.host, "times": one.times}
+        for one in world.faults.pending
+    ]
     return 200, {"pending": pending, "presets": sorted(PRESETS)}
 
 
@@ -130,10 +145,20 @@ def _set_account(world: "World", request: Request) -> tuple[int, Any]:
 
 
 _ROUTES = {
-    ("POST", "reset"): _reset, ("GET", "config"): _get_config, ("POST", "config"): _set_config,
-    ("GET", "requests"): _requests, ("GET", "state"): _state, ("GET", "wait"): _wait,
-    ("GET", "device"): _devices, ("POST", "device"): _decide,
-    ("POST", "faults"): _add_fault, ("GET", "faults"): _list_faults, ("DELETE", "faults"): _clear_faults,
-    ("POST", "gate"): _gate, ("GET", "gate"): _gates, ("POST", "tokens"): _tokens,
-    ("GET", "accounts"): _accounts, ("POST", "accounts"): _set_account,
+    ("POST", "reset"): _reset,
+    ("GET", "config"): _get_config,
+    ("POST", "config"): _set_config,
+    ("GET", "requests"): _requests,
+    ("GET", "state"): _state,
+    ("GET", "wait"): _wait,
+    ("GET", "device"): _devices,
+    ("POST", "device"): _decide,
+    ("POST", "faults"): _add_fault,
+    ("GET", "faults"): _list_faults,
+    ("DELETE", "faults"): _clear_faults,
+    ("POST", "gate"): _gate,
+    ("GET", "gate"): _gates,
+    ("POST", "tokens"): _tokens,
+    ("GET", "accounts"): _accounts,
+    ("POST", "accounts"): _set_account,
 }

@@ -37,24 +37,41 @@ class Dialect:
 
     def chunk(self, choices: list[Json], usage: Json | None = None) -> Json:
         plan = self.plan
-        return {"choices": choices, "created": plan.created, "id": plan.answer_id, "model": plan.model,
-                "object": "chat.completion.chunk", "system_fingerprint": FINGERPRINT, "usage": usage}
+        return {
+            "choices": choices,
+            "created": plan.created,
+            "id": plan.answer_id,
+            "model": plan.model,
+            "object": "chat.completion.chunk",
+            "system_fingerprint": FINGERPRINT,
+            "usage": usage,
+        }
 
     def choice(self, delta: Json, index: int = 0, finish: str | None = None) -> Json:
         filters = safe() if delta.get("content") else {}
-        return {"content_filter_results": filters, "delta": delta, "finish_reason": finish, "index": index,
-                "logprobs": None}
+        return {
+            "content_filter_results": filters,
+            "delta": delta,
+            "finish_reason": finish,
+            "index": index,
+            "logprobs": None,
+        }
 
     def usage(self) -> Json:
         plan = self.plan
         completion = plan.completion_tokens + plan.reasoning_tokens
-        return {"completion_tokens": completion,
-                "completion_tokens_details": {"accepted_prediction_tokens": 0, "audio_tokens": 0,
-                                              "reasoning_tokens": plan.reasoning_tokens,
-                                              "rejected_prediction_tokens": 0},
-                "prompt_tokens": plan.prompt_tokens,
-                "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": 0},
-                "total_tokens": plan.prompt_tokens + completion}
+        return {
+            "completion_tokens": completion,
+            "completion_tokens_details": {
+                "accepted_prediction_tokens": 0,
+                "audio_tokens": 0,
+                "reasoning_tokens": plan.reasoning_tokens,
+                "rejected_prediction_tokens": 0,
+            },
+            "prompt_tokens": plan.prompt_tokens,
+            "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": plan.cached_tokens},
+            "total_tokens": plan.prompt_tokens + completion,
+        }
 
     # -- deltas ----------------------------------------------------------------------------------------------------
 
@@ -69,10 +86,16 @@ class Dialect:
         return {"content": None, **extra, "role": "assistant"}
 
     def call(self, call: Call, index: int) -> list[Json]:
-        first = {"content": None, "refusal": None, "role": "assistant", "tool_calls": [
-            self._entry(index, {"function": self._function("", call.name), "id": call.id}, True)]}
-        return [first] + [{"tool_calls": [self._entry(index, {"function": {"arguments": part}}, False)]}
-                          for part in argument_parts(call.arguments)]
+        first = {
+            "content": None,
+            "refusal": None,
+            "role": "assistant",
+            "tool_calls": [self._entry(index, {"function": self._function("", call.name), "id": call.id}, True)],
+        }
+        return [first] + [
+            {"tool_calls": [self._entry(index, {"function": {"arguments": part}}, False)]}
+            for part in argument_parts(call.arguments)
+        ]
 
     def _function(self, arguments: str, name: str) -> Json:
         if self.settings.vendor("missing_arguments_key", self.no_arguments_key):
@@ -82,8 +105,11 @@ class Dialect:
     def _entry(self, index: int, entry: Json, typed: bool) -> Json:
         missing = self.settings["missing_tool_ids"]
         if missing and "id" in entry:
-            entry = {**entry, "id": ""} if missing == "empty" else {
-                name: value for name, value in entry.items() if name != "id"}
+            entry = (
+                {**entry, "id": ""}
+                if missing == "empty"
+                else {name: value for name, value in entry.items() if name != "id"}
+            )
         if not self.settings["missing_tool_index"]:
             entry = {**entry, "index": index}
         return {**entry, "type": "function"} if typed else entry
@@ -91,8 +117,10 @@ class Dialect:
     def legacy_call(self, call: Call) -> list[Json]:
         """6.5.14."""
         first = {"content": None, "role": "assistant", "function_call": {"arguments": "", "name": call.name}}
-        return [first] + [{"content": None, "role": None, "function_call": {"arguments": part}}
-                          for part in argument_parts(call.arguments)]
+        return [first] + [
+            {"content": None, "role": None, "function_call": {"arguments": part}}
+            for part in argument_parts(call.arguments)
+        ]
 
     def finish_delta(self) -> Json:
         return {}
@@ -121,8 +149,11 @@ class OpenAI2024(Dialect):
 
     def usage(self) -> Json:
         plan = self.plan
-        return {"completion_tokens": plan.completion_tokens, "prompt_tokens": plan.prompt_tokens,
-                "total_tokens": plan.prompt_tokens + plan.completion_tokens}
+        return {
+            "completion_tokens": plan.completion_tokens,
+            "prompt_tokens": plan.prompt_tokens,
+            "total_tokens": plan.prompt_tokens + plan.completion_tokens,
+        }
 
     def opening(self) -> Json | None:
         return {"content": "", "role": "assistant"}
@@ -166,8 +197,13 @@ class Claude(Dialect):
 
     def usage(self) -> Json:
         plan = self.plan
-        found = {"completion_tokens": plan.completion_tokens, "prompt_tokens": plan.prompt_tokens,
-                 "total_tokens": plan.prompt_tokens + plan.completion_tokens + plan.reasoning_tokens}
+        found: Json = {
+            "completion_tokens": plan.completion_tokens,
+            "prompt_tokens": plan.prompt_tokens,
+            "total_tokens": plan.prompt_tokens + plan.completion_tokens + plan.reasoning_tokens,
+        }
+        if plan.cached_tokens:
+            found["prompt_tokens_details"] = {"cached_tokens": plan.cached_tokens}
         return found | ({"reasoning_tokens": plan.reasoning_tokens} if plan.reasoning_tokens else {})
 
     def opening(self) -> Json | None:
@@ -182,8 +218,10 @@ class Claude(Dialect):
         rest = argument_parts(call.arguments)
         if "arguments" not in function:
             rest.insert(0, "")
-        return found + [{"content": None, "tool_calls": [self._entry(index, {"function": {"arguments": part}}, True)]}
-                        for part in rest]
+        return found + [
+            {"content": None, "tool_calls": [self._entry(index, {"function": {"arguments": part}}, True)]}
+            for part in rest
+        ]
 
     def finish_delta(self) -> Json:
         return {"content": None}
@@ -201,31 +239,43 @@ class Gemini(Claude):
 
     def usage(self) -> Json:
         plan = self.plan
-        return {"completion_tokens": plan.completion_tokens, "prompt_tokens": plan.prompt_tokens,
-                "prompt_tokens_details": {"cached_tokens": 0},
-                "total_tokens": plan.prompt_tokens + plan.completion_tokens + plan.reasoning_tokens,
-                "reasoning_tokens": plan.reasoning_tokens}
+        return {
+            "completion_tokens": plan.completion_tokens,
+            "prompt_tokens": plan.prompt_tokens,
+            "prompt_tokens_details": {"cached_tokens": plan.cached_tokens},
+            "total_tokens": plan.prompt_tokens + plan.completion_tokens + plan.reasoning_tokens,
+            "reasoning_tokens": plan.reasoning_tokens,
+        }
 
     def call(self, call: Call, index: int) -> list[Json]:
         function = self._function(call.arguments, call.name)
         function = {"arguments": call.arguments, **function}
         if self.plan.opaque and self.settings["gemini_thought_signature"]:
             function["thought_signature"] = self.plan.opaque
-        return [{"content": None, "role": "assistant",
-                 "tool_calls": [self._entry(index, {"function": function, "id": call.id}, True)]}]
+        return [
+            {
+                "content": None,
+                "role": "assistant",
+                "tool_calls": [self._entry(index, {"function": function, "id": call.id}, True)],
+            }
+        ]
 
     def finish_delta(self) -> Json:
         return {"content": None, "role": "assistant"}
 
 
 DIALECTS: dict[str, type[Dialect]] = {
-    "openai-current": Dialect, "openai-2024": OpenAI2024, "claude": Claude, "gemini": Gemini}
+    "openai-current": Dialect,
+    "openai-2024": OpenAI2024,
+    "claude": Claude,
+    "gemini": Gemini,
+}
 
 
 def argument_parts(arguments: str) -> list[str]:
     """Arguments arrive in pieces that are not JSON by themselves."""
     third = max(1, -(-len(arguments) // 3))
-    return [arguments[start:start + third] for start in range(0, len(arguments), third)]
+    return [arguments[start : start + third] for start in range(0, len(arguments), third)]
 
 
 def of(plan: Plan, settings: Settings) -> Dialect:

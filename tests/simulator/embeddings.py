@@ -28,7 +28,7 @@ def vector(text: str, dimensions: int) -> tuple[float, ...]:
 def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller") -> None:
     from .capi import quota_headers, resolve_model
 
-    entry = resolve_model(world, request, exchange, caller)
+    entry = resolve_model(world, request, exchange, caller, request.path)
     if entry is None:
         return None
     problem = _problem(request.fields, entry)
@@ -37,11 +37,17 @@ def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller
     texts = request.fields["input"]
     dimensions = request.fields.get("dimensions") or DEFAULT_DIMENSIONS
     # encoding_format is ignored, top-level object and model are omitted: 9.1, 9.2
-    data = [{"embedding": vector(text, dimensions), "index": index, "object": "embedding"}
-            for index, text in enumerate(texts)]
+    data = [
+        {"embedding": vector(text, dimensions), "index": index, "object": "embedding"}
+        for index, text in enumerate(texts)
+    ]
     tokens = sum(_tokens(text) for text in texts)
-    return exchange.reply_json(200, {"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}},
-                               "application/json", quota_headers(world, caller))
+    return exchange.reply_json(
+        200,
+        {"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}},
+        "application/json",
+        quota_headers(world, caller),
+    )
 
 
 def _tokens(text: str) -> int:

@@ -7,10 +7,13 @@ from typing import Any
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
-_CHALLENGE = ("<!DOCTYPE html><html><head><title>Just a moment...</title></head>"
-              "<body><h1>Checking your browser</h1></body></html>")
-_BAD_GATEWAY = ("<html><head><title>502 Bad Gateway</title></head>"
-                "<body><center><h1>502 Bad Gateway</h1></center></body></html>")
+_CHALLENGE = (
+    "<!DOCTYPE html><html><head><title>Just a moment...</title></head>"
+    "<body><h1>Checking your browser</h1></body></html>"
+)
+_BAD_GATEWAY = (
+    "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
+)
 
 
 def _error(http: int, message: str, code: str, headers: dict[str, str] | None = None, **extra: Any) -> dict[str, Any]:
@@ -21,27 +24,38 @@ def _text(status: int, body: str, content_type: str = TEXT) -> dict[str, Any]:
     return {"status": status, "body": body, "content_type": content_type}
 
 
-_TERMS = ("Access to this endpoint is forbidden. Please review our [Terms of Service]"
-          "(https://docs.github.com/en/site-policy/github-terms/github-terms-of-service).")
+_TERMS = (
+    "Access to this endpoint is forbidden. Please review our [Terms of Service]"
+    "(https://docs.github.com/en/site-policy/github-terms/github-terms-of-service)."
+)
 
 #: name -> what happens. ``status`` answers at once, ``reset``/``wait`` act before the headers, the rest edits answers
 PRESETS: dict[str, dict[str, Any]] = {
     "bad_request_400": _error(400, "invalid request body", "invalid_request_body"),
     "off_topic": _error(400, "the prompt is off_topic", "off_topic"),
     "rate_limited_400": _error(400, "Sorry, you have hit a rate limit.", "rate_limited"),
-    "content_filter_400": _error(400, "The response was filtered due to the prompt triggering Azure OpenAI's content "
-                                 "management policy. Please modify your prompt and retry.", "content_filter",
-                                 param="prompt", status=400, type=None),
-    "model_not_supported": _error(400, "The requested model is not supported.", "model_not_supported", param="model",
-                                  type="invalid_request_error"),
-    "prompt_too_long": _error(400, "prompt token count of 138898 exceeds the limit of 64000",
-                              "model_max_prompt_tokens_exceeded"),
+    "content_filter_400": _error(
+        400,
+        "The response was filtered due to the prompt triggering Azure OpenAI's content "
+        "management policy. Please modify your prompt and retry.",
+        "content_filter",
+        param="prompt",
+        status=400,
+        type=None,
+    ),
+    "model_not_supported": _error(
+        400, "The requested model is not supported.", "model_not_supported", param="model", type="invalid_request_error"
+    ),
+    "prompt_too_long": _error(
+        400, "prompt token count of 138898 exceeds the limit of 64000", "model_max_prompt_tokens_exceeded"
+    ),
     "token_expired_401": _text(401, "unauthorized: token expired\n"),
     "ide_token_expired_401": _text(401, "IDE token expired: unauthorized: token expired\n"),
     "opaque_401": _text(401, "unauthorized\n"),
     "quota_402": _error(402, "You have no quota", "quota_exceeded"),
-    "quota_402_retry_after": _error(402, "You have no quota", "quota_exceeded",
-                                    {"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}),
+    "quota_402_retry_after": _error(
+        402, "You have no quota", "quota_exceeded", {"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}
+    ),
     "free_quota_402": _error(402, "You have no quota", "free_quota_exceeded"),
     "overage_402": _error(402, "spending limit reached", "overage_limit_reached"),
     "forbidden_403": _text(403, "forbidden: access denied\n"),
@@ -56,12 +70,19 @@ PRESETS: dict[str, dict[str, Any]] = {
     "misdirected_421": _text(421, "Misdirected Request\n"),
     "rai_422": _text(422, "The response was filtered by Responsible AI policies.\n"),
     "failed_dependency_424": _text(424, "failed dependency\n"),
-    "rate_limited_429": _error(429, "Sorry, you've hit a rate limit. Please try again in 7 seconds.", "rate_limited",
-                               {"retry-after": "7", "x-ratelimit-user-retry-after": "7"}),
+    "rate_limited_429": _error(
+        429,
+        "Sorry, you've hit a rate limit. Please try again in 7 seconds.",
+        "rate_limited",
+        {"retry-after": "7", "x-ratelimit-user-retry-after": "7"},
+    ),
     "rate_limited_429_no_retry_after": _error(429, "Sorry, you've hit a rate limit.", "user_model_rate_limited"),
     "rate_limited_long": _error(
-        429, "You've reached your weekly rate limit. Please wait 58 hours.", "user_weekly_rate_limited",
-        {"retry-after": "208800", "x-ratelimit-exceeded": "user:global-usage-weekly-key:1"}),
+        429,
+        "You've reached your weekly rate limit. Please wait 58 hours.",
+        "user_weekly_rate_limited",
+        {"retry-after": "208800", "x-ratelimit-exceeded": "user:global-usage-weekly-key:1"},
+    ),
     "rate_limited_429_text": _text(429, "too many requests\n"),
     "model_overloaded_429": _error(429, "The model is overloaded.", "model_overloaded", {"retry-after": "1"}),
     "extension_blocked_429": _error(429, "extension blocked", "extension_blocked", type="rate_limit_error"),
@@ -71,10 +92,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "bad_gateway_502_html": _text(502, _BAD_GATEWAY, HTML),
     "overloaded_503": _error(503, "upstream provider rate limit", "upstream_provider_rate_limit"),
     "timeout_504": _text(504, "upstream request timeout\n"),
-    "overloaded_529": {"status": 529, "body": {"type": "error", "error": {"type": "overloaded_error",
-                                                                          "message": "Overloaded"}}},
+    "overloaded_529": {
+        "status": 529,
+        "body": {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+    },
     "html_200": _text(200, _CHALLENGE, HTML),
-    "not_json_200": {"status": 200, "body": "{\"unfinished\": ", "content_type": "application/json"},
+    "not_json_200": {"status": 200, "body": '{"unfinished": ', "content_type": "application/json"},
     "reset_before_headers": {"reset": True},
     "close_before_headers": {"close": True},
     "slow_headers": {"wait": "headers"},
@@ -84,18 +107,32 @@ PRESETS: dict[str, dict[str, Any]] = {
     "missing_done": {"knobs": {"missing_done": True}},
     "done_without_newline": {"knobs": {"done_without_newline": True}},
     "byte_by_byte": {"knobs": {"tcp_chunk": "byte"}},
-    "in_stream_error": {"stream_error": ["rate_limited", "Sorry, you've exceeded your rate limit. "
-                                         "Please try again later."]},
+    "in_stream_error": {
+        "stream_error": ["rate_limited", "Sorry, you've exceeded your rate limit. Please try again later."]
+    },
     "in_stream_error_bare": {"stream_error": ["internal_error", "Internal server error"], "stream_error_bare": True},
 }
 
 #: which preset a bare status number in ``[[error: N]]`` means
 BY_STATUS = {
-    "400": "bad_request_400", "401": "token_expired_401", "402": "quota_402", "403": "forbidden_403",
-    "404": "not_found_404", "408": "timeout_408", "413": "too_large_413", "421": "misdirected_421", "422": "rai_422",
-    "424": "failed_dependency_424", "429": "rate_limited_429", "466": "unsupported_client_466",
-    "499": "cancelled_499", "500": "internal_500", "502": "bad_gateway_502_html", "503": "overloaded_503",
-    "504": "timeout_504", "529": "overloaded_529",
+    "400": "bad_request_400",
+    "401": "token_expired_401",
+    "402": "quota_402",
+    "403": "forbidden_403",
+    "404": "not_found_404",
+    "408": "timeout_408",
+    "413": "too_large_413",
+    "421": "misdirected_421",
+    "422": "rai_422",
+    "424": "failed_dependency_424",
+    "429": "rate_limited_429",
+    "466": "unsupported_client_466",
+    "499": "cancelled_499",
+    "500": "internal_500",
+    "502": "bad_gateway_502_html",
+    "503": "overloaded_503",
+    "504": "timeout_504",
+    "529": "overloaded_529",
 }
 
 
@@ -171,8 +208,11 @@ class Faults:
     def take(self, host: str, path: str, model: Any) -> Action | None:
         with self.cond:
             for fault in self.pending:
-                if not fnmatchcase(path, fault.endpoint) or fault.model not in (None, model) \
-                        or fault.host not in (None, host):
+                if (
+                    not fnmatchcase(path, fault.endpoint)
+                    or fault.model not in (None, model)
+                    or fault.host not in (None, host)
+                ):
                     continue
                 if fault.skip:
                     fault.skip -= 1

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import checks, prompts
+from . import checks, prompts, schemas
 from .knobs import Settings
 from .prompts import Directives
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 #: deployments whose dated name is not in the catalogue (6.3.1: the answer names the deployment, not the request)
 _DATED = {"gpt-5-mini": "gpt-5-mini-2025-08-07", "gpt-5.1": "gpt-5.1-2025-11-13", "gpt-5.2": "gpt-5.2-2025-12-11"}
+_DATED_CLAUDE = {
+    "claude-sonnet-4": "claude-sonnet-4-20250514",
+    "claude-sonnet-4.5": "claude-sonnet-4-5-20250929",
+    "claude-haiku-4.5": "claude-haiku-4-5-20251001",
+    "claude-opus-4.5": "claude-opus-4-5-20251101",
+}
 
 
 @dataclass
@@ -44,6 +50,10 @@ class Plan:
     filtered: str | None = None
     stream_error: list[str] | None = None
     stream_error_bare: bool = False
+    stopped_at: str | None = None
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_override: int | None = None
 
     @property
     def text(self) -> str:
@@ -51,6 +61,8 @@ class Plan:
 
     @property
     def reasoning_tokens(self) -> int:
+        if self.reasoning_override is not None:
+            return self.reasoning_override
         return checks.tokens("".join(self.think))
 
     @property
@@ -66,26 +78,48 @@ def dialect_of(entry: dict[str, Any], settings: Settings) -> str:
     return {"Anthropic": "claude", "Google": "gemini"}.get(entry["vendor"], "openai-current")
 
 
-def make(world: "World", fields: dict[str, Any], entry: dict[str, Any], dialect: str, settings: Settings,
-         directives: Directives, fresh: bool) -> Plan:
+def make(
+    world: "World",
+    fields: dict[str, Any],
+    entry: dict[str, Any],
+    dialect: str,
+    settings: Settings,
+    directives: Directives,
+    fresh: bool,
+) -> Plan:
     """Decide on text, tool calls, reasoning and finish reason."""
     messages = fields["messages"]
     calls = _calls(world, fields, dialect, directives, fresh)
     text = _text(fields, entry, directives, fresh, bool(calls))
-    pieces = prompts.pieces(_stop_at(text, fields.get("stop")), directives.chunks)
+    text, stopped_at = _stop_at(text, fields.get("stop"))
+    pieces = prompts.pieces(text, directives.chunks)
     limit = fields.get("max_completion_tokens") or fields.get("max_tokens")
     finish = "stop"
     if limit and len(pieces) > limit:  # one chunk counts as one token here
-        pieces, finish = pieces[:limit], "length"
+        pieces, finish, stopped_at = pieces[:limit], "length", None
     legacy = bool(fields.get("functions")) and not fields.get("tools")
     if calls and finish == "stop":
         finish = "function_call" if legacy else "tool_calls"
         if settings["finish_stop_with_tools"]:
             finish = "stop"
-    plan = Plan(dialect, _answer_id(world, dialect), answer_model(entry, dialect), int(world.now()), pieces, calls,
-                directives.finish or finish, checks.prompt_tokens(fields), legacy_function=legacy and bool(calls),
-                filtered=directives.filter, stream_error=directives.stream_error,
-                stream_error_bare=directives.stream_error_bare)
+    plan = Plan(
+        dialect,
+        _answer_id(world, dialect),
+        answer_model(entry, dialect),
+        int(world.now()),
+        pieces,
+        calls,
+        directives.finish or finish,
+        checks.prompt_tokens(fields),
+        legacy_function=legacy and bool(calls),
+        filtered=directives.filter,
+        stream_error=directives.stream_error,
+        stream_error_bare=directives.stream_error_bare,
+        stopped_at=stopped_at,
+        reasoning_override=settings["reasoning_tokens"],
+    )
+    plan.cached_tokens = min(int(settings["cached_tokens"]), plan.prompt_tokens)
+    plan.cache_write_tokens = min(int(settings["cache_write_tokens"]), plan.prompt_tokens - plan.cached_tokens)
     if dialect.startswith("openai"):  # the others ignore n
         plan.n = int(fields.get("n") or 1)
     _reason(world, plan, messages, settings, directives)
@@ -93,8 +127,10 @@ def make(world: "World", fields: dict[str, Any], entry: dict[str, Any], dialect:
 
 
 def answer_model(entry: dict[str, Any], dialect: str) -> str:
-    if dialect.startswith("openai"):
+    if dialect.startswith("openai") or dialect == "responses":
         return str(_DATED.get(entry["id"], entry["version"]))
+    if dialect == "messages":
+        return _DATED_CLAUDE.get(entry["id"], str(entry["id"]).replace(".", "-"))
     return str(entry["id"])
 
 
@@ -102,27 +138,26 @@ def _text(fields: dict[str, Any], entry: dict[str, Any], directives: Directives,
     messages = fields["messages"]
     if directives.problem:
         return f"Simulator: I did not understand {directives.problem}"
-    if directives.echo:
-        return json.dumps(sorted(fields))
     if directives.say is not None:
         return directives.say
     if directives.chunks:
         return "".join(f"chunk {number} " for number in range(1, directives.chunks + 1))
     if calling:
         return ""
-    if not fresh and messages[-1].get("role") in ("tool", "function"):
+    if not fresh and prompts.last_results(messages):
         return prompts.after_tools(messages)
     wanted = fields.get("response_format") or {}
     if wanted.get("type") == "json_schema":
-        return json.dumps(sample(wanted.get("json_schema", {}).get("schema", {})), ensure_ascii=False)
+        return json.dumps(schemas.sample(wanted.get("json_schema", {}).get("schema", {})), ensure_ascii=False)
     if wanted.get("type") == "json_object":
         return json.dumps({"answer": prompts.small_talk(entry["id"], messages)}, ensure_ascii=False)
     return prompts.small_talk(entry["id"], messages)
 
 
-def _stop_at(text: str, stop: Any) -> str:
-    ends = [text.find(one) for one in ([stop] if isinstance(stop, str) else stop or []) if one and one in text]
-    return text[:min(ends)] if ends else text
+def _stop_at(text: str, stop: Any) -> tuple[str, str | None]:
+    """The text up to the first stop sequence, and which one that was."""
+    ends = [(text.find(one), one) for one in ([stop] if isinstance(stop, str) else stop or []) if one and one in text]
+    return (text[: min(ends)[0]], min(ends)[1]) if ends else (text, None)
 
 
 def _calls(world: "World", fields: dict[str, Any], dialect: str, directives: Directives, fresh: bool) -> list[Call]:
@@ -130,41 +165,26 @@ def _calls(world: "World", fields: dict[str, Any], dialect: str, directives: Dir
     choice = fields.get("tool_choice")
     if not wanted and fresh and fields.get("tools") and (choice == "required" or isinstance(choice, dict)):
         name = choice["function"]["name"] if isinstance(choice, dict) else fields["tools"][0]["function"]["name"]
-        schema = next(tool["function"].get("parameters") for tool in fields["tools"]
-                      if tool["function"]["name"] == name)
-        wanted.append((name, json.dumps(sample(schema or {}), ensure_ascii=False)))
+        schema = next(
+            tool["function"].get("parameters") for tool in fields["tools"] if tool["function"]["name"] == name
+        )
+        wanted.append((name, json.dumps(schemas.sample(schema or {}), ensure_ascii=False)))
     if choice == "none":
         return []
+    if fields.get("parallel_tool_calls") is False:
+        wanted = wanted[:1]
     return [Call(_call_id(world, dialect), name, arguments) for name, arguments in wanted]
 
 
-def sample(schema: dict[str, Any]) -> Any:
-    """A value that fits a JSON schema (the common keywords are enough for tests)."""
-    if "const" in schema:
-        return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for union in ("anyOf", "oneOf"):
-        if schema.get(union):
-            return sample(schema[union][0])
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = kind[0]
-    if kind == "object" or "properties" in schema:
-        properties = schema.get("properties", {})
-        return {name: sample(properties[name]) for name in schema.get("required", properties) if name in properties}
-    if kind == "array":
-        return [sample(schema.get("items", {"type": "string"}))]
-    return {"string": "sample", "integer": 1, "number": 1.5, "boolean": True, "null": None}.get(str(kind), {})
-
-
 def _call_id(world: "World", dialect: str) -> str:
-    if dialect == "claude":
+    if dialect in ("claude", "messages"):
         return "toolu_bdrk_01" + world.alnum("call", 22)
     return "call_" + world.alnum("call", 16 if dialect == "gemini" else 24)
 
 
 def _answer_id(world: "World", dialect: str) -> str:
+    if dialect == "messages":
+        return "msg_bdrk_01" + world.alnum("message", 22)
     if dialect == "claude":
         return world.uuid("answer")
     if dialect == "gemini":
@@ -172,8 +192,9 @@ def _answer_id(world: "World", dialect: str) -> str:
     return "chatcmpl-" + world.alnum("answer", 29)
 
 
-def _reason(world: "World", plan: Plan, messages: list[dict[str, Any]], settings: Settings,
-            directives: Directives) -> None:
+def _reason(
+    world: "World", plan: Plan, messages: list[dict[str, Any]], settings: Settings, directives: Directives
+) -> None:
     """Reasoning text and its opaque companion; both are remembered so that the echo can be verified (6.6)."""
     mode = settings["reasoning"]
     if mode == "off":
@@ -192,4 +213,5 @@ def _reason(world: "World", plan: Plan, messages: list[dict[str, Any]], settings
             plan.opaque = "cot_" + world.uuid("cot")
         with world.cond:
             world.opaques[plan.opaque] = plan.dialect
+            world.thoughts[plan.opaque] = "".join(plan.think)
             world.call_opaques.update({call.id: plan.opaque for call in plan.calls})

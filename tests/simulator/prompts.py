@@ -11,6 +11,7 @@ from typing import Any
 
 from .faults import BY_STATUS, PRESETS, Action, make_action
 
+_REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 _START = re.compile(r"\[\[\s*([a-z_]+)\s*(:)?\s*")
 
 
@@ -51,8 +52,32 @@ def text_of(content: Any) -> str:
     return "".join(str(part["text"]) for part in parts(content) if isinstance(part.get("text"), str))
 
 
+def said(message: dict[str, Any]) -> str:
+    """The text of a message without what the client's program put in."""
+    return _REMINDER.sub("", text_of(message.get("content")))
+
+
+def _from_a_person(message: dict[str, Any]) -> bool:
+    """Whether a user message holds more than reminders (coding agents add those to tool results)."""
+    return message.get("role") == "user" and (
+        bool(said(message).strip()) or any(part.get("type") != "text" for part in parts(message.get("content")))
+    )
+
+
 def last_user_index(messages: list[dict[str, Any]]) -> int:
-    return max((i for i, message in enumerate(messages) if message.get("role") == "user"), default=-1)
+    spoken = [i for i, message in enumerate(messages) if _from_a_person(message)]
+    return max(spoken or (i for i, message in enumerate(messages) if message.get("role") == "user"), default=-1)
+
+
+def last_results(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tool results at the end of the conversation."""
+    found: list[dict[str, Any]] = []
+    for message in reversed(messages):
+        if message.get("role") in ("tool", "function"):
+            found.insert(0, message)
+        elif message.get("role") != "user" or _from_a_person(message):
+            break
+    return found
 
 
 def read(messages: list[dict[str, Any]]) -> tuple[Directives, bool]:
@@ -62,9 +87,9 @@ def read(messages: list[dict[str, Any]]) -> tuple[Directives, bool]:
     for the call after its tool results, and so on.
     """
     index = last_user_index(messages)
-    text = text_of(messages[index].get("content")) if index >= 0 else ""
+    text = said(messages[index]) if index >= 0 else ""
     rounds = re.split(r"\[\[\s*next\s*\]\]", text)
-    number = sum(1 for message in messages[index + 1:] if message.get("role") == "assistant")
+    number = sum(1 for message in messages[index + 1 :] if message.get("role") == "assistant")
     if number < len(rounds):
         return parse(rounds[number]), True
     # all rounds used up: only what shapes the transport still counts
@@ -150,8 +175,9 @@ def _apply(found: Directives, name: str, argument: str) -> None:
 
 # -- pictures --------------------------------------------------------------------------------------------------------
 
+
 def describe_images(messages: list[dict[str, Any]]) -> list[str]:
-    """"image/png, 3x2 pixels" for every picture of the last user message."""
+    """ "image/png, 3x2 pixels" for every picture of the last user message."""
     index = last_user_index(messages)
     if index < 0:
         return []
@@ -184,9 +210,9 @@ def image_size(data: bytes) -> tuple[int, int] | None:
     if data.startswith(b"\xff\xd8"):
         position = 2
         while position + 9 <= len(data):
-            marker, length = data[position + 1], struct.unpack(">H", data[position + 2:position + 4])[0]
+            marker, length = data[position + 1], struct.unpack(">H", data[position + 2 : position + 4])[0]
             if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                height, width = struct.unpack(">HH", data[position + 5:position + 9])
+                height, width = struct.unpack(">HH", data[position + 5 : position + 9])
                 return width, height
             position += 2 + length
     return None
@@ -195,12 +221,27 @@ def image_size(data: bytes) -> tuple[int, int] | None:
 # -- small talk ------------------------------------------------------------------------------------------------------
 
 _TALK = {
-    "en": ("Hello! I am the Copilot simulator, playing {model}. ", 'You wrote: "{prompt}". ', "How can I help you?",
-           "The tool answered: {result}", "I see an image ({image}). "),
-    "zh": ("你好！我是 Copilot 模拟器，正在扮演 {model}。", "你说的是：“{prompt}”。", "有什么可以帮你的吗？",
-           "工具返回的结果是：{result}", "我看到一张图片（{image}）。"),
-    "ja": ("こんにちは！{model} を演じている Copilot シミュレーターです。", "「{prompt}」と書かれましたね。",
-           "何かお手伝いできることはありますか？", "ツールの結果：{result}", "画像が見えます（{image}）。"),
+    "en": (
+        "Hello! I am the Copilot simulator, playing {model}. ",
+        'You wrote: "{prompt}". ',
+        "How can I help you?",
+        "The tool answered: {result}",
+        "I see an image ({image}). ",
+    ),
+    "zh": (
+        "你好！我是 Copilot 模拟器，正在扮演 {model}。",
+        "你说的是：“{prompt}”。",
+        "有什么可以帮你的吗？",
+        "工具返回的结果是：{result}",
+        "我看到一张图片（{image}）。",
+    ),
+    "ja": (
+        "こんにちは！{model} を演じている Copilot シミュレーターです。",
+        "「{prompt}」と書かれましたね。",
+        "何かお手伝いできることはありますか？",
+        "ツールの結果：{result}",
+        "画像が見えます（{image}）。",
+    ),
 }
 
 
@@ -213,7 +254,7 @@ def language(text: str) -> str:
 def small_talk(model: str, messages: list[dict[str, Any]]) -> str:
     """An answer for prompts without directives."""
     index = last_user_index(messages)
-    prompt = re.sub(r"\[\[.*?\]\]", "", text_of(messages[index].get("content")) if index >= 0 else "", flags=re.DOTALL)
+    prompt = re.sub(r"\[\[.*?\]\]", "", said(messages[index]) if index >= 0 else "", flags=re.DOTALL)
     prompt = " ".join(prompt.split())
     hello, quoted, help_you, _, image = _TALK[language(prompt)]
     pictures = "".join(image.format(image=picture) for picture in describe_images(messages))
@@ -223,13 +264,9 @@ def small_talk(model: str, messages: list[dict[str, Any]]) -> str:
 
 def after_tools(messages: list[dict[str, Any]]) -> str:
     """An answer that quotes the tool results at the end of the conversation."""
-    results: list[str] = []
-    for message in reversed(messages):
-        if message.get("role") not in ("tool", "function"):
-            break
-        results.insert(0, text_of(message.get("content")))
+    results = [text_of(message.get("content")) for message in last_results(messages)]
     index = last_user_index(messages)
-    talk = _TALK[language(re.sub(r"\[\[.*?\]\]", "", text_of(messages[index].get("content")) if index >= 0 else ""))]
+    talk = _TALK[language(re.sub(r"\[\[.*?\]\]", "", said(messages[index]) if index >= 0 else ""))]
     return talk[3].format(result="; ".join(results))
 
 

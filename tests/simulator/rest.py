@@ -17,9 +17,12 @@ _JSON = "application/json; charset=utf-8"
 
 def handle(world: "World", request: Request, exchange: Exchange) -> None:
     if world.config["require_user_agent"] and not request.header("user-agent"):
-        return exchange.reply(403, [("content-type", "text/html")],
-                              b"\r\nRequest forbidden by administrative rules. Please make sure your request has a "
-                              b"User-Agent header.\r\n")
+        return exchange.reply(
+            403,
+            [("content-type", "text/html")],
+            b"\r\nRequest forbidden by administrative rules. Please make sure your request has a "
+            b"User-Agent header.\r\n",
+        )
     route = (request.method, request.path)
     if route == ("GET", "/copilot_internal/v2/token"):
         return _exchange(world, request, exchange)
@@ -30,8 +33,9 @@ def handle(world: "World", request: Request, exchange: Exchange) -> None:
     return _standard(exchange, 404, "Not Found")
 
 
-def _standard(exchange: Exchange, status: int, message: str, docs: str = _DOCS,
-              headers: list[tuple[str, str]] | None = None) -> None:
+def _standard(
+    exchange: Exchange, status: int, message: str, docs: str = _DOCS, headers: list[tuple[str, str]] | None = None
+) -> None:
     """GitHub's own error shape, the StandardErrorEnvelope of 2.6."""
     exchange.reply_json(status, {"message": message, "documentation_url": docs, "status": str(status)}, _JSON, headers)
 
@@ -46,31 +50,52 @@ def _account(world: "World", request: Request) -> Account | None:
 
 def _rate_limited(world: "World", exchange: Exchange) -> None:
     reset = str(int(world.now()) + 1800)
-    _standard(exchange, 403, "API rate limit exceeded for user ID 12345. If you reach out to GitHub Support for help, "
-              "please include the request ID.", "https://developer.github.com/rest/overview/rate-limits-for-the-rest-api",
-              [("x-ratelimit-limit", "5000"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)])
+    _standard(
+        exchange,
+        403,
+        "API rate limit exceeded for user ID 12345. If you reach out to GitHub Support for help, "
+        "please include the request ID.",
+        "https://developer.github.com/rest/overview/rate-limits-for-the-rest-api",
+        [("x-ratelimit-limit", "5000"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset)],
+    )
 
 
 def _refused(exchange: Exchange, account: Account) -> None:
     """The ErrorEnvelope of 2.6; ``{EDITOR}`` is for the client to replace."""
     if account.kind == "subscription_ended":
-        details = {"message": f"Your Copilot subscription has ended. You are currently logged in as {account.login}.",
-                   "notification_id": "subscription_ended", "title": "Copilot subscription ended",
-                   "url": "https://github.com/settings/copilot?editor={EDITOR}"}
+        details = {
+            "message": f"Your Copilot subscription has ended. You are currently logged in as {account.login}.",
+            "notification_id": "subscription_ended",
+            "title": "Copilot subscription ended",
+            "url": "https://github.com/settings/copilot?editor={EDITOR}",
+        }
     else:
-        details = {"message": f"No access to GitHub Copilot found. You are currently logged in as {account.login}.",
-                   "notification_id": "no_copilot_access", "title": "Signup for GitHub Copilot",
-                   "url": "https://github.com/github-copilot/signup?editor={EDITOR}"}
-    exchange.reply_json(403, {"can_signup_for_limited": False, "error_details": details,
-                              "message": "Resource not accessible by integration"}, _JSON)
+        details = {
+            "message": f"No access to GitHub Copilot found. You are currently logged in as {account.login}.",
+            "notification_id": "no_copilot_access",
+            "title": "Signup for GitHub Copilot",
+            "url": "https://github.com/github-copilot/signup?editor={EDITOR}",
+        }
+    exchange.reply_json(
+        403,
+        {
+            "can_signup_for_limited": False,
+            "error_details": details,
+            "message": "Resource not accessible by integration",
+        },
+        _JSON,
+    )
 
 
 def endpoints(world: "World", account: Account) -> dict[str, str]:
     """``endpoints.api`` points at our own port; the unused siblings keep their public names."""
     plan = "business" if account.host == "capi_business" else "individual"
-    return {"api": world.urls[account.host], "origin-tracker": f"https://origin-tracker.{plan}.githubcopilot.com",
-            "proxy": f"https://proxy.{plan}.githubcopilot.com",
-            "telemetry": f"https://telemetry.{plan}.githubcopilot.com"}
+    return {
+        "api": world.urls[account.host],
+        "origin-tracker": f"https://origin-tracker.{plan}.githubcopilot.com",
+        "proxy": f"https://proxy.{plan}.githubcopilot.com",
+        "telemetry": f"https://telemetry.{plan}.githubcopilot.com",
+    }
 
 
 def _exchange(world: "World", request: Request, exchange: Exchange) -> None:
@@ -87,21 +112,51 @@ def _exchange(world: "World", request: Request, exchange: Exchange) -> None:
     token, expires = world.mint_copilot_token(account)
     envelope: dict[str, Any] = {"expires_at": expires, "refresh_in": config["refresh_in_s"], "token": token}
     if not config["envelope_minimal"]:
-        flags = dict.fromkeys((
-            "annotations_enabled", "chat_enabled", "chat_jetbrains_enabled", "code_quote_enabled",
-            "code_review_enabled", "codesearch", "nes_enabled", "prompt_8k", "xcode", "xcode_chat"), True)
-        flags |= dict.fromkeys(("blackbird_clientside_indexing", "copilotignore_enabled", "snippy_load_test_enabled",
-                                "vsc_electron_fetcher_v2"), False)
+        flags = dict.fromkeys(
+            (
+                "annotations_enabled",
+                "chat_enabled",
+                "chat_jetbrains_enabled",
+                "code_quote_enabled",
+                "code_review_enabled",
+                "codesearch",
+                "nes_enabled",
+                "prompt_8k",
+                "xcode",
+                "xcode_chat",
+            ),
+            True,
+        )
+        flags |= dict.fromkeys(
+            (
+                "blackbird_clientside_indexing",
+                "copilotignore_enabled",
+                "snippy_load_test_enabled",
+                "vsc_electron_fetcher_v2",
+            ),
+            False,
+        )
         tracking = hashlib.sha256(account.token.encode()).hexdigest()[:32]
         envelope |= {
-            **flags, "endpoints": endpoints(world, account), "enterprise_list": None,
-            "individual": account.host == "capi", "public_suggestions": "enabled", "sku": account.sku,
-            "telemetry": "enabled", "tracking_id": tracking, "limited_user_quotas": None,
-            "limited_user_reset_date": None}
+            **flags,
+            "endpoints": endpoints(world, account),
+            "enterprise_list": None,
+            "individual": account.host == "capi",
+            "public_suggestions": "enabled",
+            "sku": account.sku,
+            "telemetry": "enabled",
+            "tracking_id": tracking,
+            "limited_user_quotas": None,
+            "limited_user_reset_date": None,
+        }
         if account.free:
-            envelope |= {"limited_user_quotas": {"chat": int(account.chat.remaining),
-                                                 "completions": int(account.completions.remaining)},
-                         "limited_user_reset_date": int(reset_date(world).timestamp())}
+            envelope |= {
+                "limited_user_quotas": {
+                    "chat": int(account.chat.remaining),
+                    "completions": int(account.completions.remaining),
+                },
+                "limited_user_reset_date": int(reset_date(world).timestamp()),
+            }
         if account.host == "capi_business":
             envelope |= {"organization_list": [tracking[::-1]], "organization_login_list": ["acme-inc"]}
         if config["user_notification"]:
@@ -120,14 +175,23 @@ def reset_date(world: "World") -> datetime:
 def _snapshot(name: str, quota: Quota, newer: bool) -> dict[str, Any]:
     stamp = datetime.fromtimestamp(int(time.time()), UTC).strftime("%Y-%m-%dT%H:%M:%S.123Z")
     entry = {
-        "entitlement": 0 if quota.unlimited else int(quota.entitlement), "overage_count": quota.overage_count,
-        "overage_permitted": quota.overage_permitted, "percent_remaining": quota.percent, "quota_id": name,
+        "entitlement": 0 if quota.unlimited else int(quota.entitlement),
+        "overage_count": quota.overage_count,
+        "overage_permitted": quota.overage_permitted,
+        "percent_remaining": quota.percent,
+        "quota_id": name,
         "quota_remaining": 0.0 if quota.unlimited else float(quota.remaining),
-        "remaining": 0 if quota.unlimited else int(quota.remaining // 1), "timestamp_utc": stamp,
-        "unlimited": quota.unlimited}
+        "remaining": 0 if quota.unlimited else int(quota.remaining // 1),
+        "timestamp_utc": stamp,
+        "unlimited": quota.unlimited,
+    }
     if newer:
-        entry |= {"has_quota": quota.unlimited or quota.entitlement > 0, "overage_entitlement": 0,
-                  "quota_reset_at": 0, "credits_used": 0}
+        entry |= {
+            "has_quota": quota.unlimited or quota.entitlement > 0,
+            "overage_entitlement": 0,
+            "quota_reset_at": 0,
+            "credits_used": 0,
+        }
     return entry
 
 
@@ -141,32 +205,52 @@ def _user(world: "World", request: Request, exchange: Exchange) -> None:
         return _standard(exchange, 404, "Not Found")
     reset = reset_date(world)
     body: dict[str, Any] = {
-        "login": account.login, "access_type_sku": account.sku,
+        "login": account.login,
+        "access_type_sku": account.sku,
         "analytics_tracking_id": hashlib.sha256(account.token.encode()).hexdigest()[:32],
-        "assigned_date": "2025-03-14T09:26:53-07:00", "can_signup_for_limited": False, "chat_enabled": True,
-        "copilot_plan": account.copilot_plan, "organization_login_list": [], "organization_list": []}
+        "assigned_date": "2025-03-14T09:26:53-07:00",
+        "can_signup_for_limited": False,
+        "chat_enabled": True,
+        "copilot_plan": account.copilot_plan,
+        "organization_login_list": [],
+        "organization_list": [],
+    }
     if account.shape == "free_old":  # 3.4: no snapshots, the reset date is a string here
         quotas = {"chat": account.chat, "completions": account.completions}
-        body |= {"assigned_date": None, "limited_user_quotas": {key: int(q.remaining) for key, q in quotas.items()},
-                 "monthly_quotas": {key: int(q.entitlement) for key, q in quotas.items()},
-                 "limited_user_subscribed_day": reset.day, "limited_user_reset_date": reset.strftime("%Y-%m-%d")}
+        body |= {
+            "assigned_date": None,
+            "limited_user_quotas": {key: int(q.remaining) for key, q in quotas.items()},
+            "monthly_quotas": {key: int(q.entitlement) for key, q in quotas.items()},
+            "limited_user_subscribed_day": reset.day,
+            "limited_user_reset_date": reset.strftime("%Y-%m-%d"),
+        }
         return exchange.reply_json(200, body, _JSON)
     newer = account.shape == "free_new"
     if newer:  # 3.5
         body = {key: body[key] for key in ("login", "access_type_sku", "copilot_plan", "chat_enabled")}
         body["token_based_billing"] = True
     else:
-        body |= {"copilotignore_enabled": False, "is_mcp_enabled": True, "restricted_telemetry": False,
-                 "codex_agent_enabled": False, "endpoints": endpoints(world, account)}
+        body |= {
+            "copilotignore_enabled": False,
+            "is_mcp_enabled": True,
+            "restricted_telemetry": False,
+            "codex_agent_enabled": False,
+            "endpoints": endpoints(world, account),
+        }
     if account.shape == "business":
-        body |= {"organization_login_list": ["acme-inc"],
-                 "organization_list": [{"login": "acme-inc", "name": "ACME Inc."}]}
-    body |= {"quota_reset_date": reset.strftime("%Y-%m-%d"),
-             "quota_reset_date_utc": reset.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-             "quota_snapshots": {
-                 "chat": _snapshot("chat", account.chat, newer),
-                 "completions": _snapshot("completions", account.completions, newer),
-                 "premium_interactions": _snapshot("premium_interactions", account.premium, newer)}}
+        body |= {
+            "organization_login_list": ["acme-inc"],
+            "organization_list": [{"login": "acme-inc", "name": "ACME Inc."}],
+        }
+    body |= {
+        "quota_reset_date": reset.strftime("%Y-%m-%d"),
+        "quota_reset_date_utc": reset.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "quota_snapshots": {
+            "chat": _snapshot("chat", account.chat, newer),
+            "completions": _snapshot("completions", account.completions, newer),
+            "premium_interactions": _snapshot("premium_interactions", account.premium, newer),
+        },
+    }
     return exchange.reply_json(200, body, _JSON)
 
 

@@ -108,7 +108,7 @@ class Exchange:
         try:
             if self.byte_mode:
                 for position in range(len(data)):
-                    self.sock.sendall(data[position:position + 1])
+                    self.sock.sendall(data[position : position + 1])
             else:
                 self.sock.sendall(data)
         except OSError as error:
@@ -135,11 +135,16 @@ class Exchange:
         if self.cut is None:
             return self._send(data + body)
         size, reset = self.cut
-        self._send(data + body[:len(body) // 2 if size is None else size])
+        self._send(data + body[: len(body) // 2 if size is None else size])
         return self.break_off(reset)
 
-    def reply_json(self, status: int, value: Any, content_type: str = "application/json; charset=utf-8",
-                   headers: Headers | None = None) -> None:
+    def reply_json(
+        self,
+        status: int,
+        value: Any,
+        content_type: str = "application/json; charset=utf-8",
+        headers: Headers | None = None,
+    ) -> None:
         body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         self.reply(status, [("content-type", content_type), *(headers or [])], body)
 

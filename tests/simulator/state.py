@@ -1,5 +1,6 @@
 """Everything the simulator remembers: knobs, accounts, tokens, devices, ledger, recorded requests (contract 13)."""
 
+import base64
 import copy
 import hashlib
 import json
@@ -14,8 +15,25 @@ from .faults import Faults
 from .gates import Gates
 from .server import Request
 
-COUNTERS = ("requests", "exchanges", "user_info", "catalogue", "device_codes", "device_polls", "chat", "embeddings",
-            "streams", "open_streams", "finished_streams", "aborted_streams", "cut_streams", "aborted_requests")
+COUNTERS = (
+    "requests",
+    "exchanges",
+    "user_info",
+    "catalogue",
+    "device_codes",
+    "device_polls",
+    "chat",
+    "responses",
+    "messages",
+    "count_tokens",
+    "embeddings",
+    "streams",
+    "open_streams",
+    "finished_streams",
+    "aborted_streams",
+    "cut_streams",
+    "aborted_requests",
+)
 
 
 @dataclass
@@ -46,8 +64,15 @@ class CopilotToken:
 
 #: path -> counter; failed calls count too, so that tests can assert how often something was tried
 ROUTES = {
-    "/copilot_internal/v2/token": "exchanges", "/copilot_internal/user": "user_info", "/models": "catalogue",
-    "/login/device/code": "device_codes", "/login/oauth/access_token": "device_polls", "/chat/completions": "chat",
+    "/copilot_internal/v2/token": "exchanges",
+    "/copilot_internal/user": "user_info",
+    "/models": "catalogue",
+    "/login/device/code": "device_codes",
+    "/login/oauth/access_token": "device_polls",
+    "/chat/completions": "chat",
+    "/responses": "responses",
+    "/v1/messages": "messages",
+    "/v1/messages/count_tokens": "count_tokens",
     "/embeddings": "embeddings",
 }
 
@@ -78,10 +103,17 @@ class World:
             self.requests: list[dict[str, Any]] = []
             self.epoch += 1
             self.counters = dict.fromkeys(COUNTERS, 0)
-            self.ledger: dict[str, Any] = {"premium_units": 0.0, "user_requests": 0, "agent_requests": 0,
-                                           "by_account": {}}
+            self.ledger: dict[str, Any] = {
+                "premium_units": 0.0,
+                "user_requests": 0,
+                "agent_requests": 0,
+                "by_account": {},
+            }
             self.sequence = 0
             self.opaques: dict[str, str] = {}  # reasoning_opaque -> dialect that issued it
+            self.thoughts: dict[str, str] = {}  # reasoning_opaque -> the reasoning text it went with
+            self.item_ids: dict[str, str] = {}  # item id of /responses -> account it was issued to
+            self.encrypted: dict[str, tuple[str, str]] = {}  # encrypted_content -> (account, item id)
             self.call_opaques: dict[str, str] = {}  # tool call id -> reasoning_opaque issued with it
             self.sessions: dict[str, dict[str, float]] = {}  # auto mode: session token -> discounts
             self.cond.notify_all()
@@ -109,6 +141,11 @@ class World:
         raw = self.digest(purpose) + self.digest(purpose)
         return "".join(alphabet[byte % len(alphabet)] for byte in raw[:length])
 
+    def blob(self, purpose: str, size: int = 300) -> str:
+        """Base64 of so many bytes, and up to 23 more: 400 to 431 characters for the ids of 7.6."""
+        seed = self.digest(purpose)
+        return base64.b64encode(hashlib.shake_256(seed).digest(size + seed[0] % 24)).decode()
+
     def uuid(self, purpose: str) -> str:
         text = self.hex(purpose, 32)
         return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:]}"
@@ -126,14 +163,21 @@ class World:
 
     def record(self, request: Request) -> dict[str, Any]:
         entry = {
-            "host": request.port, "method": request.method, "path": request.path, "query": request.query,
-            "headers": request.headers, "header": request.lower, "json": request.json,
-            "body": request.body.decode("utf-8", "replace"), "time": time.time(), "status": None,
+            "host": request.port,
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "headers": request.headers,
+            "header": request.lower,
+            "json": request.json,
+            "body": request.body.decode("utf-8", "replace"),
+            "time": time.time(),
+            "status": None,
         }
         with self.cond:
             entry["seq"] = self.counters["requests"]
             self.requests.append(entry)
-            del self.requests[:-self.config["record_limit"]]
+            del self.requests[: -self.config["record_limit"]]
             route = ROUTES.get(request.path)
             self.count(requests=1, **({route: 1} if route else {}))
         return entry
@@ -141,8 +185,12 @@ class World:
     def snapshot(self) -> dict[str, Any]:
         with self.cond:
             gates = self.gates.waiting()
-            return {**self.counters, "gate_waiting": sum(gates.values()), "gates": gates,
-                    "ledger": copy.deepcopy(self.ledger)}
+            return {
+                **self.counters,
+                "gate_waiting": sum(gates.values()),
+                "gates": gates,
+                "ledger": copy.deepcopy(self.ledger),
+            }
 
     def wait_for(self, counter: str, at_least: float, timeout: float) -> tuple[bool, dict[str, Any]]:
         """Block until a counter of the snapshot (also ``ledger.x``, ``gates.x``) reaches a value."""
@@ -206,9 +254,11 @@ class World:
         expires = int(self.now() + lifetime)
         tid = hashlib.sha256(account.token.encode()).hexdigest()[:32]
         plan = "business" if account.host == "capi_business" else "individual"
-        text = (f"tid={tid};exp={expires};sku={account.sku};proxy-ep=proxy.{plan}.githubcopilot.com;st=dotcom;chat=1;"
-                "cit=1;malfil=1;editor_preview_features=1;agent_mode=1;agent_mode_auto_approval=1;mcp=1;ccr=1;8kp=1;"
-                f"ip=203.0.113.7;asn=AS64500:{self.hex('mac', 64)}")
+        text = (
+            f"tid={tid};exp={expires};sku={account.sku};proxy-ep=proxy.{plan}.githubcopilot.com;st=dotcom;chat=1;"
+            "cit=1;malfil=1;editor_preview_features=1;agent_mode=1;agent_mode_auto_approval=1;mcp=1;ccr=1;8kp=1;"
+            f"ip=203.0.113.7;asn=AS64500:{self.hex('mac', 64)}"
+        )
         with self.cond:
             self.tokens[text] = CopilotToken(text, account.token, time.time() + lifetime)
         return text, expires
@@ -216,8 +266,12 @@ class World:
     def bill(self, account: accounts.Account, units: float, by_user: bool) -> None:
         """The ledger of 13.10: only user-initiated requests cost premium units (5.5, 10.5)."""
         with self.cond:
-            books = [self.ledger, self.ledger["by_account"].setdefault(
-                account.token, {"premium_units": 0.0, "user_requests": 0, "agent_requests": 0})]
+            books = [
+                self.ledger,
+                self.ledger["by_account"].setdefault(
+                    account.token, {"premium_units": 0.0, "user_requests": 0, "agent_requests": 0}
+                ),
+            ]
             for book in books:
                 book["user_requests" if by_user else "agent_requests"] += 1
                 if by_user:

@@ -1,33 +1,16 @@
-"""From a plan to the bytes of an event stream, and onto the wire (contract 6.4, 6.5.9 - 6.5.18)."""
-
-import json
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+"""From a plan to the frames of a chat stream (contract 6.5.9 - 6.5.18)."""
 
 from . import dialects
 from .dialects import Dialect, Json, safe
 from .knobs import Settings
 from .plan import Plan
-from .server import ClientGone, Closed, Exchange, Headers, pause
+from .wire import bare, compact, finished, framed
 
-if TYPE_CHECKING:
-    from .state import World
-
-_NOTE = {"CodeVulnerability": [{"id": 0, "start_offset": 0, "end_offset": 12, "details": {"type": "general"},
-                                "citations": {}}]}
-
-
-@dataclass
-class Flow:
-    """How the bytes travel: pace, gates, pauses and where the stream is cut."""
-
-    pace: float | None = None
-    gate: str | None = None
-    silence: float | None = None
-    cut_events: int | None = None
-    cut_bytes: int | None = None
-    cut_kind: str = "clean"
+_NOTE = {
+    "CodeVulnerability": [
+        {"id": 0, "start_offset": 0, "end_offset": 12, "details": {"type": "general"}, "citations": {}}
+    ]
+}
 
 
 class Assembler:
@@ -59,8 +42,13 @@ class Assembler:
             if not self._one(index):
                 return self.frames  # ended by an error inside the stream
         for delta in after_finish:  # 6.5.10, Azure form: empty outer id and model
-            self._add({**self.dialect.chunk([{"content_filter_results": {}, "delta": delta, "index": 0}]),
-                       "id": "", "model": ""})
+            self._add(
+                {
+                    **self.dialect.chunk([{"content_filter_results": {}, "delta": delta, "index": 0}]),
+                    "id": "",
+                    "model": "",
+                }
+            )
         if self.usage_place == "separate":
             chunk = self.dialect.chunk([], self.dialect.usage())
             if self.copilot_usage_place == "usage":
@@ -68,23 +56,12 @@ class Assembler:
             self._add(chunk)
         if self.copilot_usage_place == "own_frame":
             self._add({**self.dialect.chunk([]), "copilot_usage": copilot_usage(plan)})
-        if settings["comments"]:
-            self.frames = [piece for frame in self.frames for piece in (b": keep-alive\n\n", frame)]
-        if not settings["missing_done"]:
-            self.frames.append(b"data: [DONE]" if settings["done_without_newline"] else self._framed("[DONE]"))
-        return self.frames
+        return finished(self.frames, settings)
 
     # -- frames ----------------------------------------------------------------------------------------------------
 
-    def _framed(self, text: str) -> bytes:
-        shape = {"normal": "data: {}\n\n", "single_newline": "data: {}\n", "no_space": "data:{}\n\n",
-                 "crlf": "data: {}\r\n\r\n"}[self.settings["framing"]]
-        return shape.replace("{}", text, 1).encode()
-
     def _add(self, chunk: Json, sort: bool | None = None) -> None:
-        sort = self.sort if sort is None else sort
-        self.frames.append(self._framed(
-            json.dumps(chunk, ensure_ascii=False, separators=(",", ":"), sort_keys=bool(sort))))
+        self.frames.append(framed(compact(chunk, bool(self.sort if sort is None else sort)), self.settings))
 
     def _choice(self, delta: Json, index: int = 0, finish: str | None = None) -> Json:
         choice = self.dialect.choice(self._twist(delta, finish), index, finish)
@@ -112,22 +89,71 @@ class Assembler:
     def _leading(self) -> None:
         older = self.settings["older_filter_chunk"] or self.plan.dialect == "openai-2024"
         if older:
-            self._add({"choices": [], "created": 0, "id": "", "prompt_filter_results": [
-                {"content_filter_results": safe(error=True), "prompt_index": 0}]}, sort=False)
+            self._add(
+                {
+                    "choices": [],
+                    "created": 0,
+                    "id": "",
+                    "prompt_filter_results": [{"content_filter_results": safe(error=True), "prompt_index": 0}],
+                },
+                sort=False,
+            )
         else:
-            self._add({"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [
-                {"prompt_index": 0, "content_filter_results": safe()}]}, sort=False)
+            self._add(
+                {
+                    "choices": [],
+                    "created": 0,
+                    "id": "",
+                    "model": "",
+                    "object": "",
+                    "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": safe()}],
+                },
+                sort=False,
+            )
 
     def _side_channel(self) -> None:
         """6.5.13: frames for remote agents, not for the chat."""
-        self._add({"choices": None, "copilot_references": [
-            {"type": "github.web-search", "id": "ref-1", "data": {},
-             "metadata": {"display_name": "Web search", "display_icon": ""}}], "id": None}, sort=False)
-        self._add({"choices": None, "copilot_confirmation": {
-            "type": "action", "title": "Run?", "message": "Shall I?", "confirmation": {"id": "c1"}}, "id": None},
-            sort=False)
-        self._add({"copilot_errors": [{"type": "function", "code": "recoverable_error", "message": "search failed",
-                                       "identifier": "search"}]}, sort=False)
+        self._add(
+            {
+                "choices": None,
+                "copilot_references": [
+                    {
+                        "type": "github.web-search",
+                        "id": "ref-1",
+                        "data": {},
+                        "metadata": {"display_name": "Web search", "display_icon": ""},
+                    }
+                ],
+                "id": None,
+            },
+            sort=False,
+        )
+        self._add(
+            {
+                "choices": None,
+                "copilot_confirmation": {
+                    "type": "action",
+                    "title": "Run?",
+                    "message": "Shall I?",
+                    "confirmation": {"id": "c1"},
+                },
+                "id": None,
+            },
+            sort=False,
+        )
+        self._add(
+            {
+                "copilot_errors": [
+                    {
+                        "type": "function",
+                        "code": "recoverable_error",
+                        "message": "search failed",
+                        "identifier": "search",
+                    }
+                ]
+            },
+            sort=False,
+        )
 
     # -- reasoning (6.5.10) ----------------------------------------------------------------------------------------
 
@@ -138,11 +164,19 @@ class Assembler:
             return []
         if mode == "azure_cot":
             for piece in plan.think:
-                self._add({**self.dialect.chunk([{"content_filter_results": {}, "delta": {"cot_summary": piece},
-                                                  "index": 0}]), "id": "", "model": ""})
+                self._add(
+                    {
+                        **self.dialect.chunk(
+                            [{"content_filter_results": {}, "delta": {"cot_summary": piece}, "index": 0}]
+                        ),
+                        "id": "",
+                        "model": "",
+                    }
+                )
             return [{"cot_id": plan.opaque}]
-        text_key, id_key = ("thinking", "signature") if mode == "anthropic_form" else (
-            "reasoning_text", "reasoning_opaque")
+        text_key, id_key = (
+            ("thinking", "signature") if mode == "anthropic_form" else ("reasoning_text", "reasoning_opaque")
+        )
         together = mode == "with_last_text"
         for number, piece in enumerate(plan.think, 1):
             extra = {id_key: plan.opaque} if together and number == len(plan.think) else {}
@@ -151,7 +185,7 @@ class Assembler:
             return []
         opaque = plan.opaque or ""
         third = -(-len(opaque) // 3)
-        parts = [opaque[i:i + third] for i in range(0, len(opaque), third)] if mode == "split" else [opaque]
+        parts = [opaque[i : i + third] for i in range(0, len(opaque), third)] if mode == "split" else [opaque]
         for part in parts:
             self._delta({**self.dialect.plain(**{id_key: part}), "content": ""})
         return []
@@ -213,11 +247,15 @@ class Assembler:
         category = plan.filtered if plan.filtered in ("hate", "self_harm", "sexual", "violence") else None
         delta: Json = {"content": "…", "role": "assistant"}
         if category is None:
-            delta = {"content": "…", "copilot_annotations": {plan.filtered or "TextCopyright": [
-                {"id": 0, "citations": {}, "details": {}}]}, "role": "assistant"}
+            delta = {
+                "content": "…",
+                "copilot_annotations": {plan.filtered or "TextCopyright": [{"id": 0, "citations": {}, "details": {}}]},
+                "role": "assistant",
+            }
         choice = self._choice(delta, index, "content_filter")
-        choice["content_filter_results"] = safe("0" if plan.dialect == "claude" else "safe",
-                                                plan.dialect != "openai-current", category)
+        choice["content_filter_results"] = safe(
+            "0" if plan.dialect == "claude" else "safe", plan.dialect != "openai-current", category
+        )
         usage = self.dialect.usage() if self.usage_place == "on_finish" else None
         self._add(self.dialect.chunk([choice], usage))
 
@@ -226,65 +264,30 @@ class Assembler:
         code, message = self.plan.stream_error or ["internal_error", ""]
         error = {"error": {"code": code, "message": message}}
         if self.plan.stream_error_bare:
-            self.frames.append(json.dumps(error, separators=(",", ":")).encode())
+            self.frames.append(bare(error))
         else:
             self._add(error)
 
 
 def copilot_usage(plan: Plan) -> Json:
     """6.3.6; the prices are invented but add up."""
-    details = [{"batch_size": 1000000, "cost_per_batch": cost, "model": plan.model, "token_count": count,
-                "token_type": kind} for kind, cost, count in (
-        ("input", 500_000_000_000, plan.prompt_tokens), ("cache_read", 50_000_000_000, 0),
-        ("output", 2_500_000_000_000, plan.completion_tokens))]
-    return {"token_details": details, "total_nano_aiu": sum(
-        int(one["token_count"]) * int(one["cost_per_batch"]) // 1000000 for one in details)}  # type: ignore[call-overload]
-
-
-# -- onto the wire ---------------------------------------------------------------------------------------------------
-
-def send(world: "World", exchange: Exchange, headers: Headers, frames: list[bytes], flow: Flow,
-         settings: Settings) -> None:
-    """Write the frames one by one, watching whether the client is still there."""
-    epoch = world.epoch
-    world.count(epoch, open_streams=1, streams=1)
-    try:
-        exchange.begin(200, [("content-type", settings["stream_content_type"]), ("cache-control", "no-cache"),
-                             *headers], chunked=not settings["unchunked"])
-        _write(world, exchange, frames, flow)
-        exchange.end()
-    except ClientGone:
-        world.count(epoch, open_streams=-1, aborted_streams=1)
-        raise
-    except Closed:
-        world.count(epoch, open_streams=-1, cut_streams=1)
-        raise
-    except BaseException:
-        world.count(epoch, open_streams=-1)
-        raise
-    world.count(epoch, open_streams=-1, finished_streams=1)
-
-
-def _write(world: "World", exchange: Exchange, frames: list[bytes], flow: Flow) -> None:
-    started, sent, middle = time.monotonic(), 0, len(frames) // 2
-    for number, frame in enumerate(frames):
-        if flow.cut_events is not None and number >= flow.cut_events:
-            return _cut(exchange, flow.cut_kind)
-        if number and flow.gate is not None and not world.pass_gate(flow.gate, exchange.sock):
-            exchange.break_off(reset=True)
-        if flow.silence is not None and number == middle:
-            pause(exchange.sock, flow.silence)
-        if flow.pace:
-            pause(exchange.sock, started + number / flow.pace - time.monotonic())
-        if flow.cut_bytes is not None and sent + len(frame) > flow.cut_bytes:
-            exchange.write(frame[:flow.cut_bytes - sent])
-            return _cut(exchange, flow.cut_kind)
-        exchange.write(frame)
-        sent += len(frame)
-    return None
-
-
-def _cut(exchange: Exchange, kind: str) -> None:
-    """"clean" ends the body properly: the client sees a valid HTTP message without a finish reason (6.5.17)."""
-    if kind != "clean":
-        exchange.break_off(reset=kind == "reset")
+    fresh = plan.prompt_tokens - plan.cached_tokens - plan.cache_write_tokens
+    rows = [
+        ("input", 500_000, fresh),
+        ("cache_read", 50_000, plan.cached_tokens),
+        ("cache_write", 625_000, plan.cache_write_tokens),
+        ("output", 2_500_000, plan.completion_tokens + plan.reasoning_tokens),
+    ]
+    return {
+        "token_details": [
+            {
+                "batch_size": 1000000,
+                "cost_per_batch": price * 1000000,
+                "model": plan.model,
+                "token_count": count,
+                "token_type": kind,
+            }
+            for kind, price, count in rows
+        ],
+        "total_nano_aiu": sum(price * count for _, price, count in rows),
+    }

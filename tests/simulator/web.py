@@ -47,8 +47,9 @@ def _answer(request: Request, exchange: Exchange, value: dict[str, Any], status:
     if "json" in (request.header("accept") or ""):
         exchange.reply_json(status, value)
     else:
-        exchange.reply(status, [("content-type", "application/x-www-form-urlencoded; charset=utf-8")],
-                       urlencode(value).encode())
+        exchange.reply(
+            status, [("content-type", "application/x-www-form-urlencoded; charset=utf-8")], urlencode(value).encode()
+        )
 
 
 def _error(request: Request, exchange: Exchange, code: str, **extra: Any) -> None:
@@ -67,15 +68,28 @@ def _code(world: "World", request: Request, exchange: Exchange) -> None:
     if world.config["device_flow_disabled"]:
         return _error(request, exchange, "device_flow_disabled")
     letters = world.alnum("user-code", 8).upper()
-    device = Device(world.hex("device", 40), f"{letters[:4]}-{letters[4:]}", client_id, str(fields.get("scope", "")),
-                    time.monotonic(), float(world.config["device_expires_in_s"]),
-                    float(world.config["device_interval_s"]))
+    device = Device(
+        world.hex("device", 40),
+        f"{letters[:4]}-{letters[4:]}",
+        client_id,
+        str(fields.get("scope", "")),
+        time.monotonic(),
+        float(world.config["device_expires_in_s"]),
+        float(world.config["device_interval_s"]),
+    )
     with world.cond:
         world.devices.append(device)
-    return _answer(request, exchange, {
-        "device_code": device.device_code, "user_code": device.user_code,
-        "verification_uri": world.config["verification_uri"] or world.urls["web"] + "/login/device",
-        "expires_in": world.config["device_expires_in_s"], "interval": world.config["device_interval_s"]})
+    return _answer(
+        request,
+        exchange,
+        {
+            "device_code": device.device_code,
+            "user_code": device.user_code,
+            "verification_uri": world.config["verification_uri"] or world.urls["web"] + "/login/device",
+            "expires_in": world.config["device_expires_in_s"],
+            "interval": world.config["device_interval_s"],
+        },
+    )
 
 
 def _poll(world: "World", request: Request, exchange: Exchange) -> None:

@@ -20,8 +20,13 @@ def build(world: "World", plan: Plan, settings: Settings) -> Json:
     if plan.dialect.startswith("openai"):
         body = _openai(world, plan, settings, usage)
     else:
-        body = {"choices": _spread(plan, settings, _message(plan, settings)), "created": plan.created,
-                "id": plan.answer_id, "model": plan.model, "usage": usage}
+        body = {
+            "choices": _spread(plan, settings, _message(plan, settings)),
+            "created": plan.created,
+            "id": plan.answer_id,
+            "model": plan.model,
+            "usage": usage,
+        }
         if plan.dialect == "claude":
             body["id"] = "msg_bdrk_01" + world.alnum("message", 22)
     if settings["leak"] == "empty_choices":
@@ -55,7 +60,7 @@ def _message(plan: Plan, settings: Settings) -> Json:
         if plan.think:
             message["reasoning_text"] = "".join(plan.think)
     if plan.filtered is not None:
-        message["content"] = "".join(plan.pieces[:max(1, len(plan.pieces) // 2)])
+        message["content"] = "".join(plan.pieces[: max(1, len(plan.pieces) // 2)])
     message["role"] = "assistant"
     if plan.legacy_function:
         message["function_call"] = {"arguments": plan.calls[0].arguments, "name": plan.calls[0].name}
@@ -72,7 +77,7 @@ def _openai(world: "World", plan: Plan, settings: Settings, usage: Json) -> Json
     message = _message(plan, settings)
     if settings["padding"]:
         digest = world.digest("padding")
-        message["padding"] = "abcdefghijklmnopqrstuvwxyz0123456789"[:4 + digest[0] % 33]
+        message["padding"] = "abcdefghijklmnopqrstuvwxyz0123456789"[: 4 + digest[0] % 33]
     if settings["annotations"]:
         message["copilot_annotations"] = {"TextCopyright": []}
     message = dict(sorted(message.items()))
@@ -81,11 +86,18 @@ def _openai(world: "World", plan: Plan, settings: Settings, usage: Json) -> Json
     filters = safe(filtered=category) if message.get("content") else {}
     message_choices = _spread(plan, settings, message)
     if len(message_choices) == 1:
-        message_choices = [{"finish_reason": finish, "index": index, "content_filter_results": filters,
-                            "message": message} for index in range(plan.n)]
-    return {"choices": message_choices, "id": plan.answer_id, "usage": usage, "model": plan.model,
-            "prompt_filter_results": [{"content_filter_results": safe(), "prompt_index": 0}],
-            "system_fingerprint": "fp_a4f8e7c905"}
+        message_choices = [
+            {"finish_reason": finish, "index": index, "content_filter_results": filters, "message": message}
+            for index in range(plan.n)
+        ]
+    return {
+        "choices": message_choices,
+        "id": plan.answer_id,
+        "usage": usage,
+        "model": plan.model,
+        "prompt_filter_results": [{"content_filter_results": safe(), "prompt_index": 0}],
+        "system_fingerprint": "fp_a4f8e7c905",
+    }
 
 
 def _spread(plan: Plan, settings: Settings, message: Json) -> list[Json]:
@@ -98,8 +110,10 @@ def _spread(plan: Plan, settings: Settings, message: Json) -> list[Json]:
     first = {name: value for name, value in message.items() if name != "tool_calls"}
     entries = [first] if first.keys() - {"role", "padding"} else []
     entries += [{"role": "assistant", "tool_calls": [call]} for call in calls]
-    return [{"finish_reason": finish, "index": number if mode == "other_index" else 0, "message": entry}
-            for number, entry in enumerate(entries)]
+    return [
+        {"finish_reason": finish, "index": number if mode == "other_index" else 0, "message": entry}
+        for number, entry in enumerate(entries)
+    ]
 
 
 def _usage(plan: Plan, settings: Settings) -> Json:
@@ -108,10 +122,14 @@ def _usage(plan: Plan, settings: Settings) -> Json:
         details: dict[str, Any] = {"accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}
         if plan.reasoning_tokens:
             details["reasoning_tokens"] = plan.reasoning_tokens
-        return {"completion_tokens": completion, "completion_tokens_details": details,
-                "prompt_tokens": plan.prompt_tokens, "prompt_tokens_details": {"cached_tokens": 0},
-                "total_tokens": plan.prompt_tokens + completion}
-    usage = {"prompt_tokens_details": {"cached_tokens": 0}, **dialects.of(plan, settings).usage()}
+        return {
+            "completion_tokens": completion,
+            "completion_tokens_details": details,
+            "prompt_tokens": plan.prompt_tokens,
+            "prompt_tokens_details": {"cached_tokens": plan.cached_tokens},
+            "total_tokens": plan.prompt_tokens + completion,
+        }
+    usage = {"prompt_tokens_details": {"cached_tokens": plan.cached_tokens}, **dialects.of(plan, settings).usage()}
     return dict(sorted(usage.items()))
 
 
@@ -120,8 +138,17 @@ def _anthropic(world: "World", plan: Plan) -> Json:
     import json
 
     content: list[Json] = [{"type": "text", "text": plan.text}] if plan.text else []
-    content += [{"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)}
-                for call in plan.calls]
-    return {"content": content, "id": "msg_bdrk_01" + world.alnum("message", 22), "model": plan.model,
-            "role": "assistant", "stop_reason": "tool_use" if plan.calls else "end_turn", "stop_sequence": None,
-            "type": "message", "usage": {"input_tokens": plan.prompt_tokens, "output_tokens": plan.completion_tokens}}
+    content += [
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)}
+        for call in plan.calls
+    ]
+    return {
+        "content": content,
+        "id": "msg_bdrk_01" + world.alnum("message", 22),
+        "model": plan.model,
+        "role": "assistant",
+        "stop_reason": "tool_use" if plan.calls else "end_turn",
+        "stop_sequence": None,
+        "type": "message",
+        "usage": {"input_tokens": plan.prompt_tokens, "output_tokens": plan.completion_tokens},
+    }

@@ -40,8 +40,11 @@ def test_required_headers(wire):
 
 def test_direct_mode(wire):
     def ask(token):
-        return wire.session.post(wire.sim.capi + "/chat/completions", headers={"Authorization": f"Bearer {token}"},
-                                 json={"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]})
+        return wire.session.post(
+            wire.sim.capi + "/chat/completions",
+            headers={"Authorization": f"Bearer {token}"},
+            json={"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]},
+        )
 
     assert ask("gho_test_direct").status_code == 200
     assert ask("github_pat_test_direct").status_code == 200
@@ -64,8 +67,9 @@ def test_tokens_die_on_demand_and_by_age(wire):
 def test_every_answer_carries_the_diagnostic_headers(wire):
     answer = wire.chat("hi", header={"X_Request_Id": "my-id"})
     assert answer.headers["x-request-id"] == "my-id"
-    assert re.fullmatch(r"[0-9A-F]{4}:[0-9A-F]{6}:[0-9A-F]{7}:[0-9A-F]{7}:[0-9A-F]{8}",
-                        answer.headers["x-github-request-id"])
+    assert re.fullmatch(
+        r"[0-9A-F]{4}:[0-9A-F]{6}:[0-9A-F]{7}:[0-9A-F]{7}:[0-9A-F]{8}", answer.headers["x-github-request-id"]
+    )
     assert {"x-copilot-service-request-id", "date"} <= set(map(str.lower, answer.headers))
 
 
@@ -74,8 +78,10 @@ def test_vision_header(wire):
     picture = {"type": "image_url", "image_url": {"url": gif}}
     prompt = [{"role": "user", "content": [{"type": "text", "text": "look"}, picture]}]
     answer = wire.chat(prompt)
-    assert (answer.status_code, answer.json()["error"]) == (400, {
-        "message": "missing required Copilot-Vision-Request header for vision requests", "code": ""})
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        {"message": "missing required Copilot-Vision-Request header for vision requests", "code": ""},
+    )
     seen = wire.chat(prompt, header={"Copilot_Vision_Request": "true"}).json()
     assert "I see an image (image/gif, 3x2 pixels)" in seen["choices"][0]["message"]["content"]
 
@@ -100,15 +106,19 @@ def test_model_refusals(wire):
     unknown = wire.chat("hi", "gpt-99")
     assert (unknown.status_code, len(unknown.content)) == (400, 138)
     wrong = wire.chat("hi", "gpt-5.3-codex").json()["error"]
-    assert wrong == {"message": 'model "gpt-5.3-codex" is not accessible via the /chat/completions endpoint',
-                     "code": "unsupported_api_for_model"}
+    assert wrong == {
+        "message": 'model "gpt-5.3-codex" is not accessible via the /chat/completions endpoint',
+        "code": "unsupported_api_for_model",
+    }
     wire.sim.config(unsupported_api_variant="august")
     assert wire.chat("hi", "gpt-5.3-codex").json()["error"]["code"] == "model_not_supported"
     assert len(wire.chat("hi", "claude-sonnet-4.5", account="ghu_test_free_new").content) == 138
     assert wire.chat("hi", "claude-haiku-4.5", account="ghu_test_free_new").status_code == 200
     long = wire.chat("x" * 600_000, "gpt-4o").json()["error"]
-    assert long == {"message": "prompt token count of 150003 exceeds the limit of 64000",
-                    "code": "model_max_prompt_tokens_exceeded"}
+    assert long == {
+        "message": "prompt token count of 150003 exceeds the limit of 64000",
+        "code": "model_max_prompt_tokens_exceeded",
+    }
     hidden = wire.chat("hi", "claude-opus-4.6", header={"Copilot_Integration_Id": "xcode-chat"}).json()["error"]
     assert hidden["code"] == "model_not_available_for_integrator"
 
@@ -129,8 +139,10 @@ def test_ledger_counts_user_requests_only(wire):
     answer = wire.chat("hi", "claude-opus-4.6", header={"X_Initiator": "agent"})
     ledger = wire.sim.ledger()
     assert (ledger["premium_units"], ledger["user_requests"], ledger["agent_requests"]) == (3.33, 2, 1)
-    assert re.fullmatch(r"ent=300&ov=0\.0&ovPerm=false&rem=98\.9&rst=\d{4}-\d\d-01T00%3A00%3A00Z",
-                        answer.headers["x-quota-snapshot-premium_interactions"])
+    assert re.fullmatch(
+        r"ent=300&ov=0\.0&ovPerm=false&rem=98\.9&rst=\d{4}-\d\d-01T00%3A00%3A00Z",
+        answer.headers["x-quota-snapshot-premium_interactions"],
+    )
     assert "x-usage-ratelimit-session" not in answer.headers
     wire.sim.config(usage_session_used=64.7)
     assert wire.chat("hi").headers["x-usage-ratelimit-session"].startswith("ent=0&rem=35.3&rst=")
@@ -150,20 +162,25 @@ def test_quotas(wire):
 
 def test_auto_mode(wire):
     headers = wire.headers()
-    session = wire.session.post(wire.sim.capi + "/models/session", headers=headers,
-                                json={"auto_mode": {"model_hints": ["auto"]}}).json()
+    session = wire.session.post(
+        wire.sim.capi + "/models/session", headers=headers, json={"auto_mode": {"model_hints": ["auto"]}}
+    ).json()
     assert session["selected_model"] == session["available_models"][0]
     wire.chat("hi", "claude-sonnet-4.5", header={"Copilot_Session_Token": session["session_token"]})
     assert wire.sim.ledger()["premium_units"] == 0.9
-    label = wire.session.post(wire.sim.capi + "/models/session/intent", headers=headers,
-                              json={"prompt": "hi", "available_models": ["gpt-5-mini"], "prompt_char_count": 2}).json()
+    label = wire.session.post(
+        wire.sim.capi + "/models/session/intent",
+        headers=headers,
+        json={"prompt": "hi", "available_models": ["gpt-5-mini"], "prompt_char_count": 2},
+    ).json()
     assert label["predicted_label"] == "no_reasoning"
 
 
 def test_embeddings(wire):
     def embed(**body):
-        return wire.session.post(wire.sim.capi + "/embeddings", headers=wire.headers(),
-                                 json={"model": "text-embedding-3-small", **body})
+        return wire.session.post(
+            wire.sim.capi + "/embeddings", headers=wire.headers(), json={"model": "text-embedding-3-small", **body}
+        )
 
     answer = embed(input=["one", "two"], dimensions=8, encoding_format="base64").json()
     assert set(answer) == {"data", "usage"}

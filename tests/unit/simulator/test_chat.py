@@ -4,8 +4,13 @@ import json
 
 import pytest
 
-TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {
-    "type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "read_file",
+        "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
+    },
+}
 TWO_CALLS = 'Go. [[say: Reading it now.]][[tool: read_file {"path":"a]].txt"}]] [[tool: list_files]]'
 
 
@@ -23,16 +28,19 @@ def text(found):
 
 
 def finish(found):
-    return [choice["finish_reason"] for chunk in found for choice in chunk["choices"] or []
-            if choice.get("finish_reason")]
+    return [
+        choice["finish_reason"] for chunk in found for choice in chunk["choices"] or [] if choice.get("finish_reason")
+    ]
 
 
 def test_openai_text_stream(wire):
     frames = wire.stream("[[say: Hi there, how are you doing?]]")
     found = chunks(frames)
     assert frames[0].startswith('{"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[')
-    assert frames[1].startswith('{"choices":[{"content_filter_results":{},"delta":{"content":"","refusal":null,"role":'
-                                '"assistant"},"finish_reason":null,"index":0,"logprobs":null}],"created":')
+    assert frames[1].startswith(
+        '{"choices":[{"content_filter_results":{},"delta":{"content":"","refusal":null,"role":'
+        '"assistant"},"finish_reason":null,"index":0,"logprobs":null}],"created":'
+    )
     assert text(found) == "Hi there, how are you doing?"
     assert len(found) >= 8
     assert found[-2]["choices"][0]["delta"] == {}
@@ -58,8 +66,10 @@ def test_openai_tool_stream(wire):
 
 def test_openai_2024_stream(wire):
     frames = wire.stream("[[knob: dialect=openai-2024]][[say: one two three four five]]")
-    assert frames[0].startswith('{"choices":[],"created":0,"id":"","prompt_filter_results":[{"content_filter_results":{'
-                                '"error":{"code":"","message":""},')
+    assert frames[0].startswith(
+        '{"choices":[],"created":0,"id":"","prompt_filter_results":[{"content_filter_results":{'
+        '"error":{"code":"","message":""},'
+    )
     found = chunks(frames)
     assert all(set(chunk) == {"choices", "created", "id"} for chunk in found[1:])
     assert found[2]["choices"][0]["delta"] == {"content": "one", "role": None}
@@ -118,8 +128,11 @@ def test_gemini_wants_its_signature_back(wire):
     assert call["function"]["thought_signature"] == delta["reasoning_opaque"]
     call["function"].pop("thought_signature")
     answer = {"role": "assistant", "content": None, "tool_calls": [call]}
-    messages = [{"role": "user", "content": prompt}, answer,
-                {"role": "tool", "tool_call_id": call["id"], "content": "file text"}]
+    messages = [
+        {"role": "user", "content": prompt},
+        answer,
+        {"role": "tool", "tool_call_id": call["id"], "content": "file text"},
+    ]
     refused = wire.chat(messages, model)
     assert refused.status_code == 400
     assert "missing a thought_signature" in refused.json()["error"]["message"]
@@ -130,10 +143,17 @@ def test_gemini_wants_its_signature_back(wire):
     assert done["choices"][0]["message"]["content"] == "The tool answered: file text"
 
 
-@pytest.mark.parametrize(("mode", "keys"), [
-    ("own_chunk", ("reasoning_text", "reasoning_opaque")), ("split", ("reasoning_text", "reasoning_opaque")),
-    ("with_last_text", ("reasoning_text", "reasoning_opaque")), ("with_tool", ("reasoning_text", "reasoning_opaque")),
-    ("azure_cot", ("cot_summary", "cot_id")), ("anthropic_form", ("thinking", "signature"))])
+@pytest.mark.parametrize(
+    ("mode", "keys"),
+    [
+        ("own_chunk", ("reasoning_text", "reasoning_opaque")),
+        ("split", ("reasoning_text", "reasoning_opaque")),
+        ("with_last_text", ("reasoning_text", "reasoning_opaque")),
+        ("with_tool", ("reasoning_text", "reasoning_opaque")),
+        ("azure_cot", ("cot_summary", "cot_id")),
+        ("anthropic_form", ("thinking", "signature")),
+    ],
+)
 def test_reasoning_forms(wire, mode, keys):
     found = chunks(wire.stream(f"[[knob: reasoning={mode}]][[think: I ponder deeply]][[tool: x]]", "claude-sonnet-4.5"))
     thought = [delta[keys[0]] for delta in deltas(found) if keys[0] in delta]
@@ -149,12 +169,17 @@ def test_reasoning_forms(wire, mode, keys):
 def test_rounds_and_defaults(wire):
     prompt = "[[tool: a {}]] [[next]] [[tool: b {}]]"
     first = wire.chat(prompt, tools=[TOOL]).json()["choices"][0]["message"]["tool_calls"][0]
-    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "tool_calls": [first]},
-                {"role": "tool", "tool_call_id": first["id"], "content": "A!"}]
+    messages = [
+        {"role": "user", "content": prompt},
+        {"role": "assistant", "tool_calls": [first]},
+        {"role": "tool", "tool_call_id": first["id"], "content": "A!"},
+    ]
     second = wire.chat(messages).json()["choices"][0]["message"]["tool_calls"][0]
     assert second["function"]["name"] == "b"
-    messages += [{"role": "assistant", "tool_calls": [second]},
-                 {"role": "tool", "tool_call_id": second["id"], "content": "B!"}]
+    messages += [
+        {"role": "assistant", "tool_calls": [second]},
+        {"role": "tool", "tool_call_id": second["id"], "content": "B!"},
+    ]
     assert "B!" in wire.chat(messages).json()["choices"][0]["message"]["content"]
     chosen = wire.chat("do it", tools=[TOOL], tool_choice="required").json()["choices"][0]["message"]["tool_calls"][0]
     assert json.loads(chosen["function"]["arguments"]) == {"path": "sample"}
@@ -171,33 +196,51 @@ def test_small_talk_in_the_language_of_the_prompt(wire):
 
 
 BASE = [{"role": "user", "content": "hi"}]
-CALL = {"role": "assistant", "tool_calls": [
-    {"id": "call_1", "type": "function", "function": {"name": "x", "arguments": "{}"}}]}
+CALL = {
+    "role": "assistant",
+    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "x", "arguments": "{}"}}],
+}
 
 
-@pytest.mark.parametrize(("model", "fields", "word"), [
-    ("gpt-4.1", {"store": True}, '{"error":{"message":"store is not supported","code":"unsupported_value","param":'
-                                 '"store","type":"invalid_request_error"}}\n'),
-    ("gpt-4.1", {"service_tier": "auto"}, "service_tier is not supported"),
-    ("gpt-4.1", {"tools": [TOOL] * 129}, "maximum length 128"),
-    ("gpt-4.1", {"tools": [{"type": "function", "function": {"name": "a.b"}}]}, "does not match pattern"),
-    ("gpt-4.1", {"prediction": {"type": "content", "content": ""}}, "prediction"),
-    ("gpt-4.1", {"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "x"}]}, "must be a response"),
-    ("gpt-4.1", {"messages": [*BASE, CALL, *BASE]}, "call_1"),
-    ("claude-sonnet-4.5", {"messages": [*BASE, CALL, *BASE]}, "tool_use ids were found without tool_result blocks"),
-    ("claude-sonnet-4.5", {"messages": [{"role": "user", "content": ""}]}, "text content blocks must be non-empty"),
-    ("claude-sonnet-4.5", {"messages": [*BASE, {"role": "assistant", "content": "x", "padding": "abc"}, *BASE]},
-     "Extra inputs are not permitted"),
-    ("claude-sonnet-4.5", {"messages": [{"role": "developer", "content": "x"}, *BASE]}, "developer"),
-    ("claude-sonnet-4.5", {"messages": [*BASE, {"role": "assistant", "content": "x", "reasoning_opaque": "forged"},
-                                        *BASE]}, "Invalid `signature`"),
-    ("gpt-5-mini", {"reasoning_effort": "xhigh"}, "'xhigh' is not supported with the 'gpt-5-mini' model"),
-    ("gpt-4.1", {"max_tokens": 0}, "max_tokens"),
-    ("gpt-4.1", {"messages": []}, "non-empty array"),
-])
+@pytest.mark.parametrize(
+    ("model", "fields", "word"),
+    [
+        (
+            "gpt-4.1",
+            {"store": True},
+            '{"error":{"message":"store is not supported","code":"unsupported_value","param":'
+            '"store","type":"invalid_request_error"}}\n',
+        ),
+        ("gpt-4.1", {"service_tier": "auto"}, "service_tier is not supported"),
+        ("gpt-4.1", {"tools": [TOOL] * 129}, "maximum length 128"),
+        ("gpt-4.1", {"tools": [{"type": "function", "function": {"name": "a.b"}}]}, "does not match pattern"),
+        ("gpt-4.1", {"prediction": {"type": "content", "content": ""}}, "prediction"),
+        ("gpt-4.1", {"messages": [{"role": "tool", "tool_call_id": "call_1", "content": "x"}]}, "must be a response"),
+        ("gpt-4.1", {"messages": [*BASE, CALL, *BASE]}, "call_1"),
+        ("claude-sonnet-4.5", {"messages": [*BASE, CALL, *BASE]}, "tool_use ids were found without tool_result blocks"),
+        ("claude-sonnet-4.5", {"messages": [{"role": "user", "content": ""}]}, "text content blocks must be non-empty"),
+        (
+            "claude-sonnet-4.5",
+            {"messages": [*BASE, {"role": "assistant", "content": "x", "padding": "abc"}, *BASE]},
+            "Extra inputs are not permitted",
+        ),
+        ("claude-sonnet-4.5", {"messages": [{"role": "developer", "content": "x"}, *BASE]}, "developer"),
+        (
+            "claude-sonnet-4.5",
+            {"messages": [*BASE, {"role": "assistant", "content": "x", "reasoning_opaque": "forged"}, *BASE]},
+            "Invalid `signature`",
+        ),
+        ("gpt-5-mini", {"reasoning_effort": "xhigh"}, "'xhigh' is not supported with the 'gpt-5-mini' model"),
+        ("gpt-4.1", {"max_tokens": 0}, "max_tokens"),
+        ("gpt-4.1", {"messages": []}, "non-empty array"),
+    ],
+)
 def test_refusals(wire, model, fields, word):
-    answer = wire.chat(BASE, model, **{"header": {}, **{k: v for k, v in fields.items() if k != "messages"}}) \
-        if "messages" not in fields else wire.chat(fields["messages"], model)
+    answer = (
+        wire.chat(BASE, model, **{"header": {}, **{k: v for k, v in fields.items() if k != "messages"}})
+        if "messages" not in fields
+        else wire.chat(fields["messages"], model)
+    )
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert word in (answer.json()["error"]["message"] if word[0] != "{" else answer.text)
@@ -230,7 +273,7 @@ def test_delta_and_frame_knobs(wire):
 
 
 def test_legacy_function_call(wire):
-    found = chunks(wire.stream("[[tool: get_weather {\"a\":1}]]", functions=[{"name": "get_weather"}]))
+    found = chunks(wire.stream('[[tool: get_weather {"a":1}]]', functions=[{"name": "get_weather"}]))
     calls = [delta["function_call"] for delta in deltas(found) if "function_call" in delta]
     assert calls[0] == {"arguments": "", "name": "get_weather"}
     assert "".join(call["arguments"] for call in calls) == '{"a":1}'

@@ -1,6 +1,7 @@
 """Scripted faults, broken streams, gates and the control port (contract 13.10)."""
 
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,9 @@ def test_faults_count_down_and_select(wire):
     wire.sim.fault("html_200", endpoint="/login/*", skip=1)
     answers = [wire.session.post(wire.sim.web + "/login/device/code", json={}) for _ in range(2)]
     assert [answer.headers["content-type"].partition(";")[0] for answer in answers] == [
-        "application/x-www-form-urlencoded", "text/html"]
+        "application/x-www-form-urlencoded",
+        "text/html",
+    ]
     assert wire.sim.pending_faults() == []
 
 
@@ -89,7 +92,8 @@ def test_errors_inside_streams(wire):
     assert json.loads(frames[-1]) == {"error": {"code": "rate_limited", "message": "Slow down please"}}
     wire.sim.fault("in_stream_error_bare")
     assert wire.chat("hi", stream=True).content.endswith(
-        b'\n\n{"error":{"code":"internal_error","message":"Internal server error"}}')
+        b'\n\n{"error":{"code":"internal_error","message":"Internal server error"}}'
+    )
     frames = wire.stream("[[filter: hate]]", "claude-sonnet-4.5")
     withdrawn = json.loads(frames[-2])["choices"][0]
     assert withdrawn["finish_reason"] == "content_filter"
@@ -98,9 +102,16 @@ def test_errors_inside_streams(wire):
 
 
 def test_a_gate_steps_through_a_stream(wire):
-    with wire.session.post(wire.sim.capi + "/chat/completions", headers=wire.headers(), stream=True, json={
-            "model": "gpt-4.1", "stream": True,
-            "messages": [{"role": "user", "content": "[[gate: step]][[say: a b c d e]]"}]}) as answer:
+    with wire.session.post(
+        wire.sim.capi + "/chat/completions",
+        headers=wire.headers(),
+        stream=True,
+        json={
+            "model": "gpt-4.1",
+            "stream": True,
+            "messages": [{"role": "user", "content": "[[gate: step]][[say: a b c d e]]"}],
+        },
+    ) as answer:
         lines = answer.iter_lines()
         assert b"prompt_filter_results" in next(lines)
         wire.sim.wait_at_gate("step")
@@ -113,8 +124,12 @@ def test_a_gate_steps_through_a_stream(wire):
 
 
 def test_an_early_hang_up_is_noticed(wire):
-    answer = wire.session.post(wire.sim.capi + "/chat/completions", headers=wire.headers(), stream=True, json={
-        "model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": "[[gate]]"}]})
+    answer = wire.session.post(
+        wire.sim.capi + "/chat/completions",
+        headers=wire.headers(),
+        stream=True,
+        json={"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": "[[gate]]"}]},
+    )
     wire.sim.wait("gate_waiting")
     answer.close()
     assert wire.sim.wait("aborted_streams")["gate_waiting"] == 0
@@ -122,8 +137,9 @@ def test_an_early_hang_up_is_noticed(wire):
 
 def test_a_reset_ends_waiting_streams_without_counting_them(wire):
     body = {"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": "[[gate]]"}]}
-    with wire.session.post(wire.sim.capi + "/chat/completions", headers=wire.headers(), stream=True,
-                           json=body) as answer:
+    with wire.session.post(
+        wire.sim.capi + "/chat/completions", headers=wire.headers(), stream=True, json=body
+    ) as answer:
         wire.sim.wait("gate_waiting")
         wire.sim.reset()
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
@@ -161,8 +177,9 @@ def test_requests_are_recorded(wire):
 
 def test_revocation_and_accounts(wire):
     wire.sim.revoke_github_token("ghu_test_individual")
-    refused = wire.session.get(wire.sim.api + "/copilot_internal/v2/token",
-                               headers={"Authorization": "token ghu_test_individual"})
+    refused = wire.session.get(
+        wire.sim.api + "/copilot_internal/v2/token", headers={"Authorization": "token ghu_test_individual"}
+    )
     assert refused.status_code == 401
     wire.sim.set_account("ghu_test_new", plan="enterprise", login="mona", premium={"entitlement": 1000})
     assert wire.token("ghu_test_new")["individual"] is True
@@ -173,6 +190,12 @@ def test_revocation_and_accounts(wire):
 def test_the_readme_explains_every_knob():
     readme = (ROOT / "tests" / "simulator" / "README.md").read_text("utf-8")
     assert knobs.markdown_table() in readme
+
+
+def test_every_knob_is_read_somewhere_and_every_one_read_exists():
+    code = [path.read_text("utf-8") for path in (ROOT / "tests" / "simulator").glob("*.py") if path.stem != "knobs"]
+    read = re.compile(r"""(?:settings|config)(?:\[|\.vendor\(\s*)"(\w+)\"""")
+    assert {name for text in code for name in read.findall(text)} == set(knobs.KNOBS)
 
 
 def test_it_starts_with_a_config_and_stops_on_sigterm():

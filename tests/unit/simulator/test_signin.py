@@ -12,8 +12,9 @@ JSON = {"Accept": "application/json"}
 
 
 def start(wire, client_id=CLIENT):
-    return wire.session.post(wire.sim.web + "/login/device/code", headers=JSON,
-                             json={"client_id": client_id, "scope": "read:user"})
+    return wire.session.post(
+        wire.sim.web + "/login/device/code", headers=JSON, json={"client_id": client_id, "scope": "read:user"}
+    )
 
 
 def poll(wire, device, client_id=CLIENT, grant=GRANT):
@@ -64,11 +65,15 @@ def test_deny_expire_wrong_client_and_wrong_grant(wire):
 
 
 def test_form_bodies_form_answers_and_foreign_apps(wire):
-    answer = wire.session.post(wire.sim.web + "/login/device/code", headers={"Accept": "*/*"},
-                               data={"client_id": "Ov23li8tweQw6odWQebz", "scope": "read:user"})
+    answer = wire.session.post(
+        wire.sim.web + "/login/device/code",
+        headers={"Accept": "*/*"},
+        data={"client_id": "Ov23li8tweQw6odWQebz", "scope": "read:user"},
+    )
     code = parse_qs(answer.text)["device_code"][0]
-    wire.session.post(wire.sim.web + "/login/device",
-                      data={"user_code": parse_qs(answer.text)["user_code"][0], "action": "approve"})
+    wire.session.post(
+        wire.sim.web + "/login/device", data={"user_code": parse_qs(answer.text)["user_code"][0], "action": "approve"}
+    )
     token = poll(wire, {"device_code": code}, "Ov23li8tweQw6odWQebz")
     assert token["access_token"].startswith("gho_")
     assert token["scope"] == "read:user"
@@ -88,12 +93,18 @@ def test_exchange_gives_a_real_looking_token(wire):
     assert wire.sim.state()["exchanges"] == 4
 
 
-@pytest.mark.parametrize(("token", "status", "word"), [
-    ("ghu_test_revoked", 401, "Bad credentials"), ("nonsense", 401, "Bad credentials"),
-    ("gho_test_direct", 404, "Not Found"), ("github_pat_test_direct", 404, "Not Found"),
-    ("ghu_test_no_copilot", 403, "no_copilot_access"), ("ghu_test_subscription_ended", 403, "subscription_ended"),
-    ("ghu_test_rate_limited", 403, "API rate limit exceeded"),
-])
+@pytest.mark.parametrize(
+    ("token", "status", "word"),
+    [
+        ("ghu_test_revoked", 401, "Bad credentials"),
+        ("nonsense", 401, "Bad credentials"),
+        ("gho_test_direct", 404, "Not Found"),
+        ("github_pat_test_direct", 404, "Not Found"),
+        ("ghu_test_no_copilot", 403, "no_copilot_access"),
+        ("ghu_test_subscription_ended", 403, "subscription_ended"),
+        ("ghu_test_rate_limited", 403, "API rate limit exceeded"),
+    ],
+)
 def test_exchange_refusals(wire, token, status, word):
     answer = wire.session.get(wire.sim.api + "/copilot_internal/v2/token", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == status
@@ -112,8 +123,9 @@ def test_clock_skew_moves_the_server_not_the_lifetime(wire):
 
 def test_user_info_of_every_plan(wire):
     def info(token):
-        return wire.session.get(wire.sim.api + "/copilot_internal/user",
-                                headers={"Authorization": f"token {token}"}).json()
+        return wire.session.get(
+            wire.sim.api + "/copilot_internal/user", headers={"Authorization": f"token {token}"}
+        ).json()
 
     paid = info("ghu_test_individual")
     assert paid["quota_snapshots"]["premium_interactions"]["remaining"] == 300
@@ -130,6 +142,9 @@ def test_user_info_of_every_plan(wire):
 
 
 def test_graphql_discovery(wire):
-    answer = wire.session.post(wire.sim.api + "/graphql", headers={"Authorization": "Bearer ghu_test_business"},
-                               data=json.dumps({"query": "query { viewer { copilotEndpoints { api } } }"}))
+    answer = wire.session.post(
+        wire.sim.api + "/graphql",
+        headers={"Authorization": "Bearer ghu_test_business"},
+        data=json.dumps({"query": "query { viewer { copilotEndpoints { api } } }"}),
+    )
     assert answer.json()["data"]["viewer"]["copilotEndpoints"]["api"] == wire.sim.capi_business

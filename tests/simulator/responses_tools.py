@@ -1,0 +1,116 @@
+"""The tools of a ``/responses`` body, and the schemas in it (contract 7.4, 13.7)."""
+
+import re
+from typing import Any
+
+from . import schemas
+from .checks import Refused, bad
+from .inference import Job, Json
+from .responses_items import only, refuse
+
+NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_HOSTED = {
+    "image_generation",
+    "code_interpreter",
+    "file_search",
+    "mcp",
+    "computer",
+    "computer_use_preview",
+    "local_shell",
+    "shell",
+    "apply_patch",
+}
+_FUNCTION = {"type", "name", "description", "parameters", "strict"}
+
+
+def check(job: Job) -> None:
+    tools = job.fields.get("tools")
+    tools = [] if tools is None else tools
+    if not isinstance(tools, list):
+        refuse("Invalid type for 'tools': expected an array.", "tools")
+    if len(tools) > 128:
+        refuse(
+            "Invalid value for 'tools': expected an array with maximum length 128, but got an array with length "
+            f"{len(tools)} instead."
+        )
+    for index, tool in enumerate(tools):
+        if not isinstance(tool, dict):
+            refuse(f"Invalid type for 'tools[{index}]': expected an object.", f"tools[{index}]")
+        _tool(job, tool, f"tools[{index}]")
+    _tool_choice(job, tools)
+
+
+def _tool(job: Job, tool: Json, path: str) -> None:
+    kind, accepted = str(tool.get("type")), job.settings["responses_tools"]
+    if kind not in accepted:
+        if kind.startswith("web_search"):
+            raise Refused(bad("The use of the web search tool is not supported.", "unsupported_value"))
+        if kind in _HOSTED:
+            refuse(f"The requested tool {kind} is not supported.", "tools", "unsupported_value")
+        refuse(
+            f"Invalid value: '{kind}'. Supported values are: {', '.join(repr(one) for one in accepted)}.",
+            f"{path}.type",
+            "unknown_parameter",
+        )
+    if kind == "custom" and job.entry["id"].startswith("mai-"):
+        raise Refused((500, {"message": "Internal server error", "code": "internal_error"}))
+    if kind == "namespace":
+        inside = tool.get("tools")
+        for index, inner in enumerate(inside if isinstance(inside, list) else [None]):
+            _tool(job, inner if isinstance(inner, dict) else {}, f"{path}.tools[{index}]")
+    if kind not in ("function", "custom"):
+        return
+    name = tool.get("name")
+    if name is None:
+        refuse(f"Missing required parameter: '{path}.name'.", f"{path}.name")
+    if not isinstance(name, str) or not NAME.match(name):
+        refuse(
+            f"Invalid '{path}.name': string does not match pattern. Expected a string that matches the pattern "
+            "'^[a-zA-Z0-9_-]+$'.",
+            f"{path}.name",
+        )
+    if kind == "custom":
+        return
+    only(tool, _FUNCTION | ({"defer_loading"} if "tool_search" in accepted else set()), path + ".")
+    schema = tool.get("parameters")
+    if schema is None or not job.settings["strict_schemas"]:
+        return
+    if not isinstance(schema, dict) or schema.get("type") != "object":
+        got = schema.get("type") if isinstance(schema, dict) else schema
+        refuse(
+            f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"', got "
+            f"'type: \"{got}\"'.",
+            f"{path}.parameters",
+        )
+    check_schema(schema, bool(tool.get("strict")), f"function '{name}'", f"{path}.parameters")
+
+
+def check_schema(schema: Any, strict: bool, what: str, param: str) -> None:
+    found = schemas.fault(schema) or (schemas.not_strict(schema) if strict else None)
+    if found:
+        refuse(f"Invalid schema for {what}: {found}", param)
+
+
+def _tool_choice(job: Job, tools: list[Json]) -> None:
+    choice = job.fields.get("tool_choice")
+    if choice in (None, "none", "auto"):
+        return
+    if not tools:
+        refuse(
+            "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.", "tool_choice"
+        )
+    if choice == "required":
+        return
+    if not isinstance(choice, dict) or choice.get("type") not in ("function", "custom", "allowed_tools"):
+        refuse("Invalid value for 'tool_choice'.", "tool_choice")
+    if choice["type"] == "allowed_tools":
+        only(choice, {"type", "mode", "tools"}, "tool_choice.")
+        if choice.get("mode") not in ("auto", "required") or not isinstance(choice.get("tools"), list):
+            refuse("Invalid value for 'tool_choice.mode'.", "tool_choice.mode")
+        return
+    only(choice, {"type", "name"}, "tool_choice.")
+    if "name" not in choice:
+        refuse("Missing required parameter: 'tool_choice.name'.", "tool_choice.name")
+    names = [tool["function"]["name"] for tool in job.chat.get("tools", [])]
+    if choice["name"] not in names:
+        refuse(f"Tool choice '{choice['name']}' not found in 'tools' parameter.", "tool_choice")
