@@ -31,12 +31,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
     app.extensions["gateway"] = Gateway.build(settings)
     app.jinja_env.globals["nonce"] = _door.page_nonce
     _door.register(app)
     for door in DOORS:
         app.register_blueprint(door)
     register_commands(app)
+    app.wsgi_app = _door.SingleSlashes(app.wsgi_app)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]

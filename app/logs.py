@@ -29,6 +29,7 @@ _TOKEN_SHAPES = re.compile(
 )
 
 
+_LEAST_LITERAL = 4
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -37,7 +38,10 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # Very short secrets would mask half the log; they are still covered where they stand behind a known name.
-        literal = sorted({s for s in secrets if len(s) >= 8}, key=len, reverse=True)
+        known = {s for s in secrets if len(s) >= _LEAST_LITERAL}
+        # In a JSON line a quote or a backslash of a secret is escaped.
+        known |= {json.dumps(s, ensure_ascii=False)[1:-1] for s in known}
+        literal = sorted(known, key=len, reverse=True)
         self._literal = re.compile("|".join(map(re.escape, literal))) if literal else None
 
     def __call__(self, text: str) -> str:

@@ -66,8 +66,8 @@ class Outbound:
         Raises: UpstreamConnectError, UpstreamTimeoutError, UpstreamProtocolError; an error status is no exception.
         """
         proxies, verify, cert = self.route(url)
-        prepared = requests.Request(method, url, headers=dict(headers), data=body).prepare()
         try:
+            prepared = requests.Request(method, url, headers=dict(headers), data=body).prepare()
             # The adapter directly: Session.send adds cookies, hooks and redirects, none of which belong here.
             response = self._session.get_adapter(url).send(
                 prepared,

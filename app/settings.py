@@ -94,7 +94,8 @@ def _seconds(raw: str) -> float:
     return value
 
 
-def _url(raw: str) -> str:
+def parse_url(raw: str) -> str:
+    """A base URL, without a slash at its end. Raises: ValueError with the problem in words."""
     try:
         parts = urlsplit(raw)
         _ = parts.port  # raises on a port that is no number
@@ -275,21 +276,21 @@ class Settings:
     github_base_url: str = setting(
         "GITHUB_BASE_URL",
         "https://github.com",
-        _url,
+        parse_url,
         "GitHub's web host, for the sign-in",
         "GITHUB_BASE_URL=https://tenant.ghe.com",
     )
     github_api_base_url: str = setting(
         "GITHUB_API_BASE_URL",
         "https://api.github.com",
-        _url,
+        parse_url,
         "GitHub's REST host, for tokens and usage",
         "GITHUB_API_BASE_URL=https://api.tenant.ghe.com",
     )
     copilot_api_base_url: str | None = setting(
         "COPILOT_API_BASE_URL",
         None,
-        _url,
+        parse_url,
         "Copilot's API host; wins over the one that GitHub names for the account",
         "COPILOT_API_BASE_URL=https://api.githubcopilot.com",
     )

@@ -100,6 +100,7 @@ def presented_keys(headers: HeaderLookup) -> list[str]:
 
 
 _FORWARDED_FOR = re.compile(r'for\s*=\s*("[^"]*"|[^;,\s]+)', re.IGNORECASE)
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?")
 _LOCAL_SUFFIXES = (".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".intranet", ".test")
 
 
@@ -121,9 +122,10 @@ def is_local_name(host: str) -> bool:
 
     A page on evil.example whose name is re-pointed to 127.0.0.1 still sends ``Host: evil.example``.
     """
-    name = host.strip().lower()
-    name = name[1:].split("]")[0] if name.startswith("[") else name.rsplit(":", 1)[0] if name.count(":") == 1 else name
-    name = name.rstrip(".")
+    parsed = _HOST.fullmatch(host.lower())
+    if parsed is None:
+        return False
+    name = (parsed["address"] or parsed["name"]).rstrip(".")
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -27,7 +27,7 @@ from app.auth.github import Answer, GitHub, expect_object
 from app.auth.github_token import GitHubToken, GitHubTokens
 from app.errors import AccountError, GatewayError, SignInRequiredError, UpstreamError, UpstreamStatusError
 from app.logs import logger
-from app.settings import Secret
+from app.settings import Secret, parse_url
 from app.store.base import Store
 
 # The share of a lifetime after which a token is renewed even if `refresh_in` says later.
@@ -265,7 +265,7 @@ def _refused_key(account: str) -> str:
 def _from_envelope(body: dict[str, Any], answer: Answer, github_token: GitHubToken, now: float) -> CopilotToken:
     """§2.2. Only `token`, `expires_at` and `refresh_in` are needed; everything else may be missing."""
     value, expires_at, refresh_in = body.get("token"), body.get("expires_at"), body.get("refresh_in")
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise UpstreamStatusError("GitHub's token exchange gave no token. Try again in a minute.", status=502)
     skew_s = _server_time(answer, now) - now
     refresh_in_s = float(refresh_in) if isinstance(refresh_in, int | float) and refresh_in > 0 else 1500.0
@@ -278,12 +278,20 @@ def _from_envelope(body: dict[str, Any], answer: Answer, github_token: GitHubTok
     return CopilotToken(
         value=Secret(value),
         account=github_token.fingerprint,
-        api_base=api_base.rstrip("/") if isinstance(api_base, str) and api_base else None,
+        api_base=_base_url(api_base),
         obtained_at=now,
         refresh_after_s=min(refresh_in_s, lifetime_s * _REFRESH_SHARE),
         lifetime_s=lifetime_s,
         skew_s=skew_s,
     )
+
+
+def _base_url(told: object) -> str | None:
+    """A host that GitHub names, if it can be called; otherwise the public one serves."""
+    try:
+        return parse_url(told) if isinstance(told, str) else None
+    except ValueError:
+        return None
 
 
 def _direct(github_token: GitHubToken, now: float) -> CopilotToken:

@@ -29,7 +29,8 @@ State = Literal["pending", "done", "failed"]
 _KEY = "device-sign-in"
 _START_LEASE = "device-start"
 _POLL_LEASE = "device-poll"
-_LEASE_S = 60.0
+_LEASE_S = 20.0
+_LEAST_AGE_S = 3.0
 _WAIT_STEP_S = 0.05
 _SLOW_DOWN_S = 5.0
 # Polling a moment later than allowed keeps a jittery network from earning a slow_down.
@@ -118,7 +119,10 @@ class DeviceSignIn:
         Two tabs or workers that begin at the same time get the same sign-in.
         Raises: UpstreamError when GitHub gives no code.
         """
-        replaced_id = getattr(self._read(), "id", None) if anew else None
+        before = self._read()
+        # A second click, or a second tab's, within moments means the sign-in that just began.
+        is_old = before is not None and self._clock() - before.started_at >= _LEAST_AGE_S
+        replaced_id = before.id if anew and before is not None and (is_old or before.state != "pending") else None
         owner = uuid.uuid4().hex
         while not (current := self._live_other_than(replaced_id)):
             if self._store.acquire(_START_LEASE, owner=owner, ttl_s=_LEASE_S):
@@ -161,7 +165,7 @@ class DeviceSignIn:
     def _request_code(self) -> SignIn:
         answer = self._github.request_device_code()
         body = answer.body or {}
-        if answer.status != 200 or body.get("error") or not body.get("device_code"):
+        if answer.status != 200 or body.get("error") or not (body.get("device_code") and body.get("user_code")):
             raise _no_code(answer)
         now = self._clock()
         return SignIn(
@@ -170,8 +174,8 @@ class DeviceSignIn:
             user_code=str(body["user_code"]),
             verification_uri=_web_link(body.get("verification_uri")),
             started_at=now,
-            expires_at=now + float(body.get("expires_in") or 900),
-            interval_s=max(0.0, float(body.get("interval", 5))),
+            expires_at=now + _seconds(body.get("expires_in"), default=900, most=3600),
+            interval_s=_seconds(body.get("interval"), default=5, most=120),
             device_code=str(body["device_code"]),
         )
 
@@ -190,6 +194,9 @@ class DeviceSignIn:
                 self._poll_once(current.id)
         except GatewayError as error:
             logger.error("sign-in polling stopped", extra={"fields": {"why": error.message}})
+        except Exception:
+            # The last guard of this thread: what it raises would be printed past the log's filter.
+            logger.exception("sign-in polling failed")
         finally:
             self._store.release(_POLL_LEASE, owner=owner)
 
@@ -213,7 +220,7 @@ class DeviceSignIn:
             return
         body = expect_object(answer, "the sign-in")
         token, error = body.get("access_token"), str(body.get("error") or "")
-        if isinstance(token, str) and token:
+        if isinstance(token, str) and token and token.isascii() and token.isprintable():
             self._complete(current, token)
         elif error == "authorization_pending":
             if current.trouble:
@@ -221,7 +228,7 @@ class DeviceSignIn:
         elif error == "slow_down":
             # The new minimum holds for the rest of this sign-in.
             told = body.get("interval")
-            pause_s = float(told) if isinstance(told, int | float) else current.interval_s + _SLOW_DOWN_S
+            pause_s = _seconds(told, default=current.interval_s + _SLOW_DOWN_S, most=120)
             self._change(current, interval_s=max(pause_s, current.interval_s), trouble="")
         elif error or answer.status >= 400:
             words = _WORDS.get(error) or f"GitHub refused the sign-in ({error or answer.status})."
@@ -279,6 +286,13 @@ def _no_code(answer: Answer) -> UpstreamStatusError:
     else:
         words = _WORDS.get(error, f"GitHub gave no sign-in code (HTTP {answer.status}). Try again in a minute.")
     return UpstreamStatusError(words, status=502, code=error or "no_device_code")
+
+
+def _seconds(told: object, *, default: float, most: float) -> float:
+    """A number of seconds that GitHub told, if it makes sense."""
+    if isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told <= most:
+        return float(told)
+    return default
 
 
 def _web_link(uri: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -10,16 +12,17 @@ from flask import current_app, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.api_key import Access, is_local_name, is_private_caller, presented_keys
-from app.errors import ForbiddenError, UnauthorizedError
+from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
 from app.gateway import current_gateway
 
 COOKIE = "bridge_session"
-# Says only "a page of ours was here"; browsers keep it from requests that other sites cause.
-PAGE_COOKIE = "bridge_page"
 QUERY_KEY = "api_key"
 # Pages for people: here a browser's cookie counts, and a key in the address is swapped for one.
 PAGES = ("/", "/usage", "/auth/device")
 _COOKIE_PATHS = ("/usage", "/auth/", "/admin/", "/readyz")
+
+_FORM_KEY = "form-token"
+_MAX_FORM_BYTES = 8192
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -91,7 +94,7 @@ def is_foreign_page() -> bool:
 
     Sec-Fetch-Site says it best, but is not sent to a plain http:// address in the network; Origin and Referer are. A
     form of our own sends ``Origin: null`` there (our pages give no referrer), and so does a foreign one that hides
-    itself; only ours brings the cookie that is kept to our own site.
+    itself; only ours holds the form token, which other sites cannot read.
     """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
@@ -100,7 +103,8 @@ def is_foreign_page() -> bool:
     if source is None:
         return False
     if source == "null":
-        return PAGE_COOKIE not in request.cookies
+        limit_form()
+        return not hmac.compare_digest(request.form.get("token", "").encode(), form_token().encode())
     return urlsplit(source).netloc != request.host
 
 
@@ -112,9 +116,37 @@ def refuse_foreign_page() -> None:
     """
     if request.method in ("GET", "HEAD") or not is_foreign_page():
         return
-    if request.headers.get("Origin") in current_gateway().settings.cors_origins:
+    if request.path.startswith("/v1/") and request.headers.get("Origin") in current_gateway().settings.cors_origins:
         return
     raise ForbiddenError("Refused: this request was caused by a page of another site.", code="cross_site")
+
+
+def refuse_change_by_foreign_page() -> None:
+    """For the GET forms that change something: the cookie is not enough where a browser does not tell who asks.
+
+    A page of another site (or of another port of this host) can load any address, and the cookie travels along.
+    Raises: ForbiddenError.
+    """
+    keys = current_gateway().keys
+    shown = [*presented_keys(request.headers), *request.args.getlist(QUERY_KEY)]
+    tells = "Sec-Fetch-Site" in request.headers
+    if is_foreign_page() or (not tells and keys.judge(shown) is Access.NONE):
+        raise ForbiddenError("Refused: a page of another site may have wanted this change.", code="cross_site")
+
+
+def limit_form() -> None:
+    """A form of ours is a few hundred bytes; parsing a huge one would hold up everybody in this worker.
+
+    Raises: PayloadTooLargeError.
+    """
+    if (request.content_length or 0) > _MAX_FORM_BYTES or "Transfer-Encoding" in request.headers:
+        raise PayloadTooLargeError(f"This form takes at most {_MAX_FORM_BYTES} bytes, with their number told.")
+
+
+def form_token() -> str:
+    """The word in our forms by which they are known as ours; the same in all workers."""
+    store = current_gateway().store
+    return store.get(_FORM_KEY) or str(store.update(_FORM_KEY, lambda known: known or secrets.token_hex(16)))
 
 
 def wants_html() -> bool:

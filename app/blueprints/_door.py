@@ -7,17 +7,20 @@ import logging
 import re
 import time
 import uuid
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 from flask import Flask, Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.blueprints._access import PAGE_COOKIE, PAGES, admit, wants_html
+from app.blueprints._access import PAGES, admit, wants_html
+from app.converters import json_bytes
 from app.converters.chat.errors import encode_error as encode_chat_error
 from app.converters.messages.errors import encode_error as encode_messages_error
 from app.errors import (
+    AccountError,
     ClientError,
     GatewayError,
     InvalidRequestError,
@@ -31,6 +34,9 @@ from app.gateway import current_gateway
 from app.logs import logger
 from app.relay import Record, Reply
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Paths that only clients call; elsewhere a browser gets its errors as a page.
 _API_PATHS = re.compile(r"/(v1|chat|embeddings|models|messages|responses)(/|$)")
@@ -43,7 +49,21 @@ def register(app: Flask) -> None:
     app.after_request(_finish)
     app.register_error_handler(GatewayError, error_response)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _bug)
+
+
+class SingleSlashes:
+    """WSGI middleware: ``/v1//models`` is ``/v1/models``. Clients glue base URLs together; a redirect would repeat the
+    query, key included, and loses the body of a POST with many of them."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if "//" in environ.get("PATH_INFO", ""):
+            environ["PATH_INFO"] = re.sub("/{2,}", "/", environ["PATH_INFO"])
+        return self._app(environ, start_response)
 
 
 # ── a request comes in ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -69,6 +89,10 @@ def read_json() -> tuple[bytes, dict[str, Any]]:
     if encoding != "identity":
         raise UnsupportedMediaTypeError(f"The body is {encoding}-encoded; send it without Content-Encoding.")
     raw = request.get_data(cache=False)
+    limit = current_gateway().settings.max_body_bytes
+    if request.content_length is None and len(raw) >= limit:
+        # A chunked body is cut at the limit without a word.
+        raise _too_large(limit)
     if not raw.strip():
         raise InvalidRequestError("The body is empty; a JSON object is needed.")
     body = _parse(raw)
@@ -105,7 +129,7 @@ def to_response(reply: Reply) -> Response:
 
 
 def json_response(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status=status, content_type="application/json")
+    return Response(json_bytes.dumps(content), status=status, content_type="application/json")
 
 
 def _finish(response: Response) -> Response:
@@ -118,8 +142,6 @@ def _finish(response: Response) -> Response:
     if response.mimetype == "text/html":
         headers["X-Frame-Options"] = "DENY"
         headers["Content-Security-Policy"] = _page_policy()
-        if PAGE_COOKIE not in request.cookies:
-            response.set_cookie(PAGE_COOKIE, "1", httponly=True, samesite="Strict", secure=request.is_secure)
     _add_cors(response)
     response.call_on_close(_line_writer(record, response.status_code))
     return response
@@ -203,7 +225,7 @@ def error_response(error: GatewayError) -> Response:
     else:
         response = json_response(encode_chat_error(shown), error.status)
     if error.retry_after is not None:
-        response.headers["Retry-After"] = error.retry_after
+        response.headers["Retry-After"] = " ".join(error.retry_after.split())
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
@@ -211,6 +233,8 @@ def error_response(error: GatewayError) -> Response:
 
 def _with_address(error: GatewayError) -> str:
     """The sign-in page by its full address, as this client reaches us; errors themselves know the path only."""
+    if not isinstance(error, AccountError):
+        return error.message
     return error.message.replace(SignInRequiredError.path, request.url_root.rstrip("/") + SignInRequiredError.path)
 
 
@@ -246,16 +270,23 @@ def _http_error(problem: HTTPException) -> Response | BaseResponse:
         allowed = ", ".join(sorted(getattr(problem, "valid_methods", None) or ()))
         error = MethodNotAllowedError(f"{request.path} does not take {request.method}; it takes {allowed}.")
     elif status == 413:
-        limit = current_gateway().settings.max_body_bytes
-        error = PayloadTooLargeError(
-            f"The body is larger than {limit} bytes. Send less (images are the usual cause), or raise MAX_BODY_BYTES."
-        )
+        error = _too_large(current_gateway().settings.max_body_bytes)
     else:
         error = ClientError(problem.description or "The request is not valid HTTP.", status=status)
     response = error_response(error)
     if status == 405:
         response.headers["Allow"] = ", ".join(sorted(getattr(problem, "valid_methods", None) or ()))
     return response
+
+
+def _too_large(limit: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(
+        f"The body is larger than {limit} bytes. Send less (images are the usual cause), or raise MAX_BODY_BYTES."
+    )
+
+
+def _too_deep(problem: RecursionError) -> Response:
+    return error_response(InvalidRequestError("The body is nested too deeply."))
 
 
 def _unknown_route() -> str:
@@ -268,6 +299,9 @@ def _unknown_route() -> str:
 
 
 def _bug(problem: Exception) -> Response:
+    if type(problem).__module__.startswith("gunicorn.http"):
+        # The server's own parser gave up while the body was read.
+        return error_response(InvalidRequestError("The body is not valid HTTP."))
     logger.error("unexpected failure", exc_info=problem, extra={"fields": {"request_id": current_record().request_id}})
     return error_response(
         GatewayError("The bridge failed on this request; that is a bug. Its log tells more under this request id.")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from app.blueprints._access import is_foreign_page
+from app.blueprints._access import refuse_change_by_foreign_page
 from app.blueprints._door import json_response, read_json
-from app.errors import ForbiddenError, InvalidRequestError
+from app.errors import InvalidRequestError
 from app.gateway import current_gateway
 from app.logs import logger
 from app.schemas.admin import MappingTarget
-from app.schemas.base import check
+from app.schemas.base import NAME_RULE, check, is_name
 
 bp = Blueprint("admin", __name__, url_prefix="/admin/mapping")
 
@@ -27,19 +27,19 @@ def show() -> Response:
 
 @bp.get("/set")
 def set_by_get() -> Response:
-    _refuse_foreign()
+    refuse_change_by_foreign_page()
     return _set(_name("from"), _name("to"))
 
 
 @bp.get("/del")
 def delete_by_get() -> Response:
-    _refuse_foreign()
+    refuse_change_by_foreign_page()
     return _delete(_name("from"))
 
 
 @bp.get("/reset")
 def reset_by_get() -> Response:
-    _refuse_foreign()
+    refuse_change_by_foreign_page()
     return _reset()
 
 
@@ -53,7 +53,7 @@ def put(source: str) -> Response:
     """Body: ``{"to": "<model>"}``."""
     _, body = read_json()
     check(MappingTarget(), body)
-    return _set(source, body["to"].strip())
+    return _set(_checked("from", source), body["to"].strip())
 
 
 @bp.delete("/<path:source>")
@@ -85,12 +85,12 @@ def _name(parameter: str) -> str:
     """A model name from the query. Raises: InvalidRequestError."""
     value = request.args.get(parameter, "").strip()
     if not value:
-        raise InvalidRequestError(
-            f"'{parameter}' is missing: /admin/mapping/set?from=gpt-4&to=gpt-4.1", param=parameter
-        )
+        example = "/admin/mapping/set?from=gpt-4&to=gpt-4.1"
+        raise InvalidRequestError(f"'{parameter}' is missing; for example {example}", param=parameter)
+    return _checked(parameter, value)
+
+
+def _checked(parameter: str, value: str) -> str:
+    if not is_name(value):
+        raise InvalidRequestError(f"'{parameter}' {NAME_RULE}.", param=parameter)
     return value
-
-
-def _refuse_foreign() -> None:
-    if is_foreign_page():
-        raise ForbiddenError("Refused: a page of another site wanted to change the mapping.", code="cross_site")

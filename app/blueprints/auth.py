@@ -9,7 +9,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.device import SignIn
 from app.blueprints._access import (
+    PAGES,
     admits,
+    form_token,
+    limit_form,
     local,
     refuse_foreign_page,
     require_key,
@@ -72,6 +75,7 @@ def device() -> Response | BaseResponse:
         signed_in=gateway.copilot_tokens.is_signed_in(),
         trouble=trouble,
         warning=gateway.keys.warning,
+        token=form_token(),
     )
     return make_response(page, trouble.status if trouble is not None else 200)
 
@@ -94,8 +98,13 @@ def device_start() -> BaseResponse:
     return redirect(local(f"/auth/device?id={sign_in.id}"), 303)
 
 
+def _refuse_foreign_and_huge() -> None:
+    limit_form()
+    refuse_foreign_page()
+
+
 @bp.post("/key")
-@admits(refuse_foreign_page)
+@admits(_refuse_foreign_and_huge)
 def enter_key() -> BaseResponse:
     """A person typed the API key into a page: remember the browser by a cookie.
 
@@ -106,8 +115,6 @@ def enter_key() -> BaseResponse:
     if cookie is None:
         raise UnauthorizedError("Wrong API key. It is the API_KEY that the bridge was started with.")
     target = request.form.get("next", "/")
-    # Only a path of ours: "//host" and "/\host" would lead elsewhere.
-    is_ours = target.startswith("/") and not target.startswith(("//", "/\\"))
-    response: BaseResponse = redirect(local(target if is_ours else "/"), 303)
+    response: BaseResponse = redirect(local(target if target in PAGES else "/"), 303)
     set_session_cookie(response, cookie)
     return response

@@ -120,7 +120,7 @@ def anthropic_list(
 def _page_size(limit: str | None) -> int:
     if limit is None:
         return 1000  # Anthropic's default is 20, but no client of ours pages, and a cut list looks like missing models
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 1000:
+    if len(limit) > 4 or not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= 1000:
         raise InvalidRequestError("'limit' must be a whole number from 1 to 1000.", param="limit")
     return int(limit)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from app.converters import json_bytes
 from app.errors import InvalidRequestError, UnsupportedFeatureError, UpstreamProtocolError
 
 DEFAULT_BATCH = 512
@@ -51,7 +52,7 @@ def upstream_bodies(body: dict[str, Any], *, model: str, batch: int) -> Iterator
     rest = {key: value for key, value in body.items() if key not in ("input", "model", "encoding_format")}
     given = texts(body)
     for start in range(0, len(given), batch):
-        yield orjson.dumps({**rest, "model": model, "input": given[start : start + batch]})
+        yield json_bytes.dumps({**rest, "model": model, "input": given[start : start + batch]})
 
 
 def merge_replies(replies: list[bytes], *, model: str, as_base64: bool) -> bytes:

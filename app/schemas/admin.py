@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.schemas.base import Boundary, Text
+from app.schemas.base import Boundary, Name
 
 
 class MappingTarget(Boundary):
     """``PUT /admin/mapping/{from}``."""
 
-    to = Text(required=True)
+    to = Name(required=True)

@@ -11,6 +11,9 @@ from marshmallow import INCLUDE, Schema, fields
 
 from app.errors import InvalidRequestError
 
+# No conversation is that long, and walking through millions of empty objects would hold up everybody.
+_MAX_OBJECTS = 50_000
+
 
 class Boundary(Schema):
     """Base of all request schemas: unknown fields are the upstream's business."""
@@ -19,19 +22,28 @@ class Boundary(Schema):
         unknown = INCLUDE
 
 
-class Text(fields.Field[str]):
-    """A JSON string, not empty."""
+MAX_NAME_CHARACTERS = 256
+NAME_RULE = f"must be a string of 1 to {MAX_NAME_CHARACTERS} printable characters"
+
+
+def is_name(value: object) -> bool:
+    """Whether this can be the name of a model: it goes into logs, headers and the store."""
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= MAX_NAME_CHARACTERS and value.isprintable()
+
+
+class Name(fields.Field[str]):
+    """The name of a model."""
 
     default_error_messages = {
         "required": "is required",
         "null": "must be a string, not null",
-        "invalid": "must be a string that is not empty",
+        "invalid": NAME_RULE,
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if not isinstance(value, str) or not value.strip():
+        if not is_name(value):
             raise self.make_error("invalid")
-        return value
+        return str(value)
 
 
 class Flag(fields.Field[bool]):
@@ -63,11 +75,14 @@ class Objects(fields.Field[list[Any]]):
         "required": "is required",
         "null": "must be a list, not null",
         "invalid": "must be a list of objects that is not empty",
+        "many": f"must not hold more than {_MAX_OBJECTS} objects",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
             raise self.make_error("invalid")
+        if len(value) > _MAX_OBJECTS:
+            raise self.make_error("many")
         return value
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from app.schemas.base import Boundary, Count, Flag, Objects, Options, Text
+from app.schemas.base import Boundary, Count, Flag, Name, Objects, Options
 
 
 class ChatRequest(Boundary):
     """``POST /v1/chat/completions``."""
 
-    model = Text(required=True)
+    model = Name(required=True)
     messages = Objects(required=True)
     stream = Flag(allow_none=True)
     stream_options = Options(allow_none=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.schemas.base import Boundary, Text
+from app.schemas.base import Boundary, Name
 
 
 class EmbeddingsRequest(Boundary):
     """``POST /v1/embeddings``."""
 
-    model = Text(required=True)
+    model = Name(required=True)

@@ -26,6 +26,10 @@ from app.upstream.headers import Call
 _KEEP_S = 7 * 24 * 3600.0
 # After a failed fetch the stale list serves for this long before the next try.
 _RETRY_S = 30.0
+# Without an older list the failure is told again for so long, without asking.
+_FAILURE_MEMORY_S = 3.0
+# The list is short and comes at once or not at all.
+_PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Catalog:
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._retry_at = 0.0
+        self._failure: GatewayError | None = None
 
     def models(self) -> tuple[Model, ...]:
         """The models of the signed-in account.
@@ -94,12 +99,15 @@ class Catalog:
         if newest is not None and (self._is_fresh(newest) or self._clock() < self._retry_at):
             self._snapshot = newest
             return newest
+        if newest is None and self._failure is not None and self._clock() < self._retry_at:
+            raise self._failure  # a crowd of waiting requests does not ask one by one
         try:
             newest = self._fetch(account)
         except GatewayError as error:
+            self._failure = error
+            self._retry_at = self._clock() + (_RETRY_S if newest is not None else _FAILURE_MEMORY_S)
             if newest is None:
                 raise
-            self._retry_at = self._clock() + _RETRY_S
             logger.warning("model list is stale", extra={"fields": {"why": error.message}})
         self._snapshot = newest
         return newest
@@ -115,7 +123,9 @@ class Catalog:
         return Snapshot(account, stored["fetched_at"], _parse(stored["data"]))
 
     def _fetch(self, account: str) -> Snapshot:
-        answer = self._client.send(Call(path="/models", request_id=str(uuid.uuid4()), intent="model-access"))
+        answer = self._client.send(
+            Call(path="/models", request_id=str(uuid.uuid4()), intent="model-access", patience_s=_PATIENCE_S)
+        )
         body = answer.read()
         if answer.status != 200:
             raise UpstreamStatusError(

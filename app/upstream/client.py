@@ -137,7 +137,7 @@ class CopilotClient:
             headers=copilot_headers(self._settings, token, call, initiator=initiator),
             body=call.body,
             connect_timeout_s=self._settings.upstream_connect_timeout_s,
-            read_timeout_s=self._settings.upstream_idle_timeout_s,
+            read_timeout_s=call.patience_s or self._settings.upstream_idle_timeout_s,
             stream=True,
         )
 

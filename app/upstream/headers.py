@@ -18,6 +18,7 @@ class Call:
 
     initiator: who caused it (§5.5; None where it is not billed). interaction_id: the same for all calls of one turn.
     has_images: asks for the vision header (§5.7). extra_headers: what the catalogue wants sent with this model.
+    patience_s: the longest silence, where it is not the configured one.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Call:
     interaction_id: str | None = None
     has_images: bool = False
     extra_headers: Mapping[str, str] = field(default_factory=dict)
+    patience_s: float | None = None
 
 
 def copilot_headers(

@@ -122,6 +122,11 @@ def test_one_public_address_makes_a_public_caller(peer: str | None, headers: dic
         ("evil.example:8000", False),
         ("127.0.0.1.evil.example", False),
         ("localhost.evil.example", False),
+        ("", False),
+        ("user@evil.example", False),
+        ("evil.example,localhost", False),
+        ("[::1].evil.example", False),
+        ("127.0.0.1:80:evil.example", False),
     ],
 )
 def test_name_that_could_be_rebound_is_not_local(host: str, local: bool) -> None:

@@ -237,6 +237,8 @@ def test_code_runs_out_by_our_clock_even_if_github_never_says_so(world: World) -
 def test_grant_after_a_new_code_was_asked_for_does_not_end_the_new_sign_in(world: World) -> None:
     worker = world.worker()
     first = worker.begin()
+    assert worker.begin(anew=True) == first  # a second click within moments
+    world.now += 10
     second = worker.begin(anew=True)
     assert first.id != second.id
     worker._finish(first, "done", user="octocat")

@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
+from app.blueprints._access import form_token
 from app.settings import DEFAULT_API_KEY, Settings
 from tests.support.secrets import API_KEY, SECOND_API_KEY
 
@@ -134,6 +135,20 @@ def test_changing_gets_refuse_pages_of_other_sites(client: FlaskClient, action: 
         assert client.get(url, headers=own).status_code in (200, 404)
 
 
+def test_cookie_alone_changes_nothing_where_the_browser_does_not_say_who_asks(environment: dict[str, str]) -> None:
+    """Over plain http:// another port of the same host can load any address here, and the cookie travels along."""
+    client = make(environment)
+    client.post("/auth/key", data={"api_key": API_KEY})
+    assert client.get("/admin/mapping").status_code == 200
+    assert client.get("/admin/mapping/set?from=a&to=b").status_code == 403
+    assert client.get("/admin/mapping/set?from=a&to=b", headers={"Sec-Fetch-Site": "none"}).status_code == 200
+
+
+def test_huge_form_is_not_even_read(client: FlaskClient) -> None:
+    answer = client.post("/auth/key", data="a&" * 8192, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 413
+
+
 def test_page_of_another_site_cannot_spend_the_subscription_without_a_header(environment: dict[str, str]) -> None:
     """A simple cross-site POST needs no preflight; with the well-known key in the address it would get through."""
     client = make(environment, API_KEY=DEFAULT_API_KEY)
@@ -155,7 +170,8 @@ OWN_PAGE = "http://192.168.1.5:8000"
         ({"Origin": "http://evil.example"}, True),
         ({"Origin": "http://192.168.1.5:9999"}, True),
         ({"Origin": "null"}, True),
-        ({"Origin": "null", "Cookie": "bridge_page=1"}, False),
+        ({"Origin": "null", "token": "right"}, False),
+        ({"Origin": "null", "token": "wrong"}, True),
         ({"Referer": "http://evil.example/page"}, True),
         ({"Referer": f"{OWN_PAGE}/auth/device"}, False),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, False),
@@ -166,13 +182,12 @@ def test_page_of_another_site_is_known_on_plain_http_too(
 ) -> None:
     upstream.post("https://github.test/login/device/code", status=503)
     client = make(environment)
-    for name, value in {"Host": "192.168.1.5:8000", **headers}.items():
-        if name == "Cookie":
-            client.set_cookie("bridge_page", "1", domain="192.168.1.5")
-        else:
-            headers = {**headers, name: value}
-    headers.pop("Cookie", None)
-    answer = client.post("/auth/device/start", headers=headers)
+    token = headers.pop("token", None) if (headers := dict(headers)) else None
+    if token == "right":
+        with client.application.test_request_context():
+            token = form_token()
+    form = {"token": token} if token else {}
+    answer = client.post("/auth/device/start", headers={"Host": "192.168.1.5:8000", **headers}, data=form)
     assert answer.status_code == (403 if foreign else 502)
 
 
@@ -206,7 +221,9 @@ def test_browser_without_a_key_gets_a_form_and_can_enter_it(environment: dict[st
     assert client.get("/auth/device", headers=HTML).status_code == 200
 
 
-@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "\\/evil.example"])
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "/\n/x"]
+)
 def test_key_form_leads_to_no_other_site(client: FlaskClient, target: str) -> None:
     answer = client.post("/auth/key", data={"api_key": API_KEY, "next": target})
     assert answer.headers["Location"] == "/"

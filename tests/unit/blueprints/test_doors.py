@@ -86,6 +86,9 @@ def test_path_may_lack_the_prefix_and_have_a_slash(
         (b'{"model": "m", "messages": [{}], "n": true}', "n", "whole number"),
         (b'{"model": "m", "messages": [{}], "stream_options": 5}', "stream_options", "object"),
         (b"[" * 100_000, None, "not valid JSON"),
+        (b'{"model": "' + b"m" * 300 + b'", "messages": [{}]}', "model", "256"),
+        (b'{"model": "a\\nb", "messages": [{}]}', "model", "printable"),
+        (b'{"model": "\\ud83d", "messages": [{}]}', "model", "printable"),
     ],
 )
 def test_bad_body_is_a_400_that_names_the_field(
@@ -102,6 +105,47 @@ def test_half_a_character_is_legal_json_and_passes(client: FlaskClient, upstream
     body = b'{"model": "gpt-4.1", "messages": [{"role": "user", "content": "cut \\ud83d"}]}'
     assert client.post("/v1/chat/completions", data=body, headers=KEY).status_code == 200
     assert upstream.calls[-1].request.body == body
+
+
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", '{"model": "text-embedding-3-small", "input": "a", "x": ' + DEEP + "}"),
+        ("/v1/chat/completions", '{"model": "gpt-4.1", "messages": [{}], "store": true, "x": ' + DEEP + "}"),
+    ],
+)
+def test_deep_nesting_is_no_bug(client: FlaskClient, upstream: responses.RequestsMock, path: str, body: str) -> None:
+    upstream.post(CHAT, json=ANSWER)
+    upstream.post("https://copilot.test/embeddings", json={"data": []})
+    assert client.post(path, data=body, headers=KEY).status_code in (200, 400)
+
+
+def test_half_a_character_from_upstream_is_told_all_the_same(
+    client: FlaskClient, upstream: responses.RequestsMock
+) -> None:
+    upstream.post(CHAT, body=b'{"error":{"message":"cut \\ud83d"}}', status=400)
+    assert "cut" in error_of(client.post("/v1/chat/completions", json=ASK, headers=KEY), 400)["message"]
+
+
+def test_double_slashes_are_one(client: FlaskClient) -> None:
+    assert client.get("/v1//models", headers=KEY).status_code == 200
+
+
+def test_model_list_that_fails_is_not_asked_for_by_every_waiting_request(
+    environment: dict[str, str], signed_in: None, upstream: Any
+) -> None:
+    from app import create_app
+    from app.settings import Settings
+
+    app = create_app(Settings.from_env({**environment, "UPSTREAM_RETRIES": "0"}))
+    models = upstream.get("https://copilot.test/models", status=500)
+    for _ in range(5):
+        assert app.test_client().get("/v1/models", headers=KEY).status_code == 502
+    assert models.call_count == 1
+    app.extensions["gateway"].close()
 
 
 def test_unknown_route_and_wrong_method_are_clear(client: FlaskClient) -> None:
