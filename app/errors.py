@@ -30,7 +30,7 @@ An error carries no protocol words, only what happened (`message`), a stable `co
 from __future__ import annotations
 
 import logging
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class GatewayError(Exception):
@@ -40,6 +40,7 @@ class GatewayError(Exception):
     param:   the request field at fault, e.g. ``"messages"``.
     code:    stable machine-readable word, e.g. ``"model_not_found"``.
     retry_after: value for the ``Retry-After`` header, verbatim (seconds or an HTTP date).
+    details: machine-readable facts that a client acts on, for protocols whose envelope has room for them.
     """
 
     status: int = 500
@@ -54,11 +55,13 @@ class GatewayError(Exception):
         code: str | None = None,
         status: int | None = None,
         retry_after: str | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.details = details
         if code is not None:
             self.code = code
         if status is not None:

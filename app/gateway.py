@@ -12,6 +12,7 @@ from app.auth.copilot_token import CopilotTokens
 from app.auth.device import DeviceSignIn
 from app.auth.github import GitHub
 from app.auth.github_token import GitHubTokens
+from app.converters.registry import CODECS
 from app.errors import GatewayError
 from app.logs import logger
 from app.outbound import Outbound
@@ -21,6 +22,7 @@ from app.store import ModelMapping, Store, open_store
 from app.upstream.catalog import Catalog
 from app.upstream.client import CopilotClient
 from app.upstream.images import ImageFetcher
+from app.upstream.refusals import Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,15 @@ class Gateway:
             copilot_tokens=copilot_tokens,
             sign_in=sign_in,
             catalog=catalog,
-            relay=Relay(mapping=mapping, catalog=catalog, client=client, images=images),
+            relay=Relay(
+                codecs=CODECS,
+                mapping=mapping,
+                catalog=catalog,
+                client=client,
+                images=images,
+                refusals=Refusals(store),
+                keep_alive_s=settings.keep_alive_s,
+            ),
             outbounds=(to_github, to_copilot),
         )
 

@@ -1,32 +1,39 @@
-"""The use case: answer one request, through the codec of the client's protocol.
+"""The use case: answer one request, through the codecs of the client's protocol and of the model's.
 
-Map the model → look it up → send → pass the answer on, mended. Knows no Flask and no field of any protocol.
+Map the model → choose the protocol that serves it → send → pass the answer on, mended or converted. Knows no Flask and
+no field of any protocol.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from app import tokens
 from app.converters import embeddings
-from app.converters.codec import Codec, Identity, StreamMender, Traits
+from app.converters.codec import WITHOUT_PROOFS, Codec, Identity, ProtocolName, Pump
+from app.converters.crossing import Converted, Crossing, Native
+from app.converters.limits import Limits
+from app.converters.messages.counting import countable, read_count
+from app.converters.messages.native import prepare_count
+from app.converters.seal import is_sealed
 from app.errors import GatewayError, NotFoundError, UpstreamProtocolError
 from app.logs import logger
-from app.routing import EMBEDDINGS, Model, find_model, near_matches, require_endpoint
+from app.opening import Opening
+from app.routing import EMBEDDINGS, MESSAGES, Model, choose_endpoint, find_model, near_matches, require_endpoint
 from app.store.mapping import ModelMapping
 from app.upstream.catalog import Catalog
 from app.upstream.client import CopilotClient, UpstreamAnswer
 from app.upstream.headers import Call
 from app.upstream.images import ImageFetcher
-
-KEEP_ALIVE_S = 10.0
-"""The longest that a client hears nothing while upstream is silent."""
+from app.upstream.refusals import Refusals
 
 # Copilot's headers that are worth a client's while: ids for bug reports, what is left of the quota.
 _PASSED_HEADERS = ("x-github-request-id", "x-quota-snapshot-", "x-usage-ratelimit-")
+_EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
 @dataclass(slots=True)
@@ -35,11 +42,12 @@ class Record:
 
     request_id: str
     protocol: str = ""
+    upstream: str = ""
     model: str = ""  # as asked for
     served_model: str = ""
     initiator: str | None = None
     stream: bool = False
-    dropped: list[str] = field(default_factory=list)
+    dropped: tuple[str, ...] = ()
     first_byte_ms: int | None = None
     usage: dict[str, Any] | None = None
     finish_reason: str | None = None
@@ -56,27 +64,46 @@ class Reply:
     close: Callable[[], None] = lambda: None
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A streamed answer of which the first event has come: the rest of its pieces, and what the first gave."""
+
+    answer: UpstreamAnswer
+    pump: Pump
+    pieces: Iterator[bytes]
+    first: bytes
+
+
 class Relay:
     """Answers requests. One per process; holds no state of its own."""
 
     def __init__(
         self,
         *,
+        codecs: Mapping[ProtocolName, Codec],
         mapping: ModelMapping,
         catalog: Catalog,
         client: CopilotClient,
         images: ImageFetcher,
+        refusals: Refusals,
+        keep_alive_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._by_path = {codec.upstream_path: codec for codec in codecs.values()}
         self._mapping = mapping
         self._catalog = catalog
         self._client = client
         self._images = images
+        self._refusals = refusals
+        self._keep_alive_s = keep_alive_s
         self._clock = clock
 
-    def answer(self, codec: Codec, raw: bytes, body: dict[str, Any], record: Record) -> Reply:
+    def answer(
+        self, codec: Codec, raw: bytes, body: dict[str, Any], headers: Mapping[str, str], record: Record
+    ) -> Reply:
         """Answer one generation request of this protocol; `raw` is the body as it came, `body` what it says.
 
+        headers: the client's, by lower-case name; a codec may have use for them (``anthropic-beta``).
         Raises: GatewayError while nothing has been given out; later failures end the stream in the protocol's own way.
         """
         started_at = self._clock()
@@ -84,28 +111,56 @@ class Relay:
         record.protocol, record.model, record.stream = codec.name, traits.model, traits.stream
         record.initiator = traits.initiator
         name, model = self._resolve(traits.model, record)
-        if model is not None:
-            require_endpoint(model, codec.upstream_path, self._catalog.models())
+        upstream = self._upstream_for(codec, model)
+        record.upstream = upstream.name
+        identity: Identity = {
+            "model": traits.model,
+            "created": int(started_at),
+            "fallback_id": f"{codec.id_prefix}{record.request_id}",
+        }
+        limits = Limits.of(model.raw if model is not None else {"id": name})
         inlined = self._images.fetch_all(codec.image_urls(body))
-        prepared, record.dropped = codec.prepare(
-            raw, body, model=name, is_openai=model is None or model.is_openai, inlined=inlined
-        )
+        crossing: Crossing
+        # A proof that another protocol minted must not go upstream as it is: the codec leaves it out.
+        if upstream is codec and not is_sealed(raw):
+            crossing = Native(
+                codec,
+                raw,
+                body,
+                traits=traits,
+                identity=identity,
+                model=name,
+                limits=limits,
+                inlined=inlined,
+                headers=headers,
+            )
+        else:
+            crossing = Converted(
+                codec,
+                upstream,
+                body,
+                traits=traits,
+                identity=identity,
+                model=name,
+                limits=limits,
+                inlined=inlined,
+            )
         call = Call(
-            path=codec.upstream_path,
+            path=upstream.upstream_path,
             request_id=record.request_id,
-            body=prepared,
             stream=traits.stream,
             initiator=traits.initiator,
             interaction_id=str(uuid.uuid5(uuid.NAMESPACE_OID, traits.interaction_key.hex())),
             has_images=traits.has_images,
             extra_headers=model.request_headers if model is not None else {},
         )
-        answer = self._client.send(call)
-        try:
-            return self._reply(codec, traits, answer, record, started_at)
-        except BaseException:
-            answer.close()
-            raise
+        if traits.stream:
+            return self._streamed(codec, upstream, crossing, call, record, started_at)
+        answer = self._send(upstream, crossing, call, record)
+        content = answer.read()
+        record.first_byte_ms = self._since(started_at)
+        whole = crossing.whole(content)
+        return Reply(200, self._headers(answer, record) | {"Content-Type": "application/json"}, whole)
 
     def embed(self, codec: Codec, body: dict[str, Any], record: Record) -> Reply:
         """Answer an embeddings request; `codec` reads upstream's errors. Raises: GatewayError."""
@@ -128,6 +183,56 @@ class Relay:
         merged = embeddings.merge_replies(replies, model=record.model, as_base64=as_base64)
         return Reply(200, {"Content-Type": "application/json", "x-bridge-model": _header_safe(name)}, merged)
 
+    def count_tokens(self, raw: bytes, body: dict[str, Any], headers: Mapping[str, str], record: Record) -> int:
+        """Count the input tokens of a messages request: upstream does where it can (contract §8.9), else we do.
+
+        Raises: GatewayError.
+        """
+        codec = self._by_path[MESSAGES]
+        record.protocol, record.model = "count_tokens", str(body["model"])
+        name, model = self._resolve(record.model, record)
+        if model is not None and MESSAGES in model.endpoints and not is_sealed(raw):
+            counted = self._count_upstream(codec, raw, body, headers, name, model, record)
+            if counted is not None:
+                return counted
+        return tokens.count(countable(codec.decode_request(body)))
+
+    def _count_upstream(
+        self,
+        codec: Codec,
+        raw: bytes,
+        body: dict[str, Any],
+        headers: Mapping[str, str],
+        name: str,
+        model: Model,
+        record: Record,
+    ) -> int | None:
+        """Upstream's count; None if it does not count for this model."""
+        prepared = prepare_count(
+            raw,
+            body,
+            model=name,
+            limits=Limits.of(model.raw),
+            inlined=self._images.fetch_all(codec.image_urls(body)),
+            headers=headers,
+            refused=self._refusals.known(name, MESSAGES),
+        )
+        call = Call(
+            path=f"{MESSAGES}/count_tokens",
+            request_id=record.request_id,
+            has_images=codec.traits(body).has_images,
+            extra_headers=model.request_headers,
+        )
+        answer = self._client.send(call.carrying(prepared.body, prepared.headers))
+        content = answer.read()
+        if answer.status == 404:
+            return None
+        if answer.status >= 400:
+            raise self._refusal(codec, answer, content, record)
+        return read_count(content)
+
+    # ── which model, which protocol ─────────────────────────────────────────────────────────────────────────────────
+
     def _resolve(self, asked: str, record: Record) -> tuple[str, Model | None]:
         """The upstream id for a name, and its entry. Without a catalogue the name goes as it is: upstream will say."""
         mapped = self._mapping.resolve(asked)
@@ -142,88 +247,173 @@ class Relay:
         record.served_model = name
         return name, model
 
-    def _reply(self, codec: Codec, traits: Traits, answer: UpstreamAnswer, record: Record, started_at: float) -> Reply:
-        if answer.status >= 400:
-            raise self._refusal(codec, answer, answer.read(), record)
+    def _upstream_for(self, client: Codec, model: Model | None) -> Codec:
+        if model is None:
+            return client
+        return self._by_path[choose_endpoint(model, client.upstream_path, self._catalog.models())]
+
+    # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _send(self, upstream: Codec, crossing: Crossing, call: Call, record: Record) -> UpstreamAnswer:
+        """Send, and once more without it if upstream refuses something by name that can be left out.
+
+        Raises: GatewayError for every other refusal.
+        """
+        refused = self._refusals.known(record.served_model, upstream.upstream_path)
+        may_repair = True
+        while True:
+            prepared = crossing.payload(refused)
+            record.dropped = prepared.dropped
+            answer = self._client.send(call.carrying(prepared.body, prepared.headers))
+            if answer.status < 400:
+                break
+            content = answer.read()
+            named = upstream.named_refusal(answer.status, content) if may_repair else None
+            if named is None or named in refused:
+                raise self._refusal(upstream, answer, content, record)
+            may_repair = False
+            refused |= {named}
+            if named != WITHOUT_PROOFS:  # a proof is refused for itself, not for the model
+                self._refusals.learn(record.served_model, upstream.upstream_path, named)
+            fields = {"request_id": record.request_id, "model": record.served_model, "left_out": named}
+            logger.warning("upstream refused a field", extra={"fields": fields})
         if answer.content_type == "text/html":
+            answer.close()
             raise UpstreamProtocolError(
                 "Copilot answered with an HTML page instead of data: its front door is checking us. Wait half a minute."
             )
-        headers = self._headers(answer, record)
-        facts: Identity = {
-            "model": traits.model,
-            "created": int(started_at),
-            "fallback_id": f"{codec.id_prefix}{record.request_id}",
-        }
-        if traits.stream and answer.content_type != "application/json":
-            mender = codec.stream_mender(include_usage=traits.include_usage, choices=traits.choices, **facts)
-            pieces = answer.iter_bytes(silence_s=KEEP_ALIVE_S)
-            first = _first_event(pieces, mender)
-            record.first_byte_ms = round((self._clock() - started_at) * 1000)
-            headers |= {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-            # Whatever came is given out at once, and be it a comment: the status line leaves with the first bytes.
-            return Reply(
-                200, headers, self._stream(first or codec.keep_alive, pieces, mender, codec, record), answer.close
-            )
-        whole = answer.read()
-        record.first_byte_ms = round((self._clock() - started_at) * 1000)
-        if traits.stream:  # some models cannot stream; the client still gets what it asked for
-            headers |= {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-            frames_at_once = codec.response_to_stream(
-                whole, include_usage=traits.include_usage, choices=traits.choices, **facts
-            )
-            return Reply(200, headers, frames_at_once)
-        mended = codec.mend_response(whole, choices=traits.choices, **facts)
-        return Reply(200, headers | {"Content-Type": "application/json"}, mended)
-
-    def _stream(
-        self, first: bytes, pieces: Iterator[bytes], mender: StreamMender, codec: Codec, record: Record
-    ) -> Iterator[bytes]:
-        """From the upstream socket to the client: one piece out for each read, as soon as it has come."""
-        try:
-            yield first
-            while not mender.ended and (piece := next(pieces, None)) is not None:
-                if out := mender.feed(piece) if piece else codec.keep_alive:
-                    yield out
-            if tail := mender.finish():
-                yield tail
-        except GatewayError as error:
-            record.error = error.code
-            yield mender.fail(error)
-        except Exception:
-            # The last guard: the status line has long gone, so the client must learn of our bug in the stream.
-            logger.exception("stream failed", extra={"fields": {"request_id": record.request_id}})
-            record.error = "internal_error"
-            yield mender.fail(GatewayError("The bridge failed while passing the answer on. See its log."))
-        finally:
-            record.usage, record.finish_reason = mender.usage, mender.finish_reason
-            if mender.error is not None:
-                record.error = mender.error.code
+        return answer
 
     def _refusal(self, codec: Codec, answer: UpstreamAnswer, content: bytes, record: Record) -> GatewayError:
         """Upstream's error in our terms; an unknown model is told its likeliest neighbours."""
         error = codec.decode_error(answer.status, answer.headers, content)
         error.message += answer.hint
-        if error.code == "model_not_found":
-            known = self._catalog.models() if self._catalog.is_known() else ()
-            close = near_matches(record.served_model, (model.id for model in known))
-            asked = repr(record.model)
-            if record.served_model != record.model:
-                asked += f" (mapped to {record.served_model!r})"
-            hint = f" Did you mean: {', '.join(close)}?" if close else " GET /v1/models lists what this account has."
-            return NotFoundError(
-                f"Copilot does not offer the model {asked} to this account: {error.message}{hint}",
-                param="model",
-                code="model_not_found",
-            )
-        return error
+        if error.code != "model_not_found":
+            return error
+        known = self._catalog.models() if self._catalog.is_known() else ()
+        close = near_matches(record.served_model, (model.id for model in known))
+        asked = repr(record.model)
+        if record.served_model != record.model:
+            asked += f" (mapped to {record.served_model!r})"
+        hint = f" Did you mean: {', '.join(close)}?" if close else " GET /v1/models lists what this account has."
+        return NotFoundError(
+            f"Copilot does not offer the model {asked} to this account: {error.message}{hint}",
+            param="model",
+            code="model_not_found",
+        )
 
     def _headers(self, answer: UpstreamAnswer, record: Record) -> dict[str, str]:
         passed = {k: v for k, v in answer.headers.items() if k.lower().startswith(_PASSED_HEADERS)}
-        passed["x-bridge-model"] = _header_safe(record.served_model)
+        return passed | self._own_headers(record)
+
+    def _own_headers(self, record: Record) -> dict[str, str]:
+        own = {"x-bridge-model": _header_safe(record.served_model), "x-bridge-upstream": record.upstream}
         if record.dropped:
-            passed["x-bridge-dropped"] = _header_safe(", ".join(record.dropped))
-        return passed
+            own["x-bridge-dropped"] = _header_safe(", ".join(record.dropped))
+        return own
+
+    def _since(self, started_at: float) -> int:
+        return round((self._clock() - started_at) * 1000)
+
+    # ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _streamed(
+        self, client: Codec, upstream: Codec, crossing: Crossing, call: Call, record: Record, started_at: float
+    ) -> Reply:
+        """Answer with a stream.
+
+        The status line waits for upstream's first event, so that a failure until then has its own status; but not for
+        longer than `keep_alive_s`, after which the client hears that we are alive, and of a failure inside the stream.
+        """
+
+        def open_stream() -> Opened:
+            answer = self._send(upstream, crossing, call, record)
+            try:
+                opened = self._first_event(crossing, answer)
+            except BaseException:
+                answer.close()
+                raise
+            record.first_byte_ms = self._since(started_at)
+            return opened
+
+        opening = Opening(open_stream, discard=lambda opened: opened.answer.close())
+        if opening.wait(self._keep_alive_s):
+            opened = opening.result()
+            headers = self._headers(opened.answer, record)
+        else:
+            headers = self._own_headers(record)
+        return Reply(200, headers | _EVENT_STREAM, self._stream(client, crossing, opening, record), close=opening.close)
+
+    def _first_event(self, crossing: Crossing, answer: UpstreamAnswer) -> Opened:
+        """Wait for the first event of a stream.
+
+        Raises: GatewayError when the stream fails before anything could be given out.
+        """
+        if answer.content_type == "application/json":  # some models cannot stream; the client gets what it asked for
+            return Opened(answer, _Whole(), iter(()), crossing.whole_as_stream(answer.read()))
+        pump = crossing.pump()
+        pieces = answer.iter_bytes(silence_s=self._keep_alive_s)
+        out, seen = b"", b""
+        for piece in pieces:
+            out = pump.feed(piece)
+            seen += piece
+            if out or b"\n\n" in seen or b"\r\n\r\n" in seen:
+                break
+        else:
+            out = pump.finish()
+        if pump.error is not None and not pump.started:
+            raise pump.error
+        return Opened(answer, pump, pieces, out)
+
+    def _stream(self, client: Codec, crossing: Crossing, opening: Opening[Opened], record: Record) -> Iterator[bytes]:
+        """From the upstream socket to the client: one piece out for each read, as soon as it has come."""
+        pump: Pump | None = None
+        try:
+            while not opening.wait(self._keep_alive_s):
+                yield client.keep_alive
+            opened = opening.result()
+            pump, pieces = opened.pump, opened.pieces
+            # Whatever came is given out at once, and be it a comment: the status line leaves with the first bytes.
+            yield opened.first or client.keep_alive
+            while not pump.ended and (piece := next(pieces, None)) is not None:
+                if out := pump.feed(piece) if piece else client.keep_alive:
+                    yield out
+            if tail := pump.finish():
+                yield tail
+        except GatewayError as error:
+            record.error = error.code
+            yield (pump or crossing.pump()).fail(error)
+        except Exception:
+            # The last guard: the status line has long gone, so the client must learn of our bug in the stream.
+            logger.exception("stream failed", extra={"fields": {"request_id": record.request_id}})
+            record.error = "internal_error"
+            yield (pump or crossing.pump()).fail(
+                GatewayError("The bridge failed while passing the answer on. See its log.")
+            )
+        finally:
+            if pump is not None:
+                record.usage, record.finish_reason = pump.usage, pump.finish_reason
+                if pump.error is not None:
+                    record.error = pump.error.code
+
+
+class _Whole:
+    """The pump of an answer that came whole: everything has been given out already."""
+
+    usage: dict[str, Any] | None = None
+    finish_reason: str | None = None
+    ended = True
+    started = True
+    error: GatewayError | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        return b""
+
+    def finish(self) -> bytes:
+        return b""
+
+    def fail(self, error: GatewayError) -> bytes:
+        return b""
 
 
 def _header_safe(text: str) -> str:
@@ -236,23 +426,3 @@ def _limit(model: Model, name: str) -> int | None:
     limits = capabilities.get("limits") if isinstance(capabilities, dict) else None
     value = limits.get(name) if isinstance(limits, dict) else None
     return value if isinstance(value, int) and value > 0 else None
-
-
-def _first_event(pieces: Iterator[bytes], mender: StreamMender) -> bytes:
-    """Wait for upstream's first event, so that a failure until then is still a proper HTTP status; what it yields.
-
-    Raises: GatewayError when the stream fails before anything was given out.
-    """
-    out, seen = b"", b""
-    for piece in pieces:
-        if not piece:  # silent for so long that the client must hear something
-            break
-        out = mender.feed(piece)
-        seen += piece
-        if out or b"\n\n" in seen or b"\r\n\r\n" in seen:
-            break
-    else:
-        out = mender.finish()
-    if mender.error is not None and not mender.started:
-        raise mender.error
-    return out

@@ -113,6 +113,22 @@ def _likeness(left: str, right: str) -> float:
     return 0.5 * difflib.SequenceMatcher(None, left, right).ratio() + 0.5 * beginning if beginning else 0.0
 
 
+# Richest first: what a conversion keeps depends on what the upstream protocol can say.
+_PREFERENCE = (RESPONSES, MESSAGES, CHAT)
+
+
+def choose_endpoint(model: Model, own: str, models: Iterable[Model]) -> str:
+    """The upstream path: the client's own if the catalogue serves the model there, else the richest that it does.
+
+    Raises: UnsupportedFeatureError (400) if there is none.
+    """
+    for path in (own, *_PREFERENCE):
+        if path in model.endpoints:
+            return path
+    require_endpoint(model, own, models)
+    raise AssertionError("require_endpoint lets nothing through that is not listed")
+
+
 def require_endpoint(model: Model, path: str, models: Iterable[Model]) -> None:
     """Raise UnsupportedFeatureError (400) if the catalogue does not serve the model at this path."""
     if path in model.endpoints:

@@ -358,6 +358,13 @@ class Settings:
         "longest silence of Copilot (long reasoning can be silent for minutes)",
         "UPSTREAM_IDLE_TIMEOUT_S=600",
     )
+    keep_alive_s: float = setting(
+        "KEEP_ALIVE_S",
+        10.0,
+        _seconds,
+        "the longest that a streaming client hears nothing while Copilot is silent",
+        "KEEP_ALIVE_S=10",
+    )
     upstream_retries: int = setting(
         "UPSTREAM_RETRIES",
         1,

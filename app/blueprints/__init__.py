@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from app.blueprints import admin, auth, chat, embeddings, health, models, usage
+from app.blueprints import admin, auth, chat, embeddings, health, messages, models, responses, usage
 
-DOORS = (chat.bp, embeddings.bp, models.bp, usage.bp, admin.bp, auth.bp, health.bp)
+DOORS = (chat.bp, messages.bp, responses.bp, embeddings.bp, models.bp, usage.bp, admin.bp, auth.bp, health.bp)

@@ -101,6 +101,11 @@ def read_json() -> tuple[bytes, dict[str, Any]]:
     return raw, body
 
 
+def client_headers() -> dict[str, str]:
+    """The request's headers by lower-case name."""
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
 def _parse(raw: bytes) -> Any:
     try:
         return orjson.loads(raw)
@@ -194,6 +199,7 @@ def _line_writer(record: Record, status: int) -> Any:
             "duration_ms": round((time.monotonic() - started_at) * 1000),
             "protocol": record.protocol or None,
             "model": record.model or None,
+            "upstream": record.upstream if record.upstream != record.protocol else None,
             "served_model": record.served_model if record.served_model != record.model else None,
             "stream": record.stream or None,
             "initiator": record.initiator,

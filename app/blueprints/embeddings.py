@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.blueprints._door import current_record, read_json, to_response
-from app.converters import CODECS
+from app.converters.registry import CODECS
 from app.gateway import current_gateway
 from app.schemas.base import check
 from app.schemas.embeddings import EmbeddingsRequest

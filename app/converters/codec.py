@@ -1,7 +1,4 @@
-"""What the relay needs of a protocol: a record of pure functions, one record per protocol.
-
-The functions for converting between protocols join this record together with the second protocol.
-"""
+"""What the relay needs of a protocol: a record of pure functions, one record per protocol (see ``CODECS``)."""
 
 from __future__ import annotations
 
@@ -9,9 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
 
+from app.converters.events import Event
+from app.converters.fields import Field
+from app.converters.ir import Request, Response
+from app.converters.limits import Limits
+from app.converters.losses import Losses
+from app.converters.prepared import Prepared
 from app.errors import GatewayError
 
 ProtocolName = Literal["chat", "messages", "responses"]
+
+NOTHING_REFUSED: frozenset[str] = frozenset()
+WITHOUT_PROOFS = "proof"
+"""In a set of refused names: leave every reasoning proof out."""
 
 
 class Traits(Protocol):
@@ -42,8 +49,13 @@ class Identity(TypedDict):
     fallback_id: str
 
 
-class StreamMender(Protocol):
-    """Native answers, mended: bytes of one read in, bytes for the client out. One per answer."""
+class Pump(Protocol):
+    """A streamed answer on its way to the client: bytes of one read in, bytes for the client out. One per answer.
+
+    feed: any cut. finish: upstream closed properly. fail: the connection broke; ends in the client's error form.
+    ended: an end or an error has been given out. error: the failure, also before anything was given out.
+    started: something of the answer has been given out. usage, finish_reason: for the log.
+    """
 
     usage: dict[str, Any] | None
     finish_reason: str | None
@@ -59,26 +71,71 @@ class StreamMender(Protocol):
     def error(self) -> GatewayError | None: ...
 
 
-class MakeMender(Protocol):
+class StreamDecoder(Protocol):
+    """Upstream's events → ours. One per answer. finish: idempotent; no end seen → StreamError."""
+
+    def feed(self, name: str, data: str) -> list[Event]: ...
+    def finish(self) -> list[Event]: ...
+
+
+class StreamEncoder(Protocol):
+    """Our events → frames for the client."""
+
+    def feed(self, event: Event) -> bytes: ...
+
+
+class MakePump(Protocol):
     def __call__(
-        self, *, model: str, include_usage: bool, choices: int, created: int, fallback_id: str
-    ) -> StreamMender: ...
+        self, *, model: str, include_usage: bool, choices: int, created: int, fallback_id: str, restore: Any
+    ) -> Pump: ...
 
 
 class MendResponse(Protocol):
-    def __call__(self, body: bytes, *, model: str, choices: int, created: int, fallback_id: str) -> bytes: ...
+    def __call__(
+        self, body: bytes, *, model: str, choices: int, created: int, fallback_id: str, restore: Any
+    ) -> bytes: ...
 
 
 class ResponseToStream(Protocol):
     def __call__(
-        self, body: bytes, *, model: str, include_usage: bool, choices: int, created: int, fallback_id: str
+        self,
+        body: bytes,
+        *,
+        model: str,
+        include_usage: bool,
+        choices: int,
+        created: int,
+        fallback_id: str,
+        restore: Any,
     ) -> bytes: ...
 
 
 class Prepare(Protocol):
     def __call__(
-        self, raw: bytes, body: dict[str, Any], *, model: str, is_openai: bool, inlined: Mapping[str, str]
-    ) -> tuple[bytes, list[str]]: ...
+        self,
+        raw: bytes,
+        body: dict[str, Any],
+        *,
+        model: str,
+        limits: Limits,
+        inlined: Mapping[str, str],
+        headers: Mapping[str, str],
+        refused: frozenset[str],
+    ) -> Prepared: ...
+
+
+class EncodeRequest(Protocol):
+    def __call__(
+        self, request: Request, limits: Limits, losses: Losses, refused: frozenset[str] = NOTHING_REFUSED
+    ) -> dict[str, Any]: ...
+
+
+class EncodeResponse(Protocol):
+    def __call__(self, response: Response, request: Request, *, model: str) -> dict[str, Any]: ...
+
+
+class MakeEncoder(Protocol):
+    def __call__(self, request: Request, *, model: str, include_usage: bool) -> StreamEncoder: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +143,32 @@ class Codec:
     """One protocol.
 
     upstream_path: where Copilot speaks it. id_prefix: what its answer ids begin with, where upstream gives none.
-    keep_alive: a frame that says nothing.
+    keep_alive: a frame that says nothing. fields: every request field of the spec, and what becomes of it.
     """
 
     name: ProtocolName
     upstream_path: str
     id_prefix: str
     keep_alive: bytes
+    fields: Mapping[str, Field]
+
+    # The same protocol on both sides: bytes pass, mended only where upstream or client would choke.
     traits: Callable[[dict[str, Any]], Traits]
     image_urls: Callable[[dict[str, Any]], list[str]]
     prepare: Prepare
-    stream_mender: MakeMender
+    stream_mender: MakePump
     mend_response: MendResponse
     response_to_stream: ResponseToStream
+
+    # Different protocols: through the neutral vocabulary.
+    decode_request: Callable[[dict[str, Any]], Request]
+    encode_request: EncodeRequest
+    decode_response: Callable[[dict[str, Any]], Response]
+    encode_response: EncodeResponse
+    stream_decoder: Callable[[], StreamDecoder]
+    stream_encoder: MakeEncoder
+
+    # Failures. named_refusal: which field, beta or proof a 400 names, so that it can be left out.
     decode_error: Callable[[int, Mapping[str, str], bytes], GatewayError]
     encode_error: Callable[[GatewayError], dict[str, Any]]
+    named_refusal: Callable[[int, bytes], str | None]

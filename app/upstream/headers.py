@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from app.auth.copilot_token import CopilotToken
@@ -31,6 +31,10 @@ class Call:
     has_images: bool = False
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     patience_s: float | None = None
+
+    def carrying(self, body: bytes, headers: Mapping[str, str]) -> Call:
+        """The same call with this body, and these headers more."""
+        return replace(self, body=body, extra_headers={**self.extra_headers, **headers})
 
 
 def copilot_headers(

@@ -28,7 +28,12 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         GROUND | {"app.upstream", "app.auth", "app.store", "app.routing"},
         {"requests", "urllib3", "orjson", "sseclient"},
     ),
-    "app.relay": (GROUND | {"app.converters", "app.routing", "app.upstream", "app.store"}, set()),
+    "app.opening": (set(), set()),
+    "app.tokens": ({"app.converters.ir"}, {"rs_bpe"}),
+    "app.relay": (
+        GROUND | {"app.converters", "app.opening", "app.routing", "app.store", "app.tokens", "app.upstream"},
+        set(),
+    ),
     "app.schemas": ({"app.errors", "app.schemas"}, {"marshmallow"}),
     "app.blueprints": (
         GROUND
@@ -36,7 +41,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"flask", "werkzeug", "orjson"},
     ),
     "app.cli": (GROUND | {"app.gateway"}, {"flask", "click"}),
-    "app.gateway": (GROUND | {"app.auth", "app.relay", "app.store", "app.upstream"}, {"flask"}),
+    "app.gateway": (
+        GROUND | {"app.auth", "app.converters.registry", "app.relay", "app.store", "app.upstream"},
+        {"flask"},
+    ),
     "app": (GROUND | {"app.blueprints", "app.cli", "app.gateway"}, {"flask", "werkzeug"}),
 }
 

@@ -252,9 +252,18 @@ def test_unknown_model_is_a_not_found_error_with_near_matches(client: OpenAI) ->
     assert caught.value.param == "model"
 
 
-def test_model_served_elsewhere_only_is_refused_with_the_reason(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="/responses") as caught:
-        client.chat.completions.create(model="gpt-5.3-codex", messages=user("hi"))
+def test_model_served_elsewhere_only_is_converted(client: OpenAI, simulator: Simulator) -> None:
+    answer = client.chat.completions.with_raw_response.create(
+        model="gpt-5.3-codex", messages=user("[[say: from the other side]]")
+    )
+    assert answer.headers["x-bridge-upstream"] == "responses"
+    assert answer.parse().choices[0].message.content == "from the other side"
+    assert simulator.requests("/chat/completions") == []
+
+
+def test_model_that_speaks_no_protocol_of_ours_is_refused_with_the_reason(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="/embeddings") as caught:
+        client.chat.completions.create(model="text-embedding-3-small", messages=user("hi"))
     assert caught.value.code == "unsupported_api_for_model"
 
 

@@ -56,13 +56,14 @@ class StreamMender:
     choices:       the n the client asked for; with 1, whatever upstream splits over several choices becomes one.
     created:       epoch seconds, where upstream gives none.
     fallback_id:   answer id, where upstream gives none.
-    For the books, as far as is known: `usage`, and `finish_reason` of the choice that finished last.
+    For the books, as far as is known: `usage`, and `finish_reason` of the choice that finished last; `upstream_model`.
     Spec:          contract §6.4, §6.5, §12.3; conversion §4.
     """
 
     def __init__(self, *, model: str, include_usage: bool, choices: int = 1, created: int, fallback_id: str) -> None:
         self.usage: dict[str, Any] | None = None
         self.finish_reason: str | None = None
+        self.upstream_model = ""
         self._model = model
         self._include_usage = include_usage
         self._folds = choices == 1
@@ -219,6 +220,8 @@ class StreamMender:
             self._id = chunk["id"]
         if not self._created and type(chunk.get("created")) is int:
             self._created = chunk["created"]
+        if not self.upstream_model and isinstance(chunk.get("model"), str):
+            self.upstream_model = chunk["model"]
 
     def _read_entry(self, entry: dict[str, Any], position: int, line: bytes) -> None:
         choice = self._choice_of(entry, position)

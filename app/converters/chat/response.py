@@ -43,7 +43,14 @@ def response_to_stream(
 
 
 def _mended(body: bytes, *, model: str, choices: int, created: int, fallback_id: str) -> dict[str, Any]:
-    answer = _answer_in(body)
+    return mend_answer(_answer_in(body), model=model, choices=choices, created=created, fallback_id=fallback_id)
+
+
+def mend_answer(
+    answer: dict[str, Any], *, model: str, choices: int = 1, created: int, fallback_id: str
+) -> dict[str, Any]:
+    """The same on parsed JSON. Raises: as `mend_response`."""
+    answer = _checked(answer)
     given_id, given_time = answer.get("id"), answer.get("created")
     answer_id = given_id if given_id and isinstance(given_id, str) else fallback_id
     mended: dict[str, Any] = {
@@ -70,14 +77,21 @@ def _answer_in(body: bytes) -> dict[str, Any]:
         raise UpstreamProtocolError("GitHub Copilot's answer is torn or no JSON. Try again.") from None
     if not isinstance(answer, dict):
         raise UpstreamProtocolError("GitHub Copilot's answer is not a JSON object. Try again.")
+    return answer
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if quirks.error_in(answer):
-        raise decode_error(200, {}, body)
+        raise decode_error(200, {}, json_bytes.dumps(answer))
     return _with_choices(quirks.from_anthropic(answer) if quirks.is_anthropic(answer) else answer)
 
 
 def _with_choices(answer: dict[str, Any]) -> dict[str, Any]:
     entries = answer.get("choices")
-    answer["choices"] = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    answer = {
+        **answer,
+        "choices": [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else [],
+    }
     if not answer["choices"] and not answer.get("usage"):
         raise UpstreamProtocolError("GitHub Copilot's answer holds no choice at all. Try again.")
     return answer

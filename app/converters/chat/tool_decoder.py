@@ -1,0 +1,110 @@
+"""Tools and tool choice of a chat client → neutral ones, the legacy functions included."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from app.converters.chat import shapes
+from app.converters.ir import Tool, ToolChoice, ToolRef
+
+
+def decode_tools(given: Any) -> tuple[Tool, ...]:
+    """``tools``; null is none."""
+    if given is None:
+        return ()
+    return tuple(_tool(raw, f"tools[{at}]") for at, raw in enumerate(shapes.items(given, "tools")))
+
+
+def decode_functions(given: Any) -> tuple[Tool, ...]:
+    """The legacy ``functions``."""
+    listed = shapes.items(given, "functions")
+    return tuple(_function(shapes.obj(raw, f"functions[{at}]"), f"functions[{at}]") for at, raw in enumerate(listed))
+
+
+def decode_choice(given: Any, path: str) -> ToolChoice | None:
+    """``tool_choice`` in all its forms, and the legacy ``function_call``."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return _mode(given) or shapes.wrong(path, "none, auto, required or an object that names a tool")
+    choice = shapes.obj(given, path)
+    kind = choice.get("type")
+    if kind == "allowed_tools":
+        return _allowed(choice, path)
+    if kind in ("function", "custom", "tool") or (kind is None and "name" in choice):
+        return ToolChoice("named", tool=_ref(choice, path))
+    if not isinstance(kind, str):
+        shapes.wrong(f"{path}.type", "a string")
+    # `{"type": "auto"}` is how the messages protocol says it; any other type is a hosted tool.
+    return _mode(kind) or ToolChoice("named", tool=ToolRef(kind, kind="hosted"))
+
+
+def _mode(word: str) -> ToolChoice | None:
+    if word in ("auto", "validated"):
+        # Gemini's `validated` (contract §6.1) is `auto` with arguments that are sure to fit.
+        return ToolChoice("auto")
+    if word == "none":
+        return ToolChoice("none")
+    return ToolChoice("required") if word in ("required", "any") else None
+
+
+def _allowed(choice: dict[str, Any], path: str) -> ToolChoice:
+    inner, where = choice.get("allowed_tools"), f"{path}.allowed_tools"
+    if inner is None:
+        # The flat form of responses.
+        inner, where = choice, path
+    inner = shapes.obj(inner, where)
+    listed = shapes.items(inner.get("tools"), f"{where}.tools")
+    allowed = tuple(
+        _ref(shapes.obj(raw, f"{where}.tools[{at}]"), f"{where}.tools[{at}]") for at, raw in enumerate(listed)
+    )
+    return ToolChoice("allowed", allowed=allowed, is_required=inner.get("mode") == "required")
+
+
+def _ref(choice: dict[str, Any], path: str) -> ToolRef:
+    kind = choice.get("type")
+    if isinstance(kind, str) and kind not in ("function", "custom", "tool"):
+        return ToolRef(kind, kind="hosted")
+    key: Literal["custom", "function"] = "custom" if kind == "custom" else "function"
+    inner = choice.get(key)
+    if isinstance(inner, dict):
+        return ToolRef(shapes.name(inner.get("name"), f"{path}.{key}.name"), kind=key)
+    return ToolRef(shapes.name(choice.get("name"), f"{path}.name"), kind=key)
+
+
+def _tool(raw: Any, path: str) -> Tool:
+    tool = shapes.obj(raw, path)
+    kind = tool.get("type", "function")
+    is_marked = shapes.has_cache_mark(tool)
+    known = {"type", "function", "custom", *shapes.CACHE_MARKS}
+    unknown = {key: value for key, value in tool.items() if key not in known and value is not None}
+    if kind == "function":
+        function = tool.get("function")
+        if function is None and "name" in tool:
+            # The flat form of responses.
+            return _function(tool, path, is_marked=is_marked)
+        return _function(shapes.obj(function, f"{path}.function"), f"{path}.function", unknown, is_marked=is_marked)
+    if kind == "custom":
+        custom, where = shapes.obj(tool.get("custom"), f"{path}.custom"), f"{path}.custom"
+        return Tool(
+            shapes.name(custom.get("name"), f"{where}.name"),
+            shapes.opt_string(custom.get("description"), f"{where}.description"),
+            kind="custom",
+            format=shapes.opt_obj(custom.get("format"), f"{where}.format"),
+            cache=is_marked,
+            extra={"chat": unknown} if unknown else {},
+        )
+    return Tool(shapes.name(kind, f"{path}.type"), kind="hosted", extra={"chat": tool})
+
+
+def _function(
+    function: dict[str, Any], path: str, unknown: dict[str, Any] | None = None, *, is_marked: bool = False
+) -> Tool:
+    return Tool(
+        shapes.name(function.get("name"), f"{path}.name"),
+        shapes.opt_string(function.get("description"), f"{path}.description"),
+        shapes.opt_obj(function.get("parameters"), f"{path}.parameters"),
+        strict=shapes.opt_bool(function.get("strict"), f"{path}.strict"),
+        cache=is_marked or shapes.has_cache_mark(function),
+        extra={"chat": unknown} if unknown else {},
+    )

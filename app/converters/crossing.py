@@ -1,0 +1,257 @@
+"""How one request crosses to upstream and its answer comes back: natively, or converted. One face for both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+import orjson
+
+from app.converters import json_bytes
+from app.converters.codec import NOTHING_REFUSED, Codec, Identity, Pump, Traits
+from app.converters.events import Event, ResponseEnd, ResponseStart, StreamError, explode
+from app.converters.ir import Image, Message, Part, Request, Response, ToolResult
+from app.converters.limits import Limits
+from app.converters.losses import Losses
+from app.converters.prepared import Prepared
+from app.converters.sse import LineCutter, field
+from app.errors import GatewayError, UpstreamProtocolError
+
+
+class Crossing(Protocol):
+    """One request and its answer.
+
+    payload: what to send; `refused` names what upstream is known not to take from this model. The others are for the
+    answer to the payload that was made last: streamed, whole, or whole although the client wants a stream.
+    """
+
+    def payload(self, refused: frozenset[str] = NOTHING_REFUSED) -> Prepared: ...
+    def pump(self) -> Pump: ...
+    def whole(self, content: bytes) -> bytes: ...
+    def whole_as_stream(self, content: bytes) -> bytes: ...
+
+
+class Native:
+    """The model speaks the client's protocol."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        raw: bytes,
+        body: dict[str, Any],
+        *,
+        traits: Traits,
+        identity: Identity,
+        model: str,
+        limits: Limits,
+        inlined: Mapping[str, str],
+        headers: Mapping[str, str],
+    ) -> None:
+        self._codec, self._raw, self._body = codec, raw, body
+        self._traits, self._identity = traits, identity
+        self._model, self._limits, self._inlined, self._headers = model, limits, inlined, headers
+        self._restore: Any = None
+
+    def payload(self, refused: frozenset[str] = NOTHING_REFUSED) -> Prepared:
+        prepared = self._codec.prepare(
+            self._raw,
+            self._body,
+            model=self._model,
+            limits=self._limits,
+            inlined=self._inlined,
+            headers=self._headers,
+            refused=refused,
+        )
+        self._restore = prepared.restore
+        return prepared
+
+    def pump(self) -> Pump:
+        return self._codec.stream_mender(
+            include_usage=self._traits.include_usage,
+            choices=self._traits.choices,
+            restore=self._restore,
+            **self._identity,
+        )
+
+    def whole(self, content: bytes) -> bytes:
+        return self._codec.mend_response(content, choices=self._traits.choices, restore=self._restore, **self._identity)
+
+    def whole_as_stream(self, content: bytes) -> bytes:
+        return self._codec.response_to_stream(
+            content,
+            include_usage=self._traits.include_usage,
+            choices=self._traits.choices,
+            restore=self._restore,
+            **self._identity,
+        )
+
+
+class Converted:
+    """The model speaks another protocol than the client: both meet in the neutral vocabulary."""
+
+    def __init__(
+        self,
+        client: Codec,
+        upstream: Codec,
+        body: dict[str, Any],
+        *,
+        traits: Traits,
+        identity: Identity,
+        model: str,
+        limits: Limits,
+        inlined: Mapping[str, str],
+    ) -> None:
+        self._client, self._upstream = client, upstream
+        self._traits, self._identity, self._limits = traits, identity, limits
+        self._asked = client.decode_request(body)
+        self._sent = replace(inline_images(self._asked, inlined), model=model)
+
+    def payload(self, refused: frozenset[str] = NOTHING_REFUSED) -> Prepared:
+        losses = Losses()
+        body = self._upstream.encode_request(self._sent, self._limits, losses, refused)
+        return Prepared(json_bytes.dumps(body), tuple(losses.names()))
+
+    def pump(self) -> Pump:
+        encoder = self._client.stream_encoder(
+            self._asked, model=self._identity["model"], include_usage=self._traits.include_usage
+        )
+        return Translation(self._upstream, encoder, self._identity)
+
+    def whole(self, content: bytes) -> bytes:
+        answer = self._client.encode_response(self._response(content), self._asked, model=self._identity["model"])
+        return json_bytes.dumps(answer)
+
+    def whole_as_stream(self, content: bytes) -> bytes:
+        encoder = self._client.stream_encoder(
+            self._asked, model=self._identity["model"], include_usage=self._traits.include_usage
+        )
+        return b"".join(encoder.feed(event) for event in explode(self._response(content)))
+
+    def _response(self, content: bytes) -> Response:
+        try:
+            body = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise UpstreamProtocolError("GitHub Copilot's answer is not JSON. Try again.") from None
+        if not isinstance(body, dict):
+            raise UpstreamProtocolError("GitHub Copilot's answer is not a JSON object. Try again.")
+        response = self._upstream.decode_response(body)
+        return replace(
+            response,
+            id=response.id or self._identity["fallback_id"],
+            created_at=response.created_at or self._identity["created"],
+        )
+
+
+class Translation:
+    """A converted stream: upstream's bytes → its decoder → the client's encoder (a `Pump`)."""
+
+    def __init__(self, upstream: Codec, encoder: Any, identity: Identity) -> None:
+        self._decoder = upstream.stream_decoder()
+        self._encoder = encoder
+        self._identity = identity
+        # Chat upstreams were seen to leave the blank line between events out (contract §6.4), and to append a bare
+        # JSON error; there every line of data is an event.
+        self._by_line = upstream.name == "chat"
+        self._lines = LineCutter()
+        self._name = b""
+        self._data: list[bytes] = []
+        self._ended = False
+        self._started = False
+        self._error: GatewayError | None = None
+        self.usage: dict[str, Any] | None = None
+        self.finish_reason: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def started(self) -> bool:
+        return self._started
+
+    @property
+    def error(self) -> GatewayError | None:
+        return self._error
+
+    def feed(self, data: bytes) -> bytes:
+        return self._read(self._lines.feed(data))
+
+    def finish(self) -> bytes:
+        out = b""
+        if self._by_line:
+            # Its last event may lack a line end (§6.4); elsewhere an event without its blank line is torn.
+            out = self._read(self._lines.take_rest() + b"\n")
+        return out + self._encode(self._decoder.finish())
+
+    def fail(self, error: GatewayError) -> bytes:
+        return self._encode([StreamError(error)])
+
+    def _read(self, lines: bytes) -> bytes:
+        out: list[bytes] = []
+        for line in lines.split(b"\n")[:-1]:
+            if not line:
+                out.append(self._dispatch())
+                continue
+            name, value = field(line)
+            if name == b"data":
+                self._data.append(value)
+            elif name == b"event":
+                self._name = value
+            elif self._by_line and line.startswith(b"{"):
+                self._data.append(line)
+            if self._by_line and self._data:
+                out.append(self._dispatch())
+        return b"".join(out)
+
+    def _dispatch(self) -> bytes:
+        name, data = self._name, self._data
+        self._name, self._data = b"", []
+        if not data or self._ended:
+            return b""
+        text = b"\n".join(data).decode("utf-8", "replace")
+        return self._encode(self._decoder.feed(name.decode("utf-8", "replace"), text))
+
+    def _encode(self, events: list[Event]) -> bytes:
+        out: list[bytes] = []
+        for event in events:
+            if self._ended:
+                break
+            out.append(self._encoder.feed(self._note(event)))
+        return b"".join(out)
+
+    def _note(self, event: Event) -> Event:
+        if isinstance(event, ResponseStart):
+            self._started = True
+            return replace(
+                event,
+                id=event.id or self._identity["fallback_id"],
+                created_at=event.created_at or self._identity["created"],
+            )
+        if isinstance(event, ResponseEnd):
+            self._ended = True
+            self.finish_reason = event.finish_reason
+            if event.usage is not None:
+                self.usage = {name: count for name, count in asdict(event.usage).items() if count is not None}
+        elif isinstance(event, StreamError):
+            self._ended = True
+            self._error = event.error
+        return event
+
+
+def inline_images(request: Request, inlined: Mapping[str, str]) -> Request:
+    """The request with the images of these addresses in it, as data."""
+    if not inlined:
+        return request
+
+    def part(given: Part) -> Part:
+        if isinstance(given, Image) and given.url is not None and given.url in inlined:
+            return Image.of(inlined[given.url], detail=given.detail, cache=given.cache)
+        if isinstance(given, ToolResult):
+            return replace(given, parts=tuple(map(part, given.parts)))
+        return given
+
+    def message(given: Message) -> Message:
+        return replace(given, parts=tuple(map(part, given.parts)))
+
+    return replace(request, messages=tuple(map(message, request.messages)))

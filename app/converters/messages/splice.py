@@ -1,0 +1,30 @@
+"""The model's name set into a body's own bytes, so that everything else stays as the client wrote it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from app.converters import json_bytes
+
+_MODEL: Final = re.compile(rb'"model"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
+
+
+def splice_model(raw: bytes, body: dict[str, Any], model: str) -> bytes | None:
+    """The bytes with another model; None where it cannot be told surely which text is the field.
+
+    An unescaped ``"model":`` cannot stand inside a JSON string, but it may be a key elsewhere, e.g. in the input of a
+    call: only a lone one is surely the right one.
+    """
+    found: list[re.Match[bytes]] = []
+    at = raw.find(b'"model"')
+    while at >= 0 and len(found) < 2:
+        member = _MODEL.match(raw, at)
+        found += [member] if member else []
+        at = raw.find(b'"model"', at + 1)
+    if len(found) != 1:
+        return None
+    start, end = found[0].span(1)
+    if json_bytes.loads(b'"' + raw[start:end] + b'"') != body.get("model"):
+        return None
+    return b"".join((raw[: start - 1], json_bytes.dumps(model), memoryview(raw)[end + 1 :]))

@@ -1,0 +1,247 @@
+"""A messages upstream's stream → neutral events (contract §8.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.converters import json_bytes, tools
+from app.converters.events import Event, Ping, ResponseEnd, ResponseStart, StreamError
+from app.converters.ir import Annotation, Opaque, Part, Reasoning, Text, ToolCall
+from app.converters.messages.answer_blocks import answer_text, is_answer_tool
+from app.converters.messages.answers import decode_answer_block, extras_of, reason_of, refusal_of
+from app.converters.messages.blocks_decoder import citation, citations
+from app.converters.messages.errors import decode_error
+from app.converters.messages.tables import PROTOCOL, decode_usage
+from app.converters.sequencer import PartSequencer
+from app.errors import GatewayError, UpstreamProtocolError
+
+Json = dict[str, Any]
+
+
+class _Block:
+    """One block under way. wire: as it began; what came for it since, where its end needs that."""
+
+    __slots__ = ("has_json", "is_signed", "json", "notes", "wire")
+
+    def __init__(self, wire: Json) -> None:
+        self.wire = wire
+        self.json: list[str] = []
+        self.notes: list[Annotation] = []
+        self.has_json = self.is_signed = False
+
+    @property
+    def kind(self) -> str:
+        return str(self.wire.get("type"))
+
+    @property
+    def is_answer(self) -> bool:
+        """Structured output that had to travel as a call."""
+        return self.kind == "tool_use" and is_answer_tool(self.wire.get("name"))
+
+
+class StreamDecoder:
+    """One per answer. `feed` takes one upstream event, `finish` says that upstream has closed.
+
+    The only good end is ``message_stop``: whatever else ends the stream is a StreamError, and the open part stays open.
+    """
+
+    def __init__(self) -> None:
+        self._parts = PartSequencer()
+        self._blocks: dict[Any, _Block] = {}
+        self._told: list[Part] = []
+        self._usage: Json = {}
+        self._extra: Json = {}
+        self._stop_reason: Any = None
+        self._stop_sequence: str | None = None
+        self._is_started = self._is_ended = False
+
+    def feed(self, name: str, data: str) -> list[Event]:
+        """name: the ``event:`` field, "" if there was none; it counts where the data have no type."""
+        if self._is_ended or not data:
+            return []
+        if data.strip() == "[DONE]":
+            return self.finish()
+        try:
+            return self._read(name, data)
+        except GatewayError as error:
+            return self._fail(error)
+
+    def finish(self) -> list[Event]:
+        """Upstream has closed. Idempotent."""
+        if self._is_ended:
+            return []
+        return self._fail(UpstreamProtocolError("GitHub Copilot broke off before the answer was complete. Try again."))
+
+    def _fail(self, error: GatewayError) -> list[Event]:
+        self._is_ended = True
+        return [StreamError(error)]
+
+    def _read(self, name: str, data: str) -> list[Event]:
+        raw = data.encode("utf-8", "surrogatepass")
+        try:
+            event = json_bytes.loads(raw)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            raise UpstreamProtocolError("GitHub Copilot sent a torn piece of JSON in its stream. Try again.")
+        kind = event.get("type") or name
+        if kind == "error" or event.get("error"):
+            raise decode_error(200, {}, raw)
+        if kind == "ping":
+            return [Ping()] if self._is_started else []
+        if kind == "message_start":
+            return self._start(event)
+        if not self._is_started:
+            raise UpstreamProtocolError("GitHub Copilot's stream does not begin with message_start. Try again.")
+        match kind:
+            case "content_block_delta":
+                return self._delta(event.get("index"), event.get("delta"))
+            case "content_block_start":
+                return self._open(event.get("index"), event.get("content_block"))
+            case "content_block_stop":
+                return self._close(event.get("index"))
+            case "message_delta":
+                self._note_end(event)
+            case "message_stop":
+                return self._end()
+        return []
+
+    def _start(self, event: Json) -> list[Event]:
+        if self._is_started:
+            raise UpstreamProtocolError("GitHub Copilot began its answer twice. Try again.")
+        self._is_started = True
+        given = event.get("message")
+        message = given if isinstance(given, dict) else {}
+        self._note_usage(message.get("usage"))
+        answer_id, model = message.get("id"), message.get("model")
+        events: list[Event] = [
+            ResponseStart(
+                answer_id if isinstance(answer_id, str) else "",
+                model if isinstance(model, str) else "",
+                None,
+                decode_usage(self._usage),
+            )
+        ]
+        # A message that is whole from its start is unheard of, but costs two lines.
+        for at, block in enumerate(message.get("content") or []):
+            events += self._open(at, block) + self._close(at)
+        return events
+
+    def _open(self, index: Any, wire: Any) -> list[Event]:
+        if not isinstance(wire, dict):
+            raise UpstreamProtocolError("GitHub Copilot began a part of its answer without saying what. Try again.")
+        block = self._blocks[index] = _Block(wire)
+        match block.kind:
+            case "text":
+                text = wire.get("text")
+                block.notes += citations(wire.get("citations"))
+                return list(self._parts.start(index, Text(text if isinstance(text, str) else "")))
+            case "thinking":
+                events = self._parts.start(index, Reasoning())
+                for field, value in (("text", wire.get("thinking")), ("signature", wire.get("signature"))):
+                    events += self._add(index, field, value)
+                    block.is_signed = block.is_signed or (field == "signature" and bool(value))
+                return events
+            case "tool_use" if block.is_answer:
+                return self._parts.start(index, Text())
+            case "tool_use":
+                return self._parts.start(index, ToolCall(str(wire.get("id") or ""), str(wire.get("name") or "")))
+        return self._parts.start(index, decode_answer_block(wire))
+
+    def _delta(self, index: Any, delta: Any) -> list[Event]:
+        block = self._blocks.get(index)
+        if block is None or not isinstance(delta, dict):
+            raise UpstreamProtocolError("GitHub Copilot went on with a part of its answer that never began. Try again.")
+        match delta.get("type"):
+            case "text_delta":
+                return self._add(index, "text", delta.get("text"))
+            case "thinking_delta":
+                return self._add(index, "text", delta.get("thinking"))
+            case "signature_delta":
+                block.is_signed = block.is_signed or bool(delta.get("signature"))
+                return self._add(index, "signature", delta.get("signature"))
+            case "input_json_delta":
+                return self._add_json(index, block, delta.get("partial_json"))
+            case "citations_delta" if isinstance(delta.get("citation"), dict):
+                block.notes.append(citation(delta["citation"]))
+        return []
+
+    def _add(self, index: Any, field: str, value: Any) -> list[Event]:
+        return self._parts.delta(index, field, value) if isinstance(value, str) and value else []
+
+    def _add_json(self, index: Any, block: _Block, piece: Any) -> list[Event]:
+        if not isinstance(piece, str) or not piece:
+            return []
+        block.has_json = True
+        if block.kind == "tool_use" and not block.is_answer:
+            return self._parts.delta(index, "arguments", piece)
+        block.json.append(piece)
+        return []
+
+    def _close(self, index: Any) -> list[Event]:
+        block = self._blocks.pop(index, None)
+        if block is None:
+            return []
+        part = self._finished(block)
+        self._told.append(part)
+        return self._parts.end(index, part)
+
+    def _finished(self, block: _Block) -> Part:
+        """The finished part, empty in what has been streamed."""
+        match block.kind:
+            case "text":
+                return Text("", tuple(block.notes))
+            case "thinking":
+                return Reasoning(origin=PROTOCOL if block.is_signed else None)
+            case "tool_use" if block.is_answer:
+                return Text(answer_text(str(block.wire["name"]), self._input(block)))
+            case "tool_use":
+                call = ToolCall(str(block.wire.get("id") or ""), str(block.wire.get("name") or ""))
+                given = "" if block.has_json else tools.arguments_of(block.wire.get("input"))
+                return ToolCall(call.call_id, call.name, given)
+            case "redacted_thinking":
+                return decode_answer_block(block.wire)
+        return Opaque(PROTOCOL, {**block.wire, "input": self._input(block)} if block.has_json else block.wire)
+
+    def _input(self, block: _Block) -> Any:
+        if not block.has_json:
+            return block.wire.get("input")
+        try:
+            return json_bytes.loads_exact("".join(block.json).encode("utf-8", "surrogatepass"))
+        except ValueError:
+            # Cut off at the limit; a client that parses the text will see that.
+            return {tools.RAW_ARGUMENTS: "".join(block.json)}
+
+    def _note_usage(self, usage: Any) -> None:
+        """Later wins, field by field; the shares of the input can only be added up when all are known."""
+        if isinstance(usage, dict):
+            self._usage.update({name: value for name, value in usage.items() if value is not None})
+
+    def _note_end(self, event: Json) -> None:
+        self._note_usage(event.get("usage"))
+        given = event.get("delta")
+        delta = given if isinstance(given, dict) else {}
+        self._stop_reason = delta.get("stop_reason") or self._stop_reason
+        stopped_at = delta.get("stop_sequence")
+        self._stop_sequence = stopped_at if isinstance(stopped_at, str) else self._stop_sequence
+        self._extra.update(extras_of(delta) | extras_of(event))
+
+    def _end(self) -> list[Event]:
+        if any(block.kind == "tool_use" for block in self._blocks.values()):
+            raise UpstreamProtocolError("GitHub Copilot ended its answer inside a tool call. Try again.")
+        events: list[Event] = []
+        for index in list(self._blocks):
+            events += self._close(index)
+        for refusal in refusal_of(self._extra, self._told):
+            events += self._parts.start("refusal", refusal)
+        events += self._parts.flush()
+        self._is_ended = True
+        return [
+            *events,
+            ResponseEnd(
+                reason_of(self._stop_reason, self._told),
+                self._stop_sequence,
+                decode_usage(self._usage),
+                {PROTOCOL: dict(self._extra)} if self._extra else {},
+            ),
+        ]

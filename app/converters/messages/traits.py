@@ -1,0 +1,133 @@
+"""What a messages request says about itself, all that the bridge needs to know of it (contract §5.5, §5.7)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from app.converters import json_bytes
+
+Json = dict[str, Any]
+
+_REMINDER: Final = "<system-reminder>"
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the bridge needs to know of a request that it otherwise passes through.
+
+    initiator:       "agent" for a follow-up of the same interaction, which Copilot does not bill (§5.5).
+    interaction_key: the same for all tool rounds of one user turn.
+    """
+
+    model: str
+    stream: bool
+    include_usage: bool
+    choices: int
+    has_images: bool
+    initiator: Literal["user", "agent"]
+    interaction_key: bytes
+
+
+def traits(body: Json) -> Traits:
+    """Read the traits of a messages request. Never fails: a field of the wrong type counts as absent."""
+    model, messages = body.get("model"), messages_of(body)
+    return Traits(
+        model=model if isinstance(model, str) else "",
+        stream=body.get("stream") is True,
+        include_usage=True,
+        choices=1,
+        has_images=next(images_in(messages), None) is not None,
+        initiator=_initiator(messages),
+        interaction_key=_interaction_key(messages),
+    )
+
+
+def image_urls(body: Json) -> list[str]:
+    """The http and https addresses of all images, in order, each once."""
+    urls = (url_of(block) for block in images_in(messages_of(body)))
+    return list(dict.fromkeys(url for url in urls if url[:8].lower().startswith(("http://", "https://"))))
+
+
+def messages_of(body: Json) -> list[Json]:
+    """The messages that are any."""
+    messages = body.get("messages")
+    return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+
+
+def images_in(holders: list[Any]) -> Iterator[Json]:
+    """All image blocks under these messages or blocks, however deep: tool results hold blocks of their own."""
+    for holder in holders:
+        if not isinstance(holder, dict):
+            continue
+        if holder.get("type") == "image":
+            yield holder
+            continue
+        source = holder.get("source")
+        for inner in (holder.get("content"), source.get("content") if isinstance(source, dict) else None):
+            if isinstance(inner, list):
+                yield from images_in(inner)
+
+
+def _initiator(messages: list[Json]) -> Literal["user", "agent"]:
+    """§5.5: what ends in results or in the model's own words is a follow-up. Honest, because it decides billing."""
+    for message in reversed(messages):
+        if message.get("role") == "system":
+            continue
+        return "user" if message.get("role") == "user" and _is_human(message) else "agent"
+    return "user"
+
+
+def _is_human(message: Json) -> bool:
+    """Whether a user message holds more than results and the reminders that clients put beside them."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return True
+    if not any(isinstance(block, dict) and block.get("type") == "tool_result" for block in content):
+        return True
+    return any(_is_said(block) for block in content if isinstance(block, dict))
+
+
+def _is_said(block: Json) -> bool:
+    if block.get("type") == "tool_result":
+        return False
+    text = block.get("text")
+    if block.get("type") != "text" or not isinstance(text, str):
+        return True
+    return bool(text.strip()) and not text.lstrip().startswith(_REMINDER)
+
+
+def _interaction_key(messages: list[Json]) -> bytes:
+    """Position and digest of the last message of the human: tool rounds append after it and leave both as they are."""
+    turns = [at for at, one in enumerate(messages) if one.get("role") == "user" and _is_human(one)]
+    at = turns[-1] if turns else -1
+    content = messages[at].get("content") if messages else None
+    digest = hashlib.sha256(json_bytes.dumps(_substance(content))).hexdigest()
+    return f"{at}:{digest}".encode()
+
+
+def _substance(content: Any) -> Any:
+    """Content without what clients alter from round to round: cache marks, and reminders."""
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        return content
+    said = [block for block in content if not isinstance(block, dict) or _is_said(block)]
+    return [_substance_of(block) for block in said]
+
+
+def _substance_of(block: Any) -> Any:
+    if not isinstance(block, dict):
+        return block
+    if block.get("type") == "text":
+        return block.get("text")
+    return {key: value for key, value in block.items() if key != "cache_control"}
+
+
+def url_of(block: Json) -> str:
+    """The address of an image block; "" if it has none."""
+    source = block.get("source")
+    url = source.get("url") if isinstance(source, dict) else None
+    return url if isinstance(url, str) else ""

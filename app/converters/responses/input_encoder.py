@@ -1,0 +1,204 @@
+"""Neutral messages → input items for Copilot's ``/responses``. Contract §7.1, §7.2, §7.6; conversion.md §1.1, §2.
+
+Deterministic and prefix-stable: an item depends on its own message alone. No item gets an `id`: upstream pairs calls
+by `call_id`, accepts encrypted reasoning without an id, and refuses ids that it no longer knows (§7.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.converters.conversation import map_call_ids, pair_tools, valid_call_id
+from app.converters.ir import (
+    Audio,
+    File,
+    Image,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    split_data_url,
+)
+from app.converters.losses import Losses
+from app.converters.responses.parts_decoder import ORIGIN
+from app.converters.seal import proof_for_upstream
+from app.converters.tools import ToolNames, call_as_function
+from app.errors import UnsupportedFeatureError
+
+ERROR_PREFIX = "Error: "
+
+
+def encode_input(
+    messages: Iterable[Message], names: ToolNames, losses: Losses, *, with_proofs: bool = True
+) -> list[dict[str, Any]]:
+    """All messages as items; results stand right behind the turn with their calls.
+
+    Raises: InvalidRequestError for a call without result, UnsupportedFeatureError for what has no counterpart.
+    """
+    writer = _Writer(names, losses, with_proofs)
+    for message in map_call_ids(pair_tools(messages), valid_call_id):
+        writer.write(message)
+    return writer.items
+
+
+class _Writer:
+    def __init__(self, names: ToolNames, losses: Losses, with_proofs: bool) -> None:
+        self.items: list[dict[str, Any]] = []
+        self._names = names
+        self._losses = losses
+        self._with_proofs = with_proofs
+
+    def write(self, message: Message) -> None:
+        if message.name:
+            self._losses.drop("messages[].name", "input items have no names")
+        content: list[dict[str, Any]] = []
+        phase: str | None = None
+        for part in message.parts:
+            own_phase = part.phase if isinstance(part, Text) else None
+            item = self._item(part)
+            if content and (item is not None or own_phase != phase):
+                self._flush(message, content, phase)
+                content = []
+            if item is not None:
+                self.items += [item] if item else []
+                continue
+            phase = own_phase
+            content += self._content(part, message)
+        if content or not message.parts:
+            self._flush(message, content, phase)
+
+    def _flush(self, message: Message, content: list[dict[str, Any]], phase: str | None) -> None:
+        if not content and message.role == "assistant":
+            return
+        item: dict[str, Any] = {"type": "message", "role": message.role, "content": content}
+        if phase and message.role == "assistant":
+            item["phase"] = phase
+        self.items.append(item)
+
+    def _item(self, part: Part) -> dict[str, Any] | None:
+        """The item that a part becomes; {} for one that is left out, None for a part of a message."""
+        if isinstance(part, Reasoning):
+            return self._reasoning(part)
+        if isinstance(part, ToolCall):
+            return self._call(part)
+        if isinstance(part, ToolResult):
+            return self._result(part)
+        if isinstance(part, Opaque):
+            return self._opaque(part)
+        return None
+
+    def _reasoning(self, part: Reasoning) -> dict[str, Any]:
+        proof = proof_for_upstream(part, ORIGIN) if self._with_proofs else None
+        if proof is None:
+            # Without a proof upstream takes it for the name of a stored item, and refuses the request.
+            self._losses.drop("reasoning", "thoughts are only heard by the model that can prove them")
+            return {}
+        summary = [{"type": "summary_text", "text": part.text}] if part.text else []
+        return {"type": "reasoning", "summary": summary, "encrypted_content": proof}
+
+    def _call(self, part: ToolCall) -> dict[str, Any]:
+        if part.signature:
+            self._losses.drop("tool_calls[].signature", "the proof of a call belongs to another protocol")
+        return {
+            "type": "function_call",
+            "call_id": part.call_id,
+            "name": self._names.wire_of(part),
+            "arguments": call_as_function(part).arguments or "{}",
+        }
+
+    def _result(self, part: ToolResult) -> dict[str, Any]:
+        output: str | list[dict[str, Any]]
+        if all(isinstance(inner, Text) for inner in part.parts) and len(part.parts) <= 1:
+            output = part.text
+        else:
+            output = [piece for inner in part.parts for piece in self._content(inner, None)]
+        if part.is_error:
+            self._losses.note("tool_result.is_error", "said in the text of the result")
+            output = _as_error(output)
+        self._cache(part)
+        return {"type": "function_call_output", "call_id": part.call_id, "output": output}
+
+    def _opaque(self, part: Opaque) -> dict[str, Any] | None:
+        value = part.value if isinstance(part.value, dict) else {}
+        kind = str(value.get("type"))
+        if part.origin == ORIGIN and kind == "compaction":
+            return {key: inner for key, inner in value.items() if key not in ("id", "status", "created_by")}
+        self._losses.drop(f"{part.origin}:{kind}", "only its own protocol knows this kind of part")
+        return {}
+
+    def _content(self, part: Part, message: Message | None) -> list[dict[str, Any]]:
+        """A part of a message, or of a result (no message)."""
+        self._cache(part)
+        is_said = message is not None and message.role == "assistant"
+        if isinstance(part, Text):
+            if is_said:
+                return [{"type": "output_text", "text": part.text, "annotations": _annotations(part)}]
+            return [{"type": "input_text", "text": part.text}]
+        if isinstance(part, Refusal):
+            return [{"type": "refusal", "refusal": part.text}] if is_said else [_text(part.text)]
+        if is_said:
+            self._losses.drop("assistant images, files and audio", "the model's own turns hold text only")
+            return []
+        if isinstance(part, Image):
+            return [_image(part)]
+        if isinstance(part, File):
+            return self._file(part, message)
+        if isinstance(part, Audio):
+            raise UnsupportedFeatureError("Audio cannot be carried to this model.", param="input_audio")
+        self._losses.drop("tool_result parts", "of a kind that results cannot hold")
+        return []
+
+    def _file(self, part: File, message: Message | None) -> list[dict[str, Any]]:
+        if part.parts:
+            return [*_heading(part), *(piece for inner in part.parts for piece in self._content(inner, message))]
+        if part.text is not None:
+            return [*_heading(part), _text(part.text)]
+        if part.citations:
+            self._losses.drop("citations", "upstream does not cite documents")
+        if part.url is not None:
+            return [{"type": "input_file", "file_url": part.url}]
+        if part.data is None:
+            raise UnsupportedFeatureError(
+                "A file by its id cannot be carried to this model: send its data.", param="file_id"
+            )
+        name = part.name or part.title or "document.pdf"
+        data = part.as_url if split_data_url(part.data) is None else part.data
+        return [{"type": "input_file", "filename": name, "file_data": data}]
+
+    def _cache(self, part: Part) -> None:
+        if getattr(part, "cache", False):
+            self._losses.drop("cache_control", "upstream caches by itself")
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def _heading(part: File) -> list[dict[str, Any]]:
+    """Title and context of a text document, as text of their own before it."""
+    lines = [f"Document: {part.title or part.name}"] if part.title or part.name else []
+    lines += [part.context] if part.context else []
+    return [_text("\n".join(lines))] if lines else []
+
+
+def _image(part: Image) -> dict[str, Any]:
+    if part.as_url is None:
+        raise UnsupportedFeatureError(
+            "An image by its file id cannot be carried to this model: send a URL or data.", param="file_id"
+        )
+    return {"type": "input_image", "image_url": part.as_url, "detail": part.detail or "auto"}
+
+
+def _annotations(part: Text) -> list[Any]:
+    return [note.value for note in part.annotations if note.origin == ORIGIN]
+
+
+def _as_error(output: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    if isinstance(output, str):
+        return output if output.startswith(ERROR_PREFIX) else ERROR_PREFIX + output
+    return [_text(ERROR_PREFIX.strip()), *output]

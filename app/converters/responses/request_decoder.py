@@ -1,0 +1,161 @@
+"""A client's Responses request → the neutral request. Spec: OpenAI "Create a model response"; conversion.md §2.
+
+Fields that the vocabulary has no word for ride in ``extra["responses"]`` under their (dotted) names: the encoder of
+another protocol records them as dropped, the one of this protocol writes back those that are ``carried``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+from app.converters.ir import Message, OutputFormat, ReasoningConfig, Request, Text, Tool
+from app.converters.limits import as_effort
+from app.converters.responses.fields import FIELDS, is_said
+from app.converters.responses.input_decoder import TOOL_ITEMS, decode_input
+from app.converters.responses.parts_decoder import ORIGIN
+from app.converters.responses.shapes import (
+    may_bool,
+    may_dict,
+    may_int,
+    may_number,
+    may_str,
+    need_dict,
+    need_str,
+)
+from app.converters.responses.tool_wire import decode_tool_choice, decode_tools
+from app.errors import InvalidRequestError, UnsupportedFeatureError
+
+INSTRUCTIONS: Final = "is_instructions"
+"""Marks the system message that was `instructions`."""
+
+_NESTED: Final = ("reasoning", "text")
+
+
+def decode_request(body: dict[str, Any]) -> Request:
+    """Client → neutral.
+
+    Raises: InvalidRequestError (with the path of the field) for what is malformed, UnsupportedFeatureError for what
+    FIELDS refuses: state that nobody keeps, above all.
+    """
+    refuse_fields(body)
+    model = need_str(body.get("model"), "model")
+    if "input" not in body:
+        raise InvalidRequestError("`input` is missing.", param="input")
+    text = may_dict(body.get("text"), "text") or {}
+    tools = decode_tools(body["tools"]) if body.get("tools") is not None else []
+    return Request(
+        model=model,
+        messages=(*_instructions(body.get("instructions")), *decode_input(body["input"])),
+        tools=(*tools, *additional_tools(body["input"])),
+        has_tools_field=body.get("tools") is not None,
+        tool_choice=decode_tool_choice(body.get("tool_choice")),
+        parallel_tool_calls=may_bool(body.get("parallel_tool_calls"), "parallel_tool_calls"),
+        max_output_tokens=_positive(body.get("max_output_tokens"), "max_output_tokens"),
+        temperature=may_number(body.get("temperature"), "temperature"),
+        top_p=may_number(body.get("top_p"), "top_p"),
+        reasoning=_reasoning(may_dict(body.get("reasoning"), "reasoning")),
+        output_format=_format(may_dict(text.get("format"), "text.format")),
+        verbosity=may_str(text.get("verbosity"), "text.verbosity"),
+        stream=may_bool(body.get("stream"), "stream") or False,
+        user=may_str(body.get("user"), "user"),
+        safety_identifier=may_str(body.get("safety_identifier"), "safety_identifier"),
+        metadata=may_dict(body.get("metadata"), "metadata"),
+        prompt_cache_key=may_str(body.get("prompt_cache_key"), "prompt_cache_key"),
+        prompt_cache_retention=may_str(body.get("prompt_cache_retention"), "prompt_cache_retention"),
+        service_tier=may_str(body.get("service_tier"), "service_tier"),
+        store=may_bool(body.get("store"), "store"),
+        extra=_extra(body),
+    )
+
+
+def refuse_fields(body: dict[str, Any]) -> None:
+    """Raise UnsupportedFeatureError for the first field that cannot be served."""
+    for name, field in FIELDS.items():
+        if field.verdict == "refused" and is_said(name, body.get(name)):
+            raise UnsupportedFeatureError(f"`{name}` is not supported: {field.note}.", param=name)
+
+
+def additional_tools(items: Any) -> list[Tool]:
+    """The tools that stand among the input items (clients.md 0.3), in their order."""
+    tools: list[Tool] = []
+    for at, item in enumerate(items if isinstance(items, list) else []):
+        if isinstance(item, dict) and item.get("type") == TOOL_ITEMS:
+            for tool in decode_tools(item.get("tools"), f"input[{at}].tools"):
+                mark = {**tool.extra.get(ORIGIN, {}), "is_additional": True}
+                tools.append(dataclasses.replace(tool, extra={ORIGIN: mark}))
+    return tools
+
+
+def _instructions(raw: Any) -> tuple[Message, ...]:
+    if isinstance(raw, list):
+        # Only responses themselves carry a list; as a request it is input that stands first.
+        return tuple(decode_input(raw))
+    text = may_str(raw, "instructions")
+    return (Message("system", (Text(text),), extra={ORIGIN: {INSTRUCTIONS: True}}),) if text else ()
+
+
+def _reasoning(raw: dict[str, Any] | None) -> ReasoningConfig | None:
+    if raw is None:
+        return None
+    given = raw.get("effort")
+    effort = as_effort(given)
+    if given is not None and effort is None:
+        raise InvalidRequestError(
+            "`reasoning.effort` must be one of none, minimal, low, medium, high, xhigh and max.",
+            param="reasoning.effort",
+        )
+    summary = may_str(raw.get("summary"), "reasoning.summary")
+    summary = summary or may_str(raw.get("generate_summary"), "reasoning.generate_summary")
+    return ReasoningConfig(effort=effort, summary=summary)
+
+
+def _format(raw: dict[str, Any] | None) -> OutputFormat | None:
+    kind = raw.get("type") if raw is not None else "text"
+    if raw is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return OutputFormat("json_object")
+    if kind != "json_schema":
+        if kind == "grammar" or kind == "python":
+            raise UnsupportedFeatureError("This form of output cannot be asked for here.", param="text.format")
+        raise InvalidRequestError(
+            "`text.format.type` must be one of text, json_object and json_schema.", param="text.format.type"
+        )
+    # Some clients nest it, as chat does.
+    inner = raw.get("json_schema")
+    source = inner if isinstance(inner, dict) and "schema" not in raw else raw
+    return OutputFormat(
+        "json_schema",
+        name=may_str(source.get("name"), "text.format.name"),
+        schema=need_dict(source.get("schema"), "text.format.schema"),
+        strict=may_bool(source.get("strict"), "text.format.strict"),
+        description=may_str(source.get("description"), "text.format.description"),
+    )
+
+
+def _positive(raw: Any, path: str) -> int | None:
+    number = may_int(raw, path)
+    if number is not None and number < 1:
+        raise InvalidRequestError(f"`{path}` must be at least 1.", param=path)
+    return number
+
+
+def _extra(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All that has no home: carried, dropped and unknown fields alike."""
+    rest: dict[str, Any] = {}
+    for name, value in body.items():
+        if name in _NESTED and isinstance(value, dict):
+            inner = {f"{name}.{key}": said for key, said in value.items()}
+            rest.update({path: said for path, said in inner.items() if _is_homeless(path, said)})
+        elif _is_homeless(name, value):
+            rest[name] = value
+    return {ORIGIN: rest} if rest else {}
+
+
+def _is_homeless(name: str, value: Any) -> bool:
+    field = FIELDS.get(name)
+    if value is None or (field is not None and field.verdict in ("mapped", "refused")):
+        return False
+    # An empty `include` asks for nothing.
+    return not (name == "include" and value == [])

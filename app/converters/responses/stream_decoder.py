@@ -1,0 +1,275 @@
+"""Copilot's ``/responses`` stream → neutral events. Contract §7.5, §7.6; conversion.md §1.3, §4.
+
+Everything is known by its `output_index` (and `content_index`): ids differ in every event. What an item says when it is
+done is authoritative: that is where calls whose deltas are ciphertext (§7.6) and thoughts without deltas come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from app.converters import json_bytes
+from app.converters.events import Event, Ping, ResponseEnd, ResponseStart, StreamError
+from app.converters.ir import Part, Reasoning, Refusal, Text, ToolCall
+from app.converters.responses.answers import created_at_of, finish_of
+from app.converters.responses.errors import error_in
+from app.converters.responses.output_items import decode_call, decode_content_part, decode_item
+from app.converters.responses.tables import TERMINALS, decode_usage, response_id
+from app.converters.sequencer import PartSequencer
+from app.errors import GatewayError, UpstreamProtocolError
+
+
+class StreamDecoder:
+    """One answer. ``feed`` every upstream event, ``finish`` when upstream has closed."""
+
+    def __init__(self) -> None:
+        self._parts = PartSequencer()
+        self._items: dict[int, _Item] = {}
+        self._has_started = False
+        self._ended = False
+
+    def feed(self, name: str, data: str) -> list[Event]:
+        """One server-sent event: its name ("" if it has none) and its data. Nothing after the end is heard."""
+        if self._ended or not data.strip() or data.strip() == "[DONE]":
+            return []
+        try:
+            event = json_bytes.loads(data.encode("utf-8", "surrogatepass"))
+        except ValueError:
+            return self._fail(
+                UpstreamProtocolError("GitHub Copilot sent a torn piece of JSON in its stream. Try again.")
+            )
+        if not isinstance(event, dict):
+            return []
+        # §7.5: some frames lack the type.
+        kind = event["type"] if isinstance(event.get("type"), str) else name
+        try:
+            return self._read({**event, "type": kind} if kind else event, kind)
+        except GatewayError as error:
+            return self._fail(error)
+
+    def finish(self) -> list[Event]:
+        """Upstream closed: an error, unless the answer has ended. Idempotent."""
+        if self._ended:
+            return []
+        return self._fail(UpstreamProtocolError("GitHub Copilot broke off before the answer was complete. Try again."))
+
+    def _fail(self, error: GatewayError) -> list[Event]:
+        self._ended = True
+        return [StreamError(error)]
+
+    def _read(self, event: dict[str, Any], kind: str) -> list[Event]:
+        error = error_in(event)
+        if error is not None:
+            return self._fail(error)
+        events = [] if self._has_started else self._start(_dict(event.get("response")))
+        if kind in TERMINALS:
+            return events + self._end(_dict(event.get("response")), kind)
+        reader = _READERS.get(kind)
+        if reader is not None:
+            return events + reader(self, event)
+        return events or [Ping()]
+
+    def _start(self, response: dict[str, Any]) -> list[Event]:
+        self._has_started = True
+        own_id = response_id(str(response.get("id") or ""))
+        return [ResponseStart(own_id, str(response.get("model") or ""), created_at_of(response))]
+
+    def _item_of(self, event: dict[str, Any], kind: str = "") -> _Item:
+        index = event.get("output_index")
+        at = index if type(index) is int else max(self._items, default=0)
+        if at not in self._items:
+            self._items[at] = _Item(at, kind)
+        return self._items[at]
+
+    # -- items -------------------------------------------------------------------------------------------------------
+
+    def _added(self, event: dict[str, Any]) -> list[Event]:
+        raw = _dict(event.get("item"))
+        item = self._item_of(event)
+        item.kind = str(raw.get("type") or "")
+        item.phase = raw.get("phase") if isinstance(raw.get("phase"), str) else None
+        if item.kind in ("function_call", "custom_tool_call"):
+            call = decode_call(raw)
+            item.part = call
+            return self._begin(item.key(), call, item)
+        return []
+
+    def _done(self, event: dict[str, Any]) -> list[Event]:
+        raw = _dict(event.get("item"))
+        item = self._item_of(event)
+        if item.is_done:
+            return []
+        item.is_done = True
+        item.kind = str(raw.get("type") or item.kind)
+        if item.kind == "message":
+            return self._end_message(item, raw)
+        events: list[Event] = []
+        for part in decode_item(raw):
+            if item.key() not in item.started:
+                events += self._begin(item.key(), part, item)
+            events += self._parts.end(item.key(), part)
+        if item.key() in item.started:
+            events += self._parts.end(item.key())
+        return events
+
+    def _end_message(self, item: _Item, raw: dict[str, Any]) -> list[Event]:
+        content = raw.get("content")
+        events: list[Event] = []
+        for at, part in enumerate(content if isinstance(content, list) else []):
+            if isinstance(part, dict):
+                events += self._end_content(item, at, decode_content_part(part, item.phase))
+        for key in item.started:
+            events += self._parts.end(key)
+        return events
+
+    def _end_content(self, item: _Item, at: int, part: Part) -> list[Event]:
+        key = item.key(at)
+        events = [] if key in item.started else self._begin(key, part, item)
+        return events + self._parts.end(key, part)
+
+    def _begin(self, key: Hashable, part: Part, item: _Item) -> list[Event]:
+        item.started.append(key)
+        item.parts.append(part)
+        return self._parts.start(key, part)
+
+    # -- content of messages -----------------------------------------------------------------------------------------
+
+    def _part_added(self, event: dict[str, Any]) -> list[Event]:
+        item = self._item_of(event, "message")
+        if item.kind != "message":
+            return []
+        part = decode_content_part(_dict(event.get("part")), item.phase)
+        key = item.key(_index(event, "content_index"))
+        return [] if key in item.started else self._begin(key, part, item)
+
+    def _part_done(self, event: dict[str, Any]) -> list[Event]:
+        item = self._item_of(event, "message")
+        if item.kind != "message":
+            return []
+        part = decode_content_part(_dict(event.get("part")), item.phase)
+        return self._end_content(item, _index(event, "content_index"), part)
+
+    def _text_delta(self, event: dict[str, Any]) -> list[Event]:
+        return self._content_delta(event, Text(phase=self._item_of(event, "message").phase))
+
+    def _refusal_delta(self, event: dict[str, Any]) -> list[Event]:
+        return self._content_delta(event, Refusal())
+
+    def _content_delta(self, event: dict[str, Any], blank: Part) -> list[Event]:
+        item = self._item_of(event, "message")
+        key = item.key(_index(event, "content_index"))
+        events = [] if key in item.started else self._begin(key, blank, item)
+        return events + self._parts.delta(key, "text", _str(event.get("delta")))
+
+    # -- calls -------------------------------------------------------------------------------------------------------
+
+    def _arguments_delta(self, event: dict[str, Any]) -> list[Event]:
+        item, delta = self._item_of(event), _str(event.get("delta"))
+        if item.is_cipher is None and delta.strip():
+            # §7.6: what does not begin an object is ciphertext; `.done` has the plain text.
+            item.is_cipher = item.kind == "function_call" and not delta.lstrip().startswith("{")
+        if item.is_cipher or item.key() not in item.started:
+            return []
+        return self._parts.delta(item.key(), "arguments", delta)
+
+    def _arguments_done(self, event: dict[str, Any]) -> list[Event]:
+        item = self._item_of(event)
+        told = event.get("arguments", event.get("input"))
+        if isinstance(item.part, ToolCall) and isinstance(told, str) and told:
+            call = item.part
+            final = ToolCall(call.call_id, call.name, told, call.kind, namespace=call.namespace)
+            return self._parts.end(item.key(), final)
+        return []
+
+    # -- thoughts ----------------------------------------------------------------------------------------------------
+
+    def _summary_delta(self, event: dict[str, Any]) -> list[Event]:
+        return self._thought_delta(event, _index(event, "summary_index"), "summary")
+
+    def _thinking_delta(self, event: dict[str, Any]) -> list[Event]:
+        return self._thought_delta(event, _index(event, "content_index"), "content")
+
+    def _thought_delta(self, event: dict[str, Any], at: int, source: str) -> list[Event]:
+        item, delta = self._item_of(event, "reasoning"), _str(event.get("delta"))
+        item.source = item.source or source
+        if not delta or item.source != source:
+            return []
+        key = item.key()
+        events = [] if key in item.started else self._begin(key, Reasoning(), item)
+        if item.section is not None and item.section != at:
+            delta = "\n\n" + delta
+        item.section = at
+        return events + self._parts.delta(key, "text", delta)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _end(self, response: dict[str, Any], kind: str) -> list[Event]:
+        events: list[Event] = []
+        output = response.get("output")
+        for at, raw in enumerate(output if isinstance(output, list) else []):
+            if isinstance(raw, dict):
+                events += self._done({"output_index": at, "item": raw})
+        response = {"status": TERMINALS[kind], **response}
+        if response["status"] != "incomplete" and any(item.is_half_a_call for item in self._items.values()):
+            # A client would run it.
+            raise UpstreamProtocolError("GitHub Copilot ended its answer inside a tool call. Try again.")
+        events += self._parts.flush()
+        parts = tuple(part for item in self._items.values() for part in item.parts)
+        self._ended = True
+        return [*events, ResponseEnd(finish_of(response, parts), usage=decode_usage(response.get("usage")))]
+
+
+class _Item:
+    """One output item under way. parts: as they began, for the finish reason alone."""
+
+    __slots__ = ("index", "is_cipher", "is_done", "kind", "part", "parts", "phase", "section", "source", "started")
+
+    def __init__(self, index: int, kind: str) -> None:
+        self.index = index
+        self.kind = kind
+        self.phase: str | None = None
+        self.part: Part | None = None
+        self.parts: list[Part] = []
+        self.started: list[Hashable] = []
+        self.is_cipher: bool | None = None
+        self.is_done = False
+        self.section: int | None = None
+        self.source = ""
+
+    def key(self, content_index: int = 0) -> Hashable:
+        return self.index, content_index
+
+    @property
+    def is_half_a_call(self) -> bool:
+        return isinstance(self.part, ToolCall) and not self.is_done
+
+
+_Reader = Callable[[StreamDecoder, dict[str, Any]], list[Event]]
+_READERS: Final[dict[str, _Reader]] = {
+    "response.output_item.added": StreamDecoder._added,
+    "response.output_item.done": StreamDecoder._done,
+    "response.content_part.added": StreamDecoder._part_added,
+    "response.content_part.done": StreamDecoder._part_done,
+    "response.output_text.delta": StreamDecoder._text_delta,
+    "response.refusal.delta": StreamDecoder._refusal_delta,
+    "response.function_call_arguments.delta": StreamDecoder._arguments_delta,
+    "response.function_call_arguments.done": StreamDecoder._arguments_done,
+    "response.custom_tool_call_input.delta": StreamDecoder._arguments_delta,
+    "response.custom_tool_call_input.done": StreamDecoder._arguments_done,
+    "response.reasoning_summary_text.delta": StreamDecoder._summary_delta,
+    "response.reasoning_text.delta": StreamDecoder._thinking_delta,
+}
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _str(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _index(event: dict[str, Any], name: str) -> int:
+    at = event.get(name)
+    return at if type(at) is int else 0
