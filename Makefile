@@ -10,7 +10,7 @@ TOOLS := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fmt clean
+.PHONY: help run demo test check fmt docs clean
 
 help:
 	@echo 'make run     start the service on http://localhost:8000      (PORT=9000 and every other setting may follow)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test    run the tests                                                     (ARGS="-k mapping" for some)'
 	@echo 'make check   what CI runs: lint, format, types, tests'
 	@echo 'make fmt     format the code and fix what can be fixed'
+	@echo 'make docs    generate the tables in docs/ anew'
 	@echo 'make clean   remove the virtual environment and caches; your sign-in in data/ stays'
 
 run: $(SERVICE)
@@ -38,6 +39,9 @@ check: $(TOOLS)
 fmt: $(TOOLS)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(TOOLS)
+	@$(BIN)/python scripts/docs.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,4 +1,4 @@
-"""Commands for the operator: ``flask --app wsgi settings | login | logout``."""
+"""Commands for the operator: ``flask --app wsgi settings | protocols | login | logout``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import click
 from flask import Flask
 from flask.cli import with_appcontext
 
+from app.converters.registry import CODECS
 from app.errors import GatewayError
 from app.gateway import current_gateway
 from app.settings import rows
 
 
 def register_commands(app: Flask) -> None:
-    for command in (settings, login, logout):
+    for command in (settings, protocols, login, logout):
         app.cli.add_command(command)
 
 
@@ -34,6 +35,29 @@ def settings(markdown: bool) -> None:
         mark = " " if row.value == row.default else "*"
         click.echo(f"{mark} {row.env:<{width}}  {row.value}")
     click.echo("\n* differs from the default")
+
+
+_VERDICTS = {
+    "mapped": "carried over to every protocol that can say it",
+    "carried": "kept where the model speaks the same protocol",
+    "dropped": "left out, and named in `x-bridge-dropped`",
+    "refused": "answered with a 400 that names it",
+}
+
+
+@click.command()
+def protocols() -> None:
+    """Show what becomes of every request field, as the tables of docs/protocols.md."""
+    for name, codec in CODECS.items():
+        click.echo(f"## {name}: `POST {codec.upstream_path}`\n")
+        for verdict, meaning in _VERDICTS.items():
+            found = {field: entry.note for field, entry in codec.fields.items() if entry.verdict == verdict}
+            if not found:
+                continue
+            click.echo(f"**{verdict.capitalize()}** – {meaning}\n\n| Field | |\n| --- | --- |")
+            for field, note in sorted(found.items()):
+                click.echo(f"| `{field}` | {note.replace('|', '&#124;')} |")
+            click.echo()
 
 
 @click.command()

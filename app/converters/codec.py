@@ -72,9 +72,9 @@ class Pump(Protocol):
 
 
 class StreamDecoder(Protocol):
-    """Upstream's events → ours. One per answer. finish: idempotent; no end seen → StreamError."""
+    """Upstream's bytes, in any cut → our events. One per answer. finish: idempotent; no end seen → StreamError."""
 
-    def feed(self, name: str, data: str) -> list[Event]: ...
+    def feed_bytes(self, data: bytes) -> list[Event]: ...
     def finish(self) -> list[Event]: ...
 
 

@@ -9,13 +9,12 @@ from typing import Any, Protocol
 import orjson
 
 from app.converters import json_bytes
-from app.converters.codec import NOTHING_REFUSED, Codec, Identity, Pump, Traits
+from app.converters.codec import NOTHING_REFUSED, Codec, Identity, Pump, StreamEncoder, Traits
 from app.converters.events import Event, ResponseEnd, ResponseStart, StreamError, explode
 from app.converters.ir import Image, Message, Part, Request, Response, ToolResult
 from app.converters.limits import Limits
 from app.converters.losses import Losses
 from app.converters.prepared import Prepared
-from app.converters.sse import LineCutter, field
 from app.errors import GatewayError, UpstreamProtocolError
 
 
@@ -146,16 +145,10 @@ class Converted:
 class Translation:
     """A converted stream: upstream's bytes → its decoder → the client's encoder (a `Pump`)."""
 
-    def __init__(self, upstream: Codec, encoder: Any, identity: Identity) -> None:
+    def __init__(self, upstream: Codec, encoder: StreamEncoder, identity: Identity) -> None:
         self._decoder = upstream.stream_decoder()
         self._encoder = encoder
         self._identity = identity
-        # Chat upstreams were seen to leave the blank line between events out (contract §6.4), and to append a bare
-        # JSON error; there every line of data is an event.
-        self._by_line = upstream.name == "chat"
-        self._lines = LineCutter()
-        self._name = b""
-        self._data: list[bytes] = []
         self._ended = False
         self._started = False
         self._error: GatewayError | None = None
@@ -175,42 +168,13 @@ class Translation:
         return self._error
 
     def feed(self, data: bytes) -> bytes:
-        return self._read(self._lines.feed(data))
+        return self._encode(self._decoder.feed_bytes(data))
 
     def finish(self) -> bytes:
-        out = b""
-        if self._by_line:
-            # Its last event may lack a line end (§6.4); elsewhere an event without its blank line is torn.
-            out = self._read(self._lines.take_rest() + b"\n")
-        return out + self._encode(self._decoder.finish())
+        return self._encode(self._decoder.finish())
 
     def fail(self, error: GatewayError) -> bytes:
         return self._encode([StreamError(error)])
-
-    def _read(self, lines: bytes) -> bytes:
-        out: list[bytes] = []
-        for line in lines.split(b"\n")[:-1]:
-            if not line:
-                out.append(self._dispatch())
-                continue
-            name, value = field(line)
-            if name == b"data":
-                self._data.append(value)
-            elif name == b"event":
-                self._name = value
-            elif self._by_line and line.startswith(b"{"):
-                self._data.append(line)
-            if self._by_line and self._data:
-                out.append(self._dispatch())
-        return b"".join(out)
-
-    def _dispatch(self) -> bytes:
-        name, data = self._name, self._data
-        self._name, self._data = b"", []
-        if not data or self._ended:
-            return b""
-        text = b"\n".join(data).decode("utf-8", "replace")
-        return self._encode(self._decoder.feed(name.decode("utf-8", "replace"), text))
 
     def _encode(self, events: list[Event]) -> bytes:
         out: list[bytes] = []

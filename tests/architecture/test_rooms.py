@@ -40,7 +40,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         | {"app.blueprints", "app.schemas", "app.gateway", "app.relay", "app.converters", "app.routing", "app.auth"},
         {"flask", "werkzeug", "orjson"},
     ),
-    "app.cli": (GROUND | {"app.gateway"}, {"flask", "click"}),
+    "app.cli": (GROUND | {"app.converters.registry", "app.gateway"}, {"flask", "click"}),
     "app.gateway": (
         GROUND | {"app.auth", "app.converters.registry", "app.relay", "app.store", "app.upstream"},
         {"flask"},

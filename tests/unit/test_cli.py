@@ -25,6 +25,12 @@ def test_settings_document_is_up_to_date(app: Flask) -> None:
     assert table in document, "run: flask --app wsgi settings --markdown, and put the table into docs/configuration.md"
 
 
+def test_protocols_document_is_up_to_date(app: Flask) -> None:
+    tables = app.test_cli_runner().invoke(args=["protocols"]).output.strip()
+    document = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text("utf-8")
+    assert tables in document, "run: make docs"
+
+
 def test_example_file_names_every_setting(app: Flask) -> None:
     from app.settings import rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.converters.chat.errors import encode_error
 from app.converters.codec import Codec
+from app.converters.framed import Framed
 from app.converters.responses.answers import decode_response, encode_response
 from app.converters.responses.errors import decode_error, named_refusal
 from app.converters.responses.fields import FIELDS
@@ -32,7 +33,7 @@ CODEC = Codec(
     encode_request=encode_request,
     decode_response=decode_response,
     encode_response=encode_response,
-    stream_decoder=StreamDecoder,
+    stream_decoder=lambda: Framed(StreamDecoder()),
     stream_encoder=StreamEncoder,
     decode_error=decode_error,
     encode_error=encode_error,
