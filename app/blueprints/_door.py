@@ -8,6 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from copy import copy
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
@@ -223,7 +224,8 @@ def error_response(error: GatewayError) -> Response:
     record.error = error.code
     message = _with_address(error)
     logger.log(error.log_level, message, extra={"fields": {"request_id": record.request_id, "code": error.code}})
-    shown = type(error)(message, param=error.param, code=error.code, status=error.status, retry_after=error.retry_after)
+    shown = copy(error)
+    shown.message = message
     if not _API_PATHS.match(request.path) and wants_html():
         response = _error_page(shown)
     elif _speaks_messages():
@@ -299,8 +301,6 @@ def _unknown_route() -> str:
     told = f"There is nothing at {request.method} {request.path}."
     if request.path.startswith("/v1/v1/"):
         return told + " The base URL of this client has one /v1 too many."
-    if request.path.endswith(("/messages", "/responses", "/count_tokens")):
-        return told + " This version speaks Chat Completions only: POST /v1/chat/completions."
     return told + " OpenAI clients want the base URL " + request.url_root + "v1."
 
 

@@ -28,7 +28,7 @@ def block_of(part: Part, position: int, answer_id: str) -> Json | None:
         case ToolCall():
             return {**call_block(part, position, answer_id), "input": input_of(part)}
         case Opaque(origin=origin, value=value) if origin == PROTOCOL and isinstance(value, dict):
-            return value
+            return value if isinstance(value.get("type"), str) else None
     return None
 
 

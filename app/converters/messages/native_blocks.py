@@ -84,7 +84,7 @@ class _Mender:
         if kind == "text":
             text = block.get("text")
             return None if isinstance(text, str) and not text.strip() else self.cached(block)
-        if kind in _PROOFS:
+        if kind in THOUGHTS:
             return self._thought(block)
         if kind == "image":
             block = self._image(block)

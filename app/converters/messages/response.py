@@ -68,7 +68,10 @@ def _taken_apart(block: Json) -> tuple[Json, list[Json]]:
     match block.get("type"):
         case "text":
             deltas = [{"type": "text_delta", "text": block["text"]}] if block.get("text") else []
-            deltas += [{"type": "citations_delta", "citation": one} for one in block.get("citations") or []]
+            sources = block.get("citations")
+            deltas += [
+                {"type": "citations_delta", "citation": one} for one in (sources if isinstance(sources, list) else [])
+            ]
             return {key: value for key, value in block.items() if key != "citations"} | {"text": ""}, deltas
         case "thinking":
             deltas = [{"type": "thinking_delta", "thinking": block["thinking"]}] if block.get("thinking") else []

@@ -47,7 +47,7 @@ class StreamDecoder:
 
     def __init__(self) -> None:
         self._parts = PartSequencer()
-        self._blocks: dict[Any, _Block] = {}
+        self._blocks: dict[int, _Block] = {}
         self._told: list[Part] = []
         self._usage: Json = {}
         self._extra: Json = {}
@@ -95,11 +95,11 @@ class StreamDecoder:
             raise UpstreamProtocolError("GitHub Copilot's stream does not begin with message_start. Try again.")
         match kind:
             case "content_block_delta":
-                return self._delta(event.get("index"), event.get("delta"))
+                return self._delta(_index(event), event.get("delta"))
             case "content_block_start":
-                return self._open(event.get("index"), event.get("content_block"))
+                return self._open(_index(event), event.get("content_block"))
             case "content_block_stop":
-                return self._close(event.get("index"))
+                return self._close(_index(event))
             case "message_delta":
                 self._note_end(event)
             case "message_stop":
@@ -123,11 +123,12 @@ class StreamDecoder:
             )
         ]
         # A message that is whole from its start is unheard of, but costs two lines.
-        for at, block in enumerate(message.get("content") or []):
+        content = message.get("content")
+        for at, block in enumerate(content if isinstance(content, list) else []):
             events += self._open(at, block) + self._close(at)
         return events
 
-    def _open(self, index: Any, wire: Any) -> list[Event]:
+    def _open(self, index: int, wire: Any) -> list[Event]:
         if not isinstance(wire, dict):
             raise UpstreamProtocolError("GitHub Copilot began a part of its answer without saying what. Try again.")
         block = self._blocks[index] = _Block(wire)
@@ -148,7 +149,7 @@ class StreamDecoder:
                 return self._parts.start(index, ToolCall(str(wire.get("id") or ""), str(wire.get("name") or "")))
         return self._parts.start(index, decode_answer_block(wire))
 
-    def _delta(self, index: Any, delta: Any) -> list[Event]:
+    def _delta(self, index: int, delta: Any) -> list[Event]:
         block = self._blocks.get(index)
         if block is None or not isinstance(delta, dict):
             raise UpstreamProtocolError("GitHub Copilot went on with a part of its answer that never began. Try again.")
@@ -166,10 +167,10 @@ class StreamDecoder:
                 block.notes.append(citation(delta["citation"]))
         return []
 
-    def _add(self, index: Any, field: str, value: Any) -> list[Event]:
+    def _add(self, index: int, field: str, value: Any) -> list[Event]:
         return self._parts.delta(index, field, value) if isinstance(value, str) and value else []
 
-    def _add_json(self, index: Any, block: _Block, piece: Any) -> list[Event]:
+    def _add_json(self, index: int, block: _Block, piece: Any) -> list[Event]:
         if not isinstance(piece, str) or not piece:
             return []
         block.has_json = True
@@ -178,7 +179,7 @@ class StreamDecoder:
         block.json.append(piece)
         return []
 
-    def _close(self, index: Any) -> list[Event]:
+    def _close(self, index: int) -> list[Event]:
         block = self._blocks.pop(index, None)
         if block is None:
             return []
@@ -245,3 +246,10 @@ class StreamDecoder:
                 {PROTOCOL: dict(self._extra)} if self._extra else {},
             ),
         ]
+
+
+def _index(event: Json) -> int:
+    index = event.get("index")
+    if not isinstance(index, int):
+        raise UpstreamProtocolError("GitHub Copilot did not say which part of its answer it means. Try again.")
+    return index
