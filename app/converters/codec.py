@@ -138,12 +138,18 @@ class MakeEncoder(Protocol):
     def __call__(self, request: Request, *, model: str, include_usage: bool) -> StreamEncoder: ...
 
 
+def no_headers(body: dict[str, Any]) -> dict[str, str]:
+    """For protocols whose bodies need no headers of their own."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Codec:
     """One protocol.
 
     upstream_path: where Copilot speaks it. id_prefix: what its answer ids begin with, where upstream gives none.
-    keep_alive: a frame that says nothing. fields: every request field of the spec, and what becomes of it.
+    keep_alive: a frame that says nothing. request_headers: what an encoded body needs beside it, e.g. betas.
+    fields: every request field of the spec, and what becomes of it.
     """
 
     name: ProtocolName
@@ -163,6 +169,7 @@ class Codec:
     # Different protocols: through the neutral vocabulary.
     decode_request: Callable[[dict[str, Any]], Request]
     encode_request: EncodeRequest
+    request_headers: Callable[[dict[str, Any]], dict[str, str]]
     decode_response: Callable[[dict[str, Any]], Response]
     encode_response: EncodeResponse
     stream_decoder: Callable[[], StreamDecoder]

@@ -109,7 +109,7 @@ class Converted:
     def payload(self, refused: frozenset[str] = NOTHING_REFUSED) -> Prepared:
         losses = Losses()
         body = self._upstream.encode_request(self._sent, self._limits, losses, refused)
-        return Prepared(json_bytes.dumps(body), tuple(losses.names()))
+        return Prepared(json_bytes.dumps(body), tuple(losses.names()), self._upstream.request_headers(body))
 
     def pump(self) -> Pump:
         encoder = self._client.stream_encoder(

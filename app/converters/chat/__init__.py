@@ -12,7 +12,7 @@ from app.converters.chat.request_decoder import decode_request
 from app.converters.chat.request_encoder import encode_request
 from app.converters.chat.stream_decoder import StreamDecoder
 from app.converters.chat.stream_encoder import KEEP_ALIVE, StreamEncoder
-from app.converters.codec import Codec
+from app.converters.codec import Codec, no_headers
 
 CODEC = Codec(
     name="chat",
@@ -28,6 +28,7 @@ CODEC = Codec(
     response_to_stream=response_to_stream,
     decode_request=decode_request,
     encode_request=encode_request,
+    request_headers=no_headers,
     decode_response=decode_response,
     encode_response=encode_response,
     stream_decoder=StreamDecoder,

@@ -143,10 +143,12 @@ def _part(raw: Any, path: str) -> Part:
     if isinstance(raw, str):
         return Text(raw)
     part = shapes.obj(raw, path)
-    kind = part.get("type")
+    kind = "image_url" if part.get("type") is None and "image_url" in part else part.get("type")
+    if not isinstance(kind, str):
+        shapes.wrong(f"{path}.type", "the type of the part, e.g. text or image_url")
     if kind in _TEXTS:
         return Text(shapes.string(part.get("text"), f"{path}.text"), cache=shapes.has_cache_mark(part))
-    if kind in _IMAGES or (kind is None and "image_url" in part):
+    if kind in _IMAGES:
         return _image(part, path)
     if kind == "refusal":
         return Refusal(shapes.string(part.get("refusal"), f"{path}.refusal"))
@@ -158,8 +160,6 @@ def _part(raw: Any, path: str) -> Part:
             shapes.name(audio.get("data"), f"{path}.input_audio.data"),
             shapes.opt_string(audio.get("format"), f"{path}.input_audio.format"),
         )
-    if not isinstance(kind, str):
-        shapes.wrong(f"{path}.type", "the type of the part, e.g. text or image_url")
     return Opaque("chat", part)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.converters.codec import Codec
 from app.converters.framed import Framed
 from app.converters.messages.answers import decode_response, encode_response
+from app.converters.messages.betas import headers_for
 from app.converters.messages.errors import decode_error, encode_error
 from app.converters.messages.fields import FIELDS
 from app.converters.messages.mender import Mender
@@ -31,6 +32,7 @@ CODEC = Codec(
     response_to_stream=response_to_stream,
     decode_request=decode_request,
     encode_request=encode_request,
+    request_headers=headers_for,
     decode_response=decode_response,
     encode_response=encode_response,
     stream_decoder=lambda: Framed(StreamDecoder()),

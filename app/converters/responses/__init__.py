@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.converters.chat.errors import encode_error
-from app.converters.codec import Codec
+from app.converters.codec import Codec, no_headers
 from app.converters.framed import Framed
 from app.converters.responses.answers import decode_response, encode_response
 from app.converters.responses.errors import decode_error, named_refusal
@@ -31,6 +31,7 @@ CODEC = Codec(
     response_to_stream=response_to_stream,
     decode_request=decode_request,
     encode_request=encode_request,
+    request_headers=no_headers,
     decode_response=decode_response,
     encode_response=encode_response,
     stream_decoder=lambda: Framed(StreamDecoder()),
