@@ -1,0 +1,147 @@
+"""Errors both ways, and what a refusal names (contract §8.4, §8.8, §10.7)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.converters.messages.errors import decode_error, encode_error, error_frame
+from app.converters.messages.refused import named_refusal, without
+from app.errors import GatewayError, InvalidRequestError, UnsupportedFeatureError
+
+
+def backend(kind: str, message: str) -> bytes:
+    return json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode()
+
+
+def gateway(message: str, code: str = "", **more: str) -> bytes:
+    return json.dumps({"error": {"message": message, "code": code, **more}}).encode()
+
+
+def said(status: int, body: bytes) -> dict[str, Any]:
+    envelope = encode_error(decode_error(status, {}, body))
+    assert envelope["type"] == "error"
+    error = envelope["error"]
+    assert isinstance(error, dict)
+    return error
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        backend("invalid_request_error", "context_management: Extra inputs are not permitted"),
+        b'{"message":"context_management: Extra inputs are not permitted"}',
+    ],
+)
+def test_the_backend_is_quoted_word_for_word(body: bytes) -> None:
+    message = "context_management: Extra inputs are not permitted"
+    assert said(400, body) == {"type": "invalid_request_error", "message": message}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        backend("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
+        gateway("prompt token count of 210000 exceeds the limit of 200000", "model_max_prompt_tokens_exceeded"),
+        gateway(
+            "This model's maximum context length is 200000 tokens. However, your messages resulted in 210000 tokens.",
+            "context_length_exceeded",
+        ),
+    ],
+)
+def test_a_context_overflow_is_said_as_claude_code_expects(body: bytes) -> None:
+    assert said(400, body) == {
+        "type": "invalid_request_error",
+        "message": "prompt is too long: 210000 tokens > 200000 maximum",
+    }
+
+
+def test_an_overflow_without_numbers_begins_likewise() -> None:
+    error = InvalidRequestError("Too much.", code="context_length_exceeded")
+    assert encode_error(error)["error"]["message"] == "prompt is too long: Too much."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "told"),
+    [
+        (429, backend("rate_limit_error", "Rate limit exceeded."), "rate_limit_error", 429),
+        (529, backend("overloaded_error", "Overloaded"), "overloaded_error", 502),
+        (200, backend("overloaded_error", "Overloaded"), "overloaded_error", 502),
+        (500, backend("api_error", "Internal server error"), "api_error", 502),
+        (400, gateway("The requested model is not supported.", "model_not_supported"), "not_found_error", 404),
+        (402, gateway("You have no quota", "quota_exceeded"), "rate_limit_error", 429),
+        (413, b"413 Request Entity Too Large\n", "request_too_large", 413),
+        (502, b"<html><title>Bad gateway</title></html>", "api_error", 502),
+    ],
+)
+def test_kinds(status: int, body: bytes, kind: str, told: int) -> None:
+    assert said(status, body)["type"] == kind
+    assert decode_error(status, {}, body).status == told
+
+
+def test_details_are_told() -> None:
+    details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    envelope = encode_error(UnsupportedFeatureError("No threads.", details=details))
+    assert envelope == {
+        "type": "error",
+        "error": {"type": "invalid_request_error", "message": "No threads.", "details": details},
+    }
+
+
+def test_the_frame() -> None:
+    raw = error_frame(GatewayError("Oops."))
+    assert raw == b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"Oops."}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ("context_management: Extra inputs are not permitted", "context_management"),
+        (
+            "system.0.cache_control.ephemeral.scope: Extra inputs are not permitted",
+            "system.cache_control.ephemeral.scope",
+        ),
+        ("tools.3.custom.defer_loading: Extra inputs are not permitted", "tools.custom.defer_loading"),
+        ("tools.0.custom.input_schema.$schema: Extra inputs are not permitted", "tools.custom.input_schema.$schema"),
+        ("unsupported beta header(s): context-1m-2025-08-07, b-1", "beta:context-1m-2025-08-07,b-1"),
+        ("messages.1.content.0: Invalid `signature` in `thinking` block", "proof"),
+        ("Invalid signature in thinking block", "proof"),
+        ("messages.1.content.0: Invalid `data` in `redacted_thinking` block", "proof"),
+        ("messages.1: `thinking` or `redacted_thinking` blocks in the latest message cannot be modified.", "proof"),
+        ("messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`.", "thinking"),
+        ("adaptive thinking is not supported on this model", "thinking.adaptive"),
+        ('"thinking.type.enabled" is not supported for this model. Use', "thinking.enabled"),
+        ("This model does not support the effort parameter.", "output_config.effort"),
+        ("output_config.effort: Input should be 'medium'", "output_config.effort"),
+        ("`temperature` and `top_p` cannot both be specified for this model.", "top_p"),
+        ("`temperature` may only be set to 1 when thinking is enabled.", "temperature"),
+        ("Unsupported parameter: 'temperature' is not supported with this model.", "temperature"),
+        ("store is not supported", "store"),
+        ("messages: Extra inputs are not permitted", None),
+        ("messages: text content blocks must be non-empty", None),
+        ("max_tokens: Field required", None),
+        ("This model does not support assistant message prefill.", None),
+    ],
+)
+def test_what_a_refusal_names(message: str, name: str | None) -> None:
+    for body in (
+        backend("invalid_request_error", message),
+        gateway(message),
+        json.dumps({"message": message}).encode(),
+    ):
+        assert named_refusal(400, body) == name
+        assert named_refusal(422, body) is None
+
+
+def test_a_refusal_that_is_no_json_names_what_it_says() -> None:
+    assert named_refusal(400, b"bad request: nothing of use") is None
+    assert named_refusal(400, b"[]") is None
+
+
+def test_without_leaves_the_rest_alone() -> None:
+    body = {"a": [{"b": 1, "c": 2}, {"c": 3}], "d": {"e": {"f": 1}}}
+    assert without(body, ["a", "custom", "b"]) == {"a": [{"c": 2}, {"c": 3}], "d": {"e": {"f": 1}}}
+    assert without(body, ["d", "e", "f"]) == {"a": body["a"], "d": {"e": {}}}
+    assert without(body, ["d", "nowhere"]) is body

@@ -1,0 +1,88 @@
+"""Upstream's errors, and what of a request can be left out on a second try (contract §7.2–§7.6, §7.9)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.converters.responses.errors import decode_error, encode_error, error_frame, named_refusal
+from app.errors import UpstreamStatusError
+from tests.unit.converters.responses.grammar import events
+
+UNVERIFIED = (
+    "The encrypted content for item rs_1 could not be verified. Reason: Encrypted content item_id did not match the "
+    "target item id."
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "more", "name"),
+    [
+        ("service_tier is not supported", {"code": "unsupported_value", "param": "service_tier"}, "service_tier"),
+        ("context_management is not supported", {"param": "context_management"}, "context_management"),
+        ("Unsupported parameter: 'temperature' is not supported with this model.", {}, "temperature"),
+        ("Unknown parameter: 'reasoning.context'.", {"param": "reasoning.context"}, "reasoning.context"),
+        ("Unknown parameter: 'input[3].phase'.", {}, "input[].phase"),
+        ("Unknown parameter: 'tools[0].defer_loading'.", {}, "tools[].defer_loading"),
+        ("metadata: Extra inputs are not permitted", {}, "metadata"),
+        (UNVERIFIED, {"code": "invalid_request_body"}, "proof"),
+        ("Bad", {"code": "invalid_encrypted_content"}, "proof"),
+        ("Encrypted content is not supported with this model.", {"param": "include"}, "include"),
+        ("Unsupported value: 'minimal' is not supported with the 'gpt-5.5' model.", {}, "reasoning.effort"),
+        ("Unsupported value: 'low' is not supported.", {"param": "text.verbosity"}, "text.verbosity"),
+        ("Unsupported parameter: 'tools' is not supported with this model.", {}, None),
+        ("previous_response_id is not supported", {}, None),
+        ("Unknown parameter: 'input[0]'.", {}, None),
+        ("Invalid value: 'custom'.", {"param": "tools[0].type"}, None),
+        ("No tool output found for function call call_1.", {"param": "input"}, None),
+        ("The model is not supported", {}, None),
+    ],
+)
+def test_named_refusal(message: str, more: dict[str, Any], name: str | None) -> None:
+    body = json.dumps({"error": {"message": message, **more}}).encode()
+    assert named_refusal(400, body) == name
+    assert named_refusal(429, body) is None
+
+
+def test_refusals_of_other_shapes() -> None:
+    assert named_refusal(400, b"Unknown parameter: 'x'.") == "x"
+    assert named_refusal(400, b'{"message":"Unknown parameter: \'x\'."}') == "x"
+    assert named_refusal(400, b"[]") is None
+    assert named_refusal(400, b"") is None
+
+
+def test_stale_item_id_is_not_about_the_key() -> None:
+    body = b'{"error":{"code":"bad_request","message":"input item ID does not belong to this connection"}}'
+    error = decode_error(401, {}, body)
+    assert (error.status, error.code) == (400, "invalid_item_id")
+
+
+def test_unverified_content_has_its_own_code() -> None:
+    error = decode_error(400, {}, json.dumps({"error": {"message": UNVERIFIED}}).encode())
+    assert (error.status, error.code) == (400, "invalid_encrypted_content")
+    assert UNVERIFIED in error.message
+
+
+def test_all_else_is_as_in_chat() -> None:
+    error = decode_error(429, {"Retry-After": "7"}, b'{"error":{"message":"Slow down","code":"rate_limited"}}')
+    assert (error.status, error.code, error.retry_after) == (429, "rate_limit_exceeded", "7")
+    assert encode_error(error)["error"]["type"] == "rate_limit_error"
+
+
+def test_frame_is_flat_and_nested() -> None:
+    (event,) = events(error_frame(UpstreamStatusError("No.", status=400, code="content_filter", param="input"), 7))
+    assert (event["type"], event["code"], event["message"], event["param"]) == (
+        "error",
+        "content_filter",
+        "No.",
+        "input",
+    )
+    assert event["sequence_number"] == 7
+    assert event["error"] == {
+        "message": "No.",
+        "type": "invalid_request_error",
+        "param": "input",
+        "code": "content_filter",
+    }
