@@ -12,6 +12,7 @@ from app.converters.ir import Request, Response
 from app.converters.limits import Limits
 from app.converters.losses import Losses
 from app.converters.prepared import Prepared
+from app.converters.traits import Traits
 from app.errors import GatewayError
 
 ProtocolName = Literal["chat", "messages", "responses"]
@@ -19,25 +20,6 @@ ProtocolName = Literal["chat", "messages", "responses"]
 NOTHING_REFUSED: frozenset[str] = frozenset()
 WITHOUT_PROOFS = "proof"
 """In a set of refused names: leave every reasoning proof out."""
-
-
-class Traits(Protocol):
-    """What a request says about itself, whatever its protocol."""
-
-    @property
-    def model(self) -> str: ...
-    @property
-    def stream(self) -> bool: ...
-    @property
-    def include_usage(self) -> bool: ...
-    @property
-    def choices(self) -> int: ...
-    @property
-    def has_images(self) -> bool: ...
-    @property
-    def initiator(self) -> Literal["user", "agent"]: ...
-    @property
-    def interaction_key(self) -> bytes: ...
 
 
 class Identity(TypedDict):

@@ -9,12 +9,13 @@ from typing import Any, Protocol
 import orjson
 
 from app.converters import json_bytes
-from app.converters.codec import NOTHING_REFUSED, Codec, Identity, Pump, StreamEncoder, Traits
+from app.converters.codec import NOTHING_REFUSED, Codec, Identity, Pump, StreamEncoder
 from app.converters.events import Event, ResponseEnd, ResponseStart, StreamError, explode
 from app.converters.ir import Image, Message, Part, Request, Response, ToolResult
 from app.converters.limits import Limits
 from app.converters.losses import Losses
 from app.converters.prepared import Prepared
+from app.converters.traits import Traits
 from app.errors import GatewayError, UpstreamProtocolError
 
 

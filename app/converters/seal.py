@@ -97,10 +97,15 @@ def unseal_all(text: str, joined: str = "") -> list[Reasoning]:
 
 
 def proof_for_client(reasoning: Reasoning, client: ProtocolName) -> str | None:
-    """What to write into the client's field: the proof itself if its own protocol minted it, else sealed; or None."""
+    """What to write into the client's field: the proof itself if its own protocol minted it, else sealed; or None.
+
+    None also for a foreign one that holds a mark: it cannot be packed, nor could it ever be verified.
+    """
     if not reasoning.signature or reasoning.origin is None:
         return None
-    return reasoning.signature if reasoning.origin == client else seal(reasoning)
+    if reasoning.origin == client:
+        return reasoning.signature
+    return None if MARK in reasoning.signature else seal(reasoning)
 
 
 def proof_from_client(field: str, client: ProtocolName, *, text: str = "", id: str | None = None) -> Reasoning:

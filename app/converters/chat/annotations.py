@@ -13,10 +13,11 @@ def decode_annotations(given: Any) -> tuple[Annotation, ...]:
     return tuple(_decoded(raw) for raw in given if isinstance(raw, dict)) if isinstance(given, list) else ()
 
 
-def encode_annotations(annotations: Iterable[Annotation], offset: int = 0) -> list[dict[str, Any]]:
+def encode_annotations(annotations: Iterable[Annotation], offset: int, length: int) -> list[dict[str, Any]]:
     """Verbatim if chat's own; web pages of other protocols likewise; a passage of a document has no form in chat.
 
-    offset: characters of the message before the text that these belong to.
+    offset: characters of the message before the text that these belong to. length: of that text, all of which they
+    are the source of unless they say otherwise.
     """
     encoded: list[dict[str, Any]] = []
     for annotation in annotations:
@@ -24,7 +25,7 @@ def encode_annotations(annotations: Iterable[Annotation], offset: int = 0) -> li
             encoded.append(annotation.value)
         elif annotation.kind == "url" and annotation.url:
             start = annotation.start_index or 0
-            end = start if annotation.end_index is None else annotation.end_index
+            end = length if annotation.end_index is None else annotation.end_index
             citation = {
                 "start_index": start + offset,
                 "end_index": end + offset,

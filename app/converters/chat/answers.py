@@ -139,7 +139,7 @@ def _message(response: Response, request: Request) -> dict[str, Any]:
     annotations: list[dict[str, Any]] = []
     for part in response.parts:
         if isinstance(part, Text):
-            annotations += encode_annotations(part.annotations, sum(map(len, texts)))
+            annotations += encode_annotations(part.annotations, sum(map(len, texts)), len(part.text))
             texts.append(part.text)
     names = ToolNames(request.tools)
     calls = [encode_call(names.restore(call)) for call in response.calls]

@@ -6,13 +6,13 @@ Contract §5.5, §6.1, §6.2, §12.3; conversion §1.7 (native means untouched).
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
 from app.converters import json_bytes
+from app.converters.splice import exact, splice_model
+from app.converters.traits import Traits
 
 # Top-level fields that upstream is known to refuse (§6.1, §12.3.13), and why leaving them out is right.
 REFUSED_FIELDS: dict[str, str] = {
@@ -38,26 +38,7 @@ _CACHE_MARKS = ("cache_control", "copilot_cache_control")
 _IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
 _AGENT_ROLES = frozenset({"tool", "function", "assistant"})
-_MODEL = re.compile(rb'"model"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What the bridge needs to know of a request that it otherwise passes through.
-
-    choices:         the n that was asked for, 1 if none was.
-    initiator:       "agent" for a follow-up of the same interaction, which Copilot does not bill (§5.5).
-    interaction_key: the same for all tool rounds of one user turn.
-    """
-
-    model: str
-    stream: bool
-    include_usage: bool
-    choices: int
-    has_images: bool
-    initiator: Literal["user", "agent"]
-    interaction_key: bytes
 
 
 def traits(body: dict[str, Any]) -> Traits:
@@ -95,45 +76,15 @@ def prepare(
     if not (dropped or inlined or any(_needs_mending(message, is_openai) for message in _messages(body))):
         if body.get("model") == model:
             return raw, dropped
-        spliced = _splice_model(raw, body, model)
+        spliced = splice_model(raw, body, model)
         if spliced is not None:
             return spliced, dropped
-    source = _exact(raw, body)
+    source = exact(raw, body)
     changed = {key: value for key, value in source.items() if key not in REFUSED_FIELDS}
     changed["model"] = model
     if isinstance(changed.get("messages"), list):
         changed["messages"] = [_mend_message(item, is_openai, inlined) for item in changed["messages"]]
     return json_bytes.dumps(changed), dropped
-
-
-def _exact(raw: bytes, body: dict[str, Any]) -> dict[str, Any]:
-    """The body with all its integers: a fast parser may have turned one beyond 64 bits into a float."""
-    if json_bytes.has_huge_float(body):
-        try:
-            exact = json_bytes.loads_exact(raw)
-        except ValueError:
-            return body
-        if isinstance(exact, dict):
-            return exact
-    return body
-
-
-def _splice_model(raw: bytes, body: dict[str, Any], model: str) -> bytes | None:
-    # An unescaped `"model":` cannot stand inside a JSON string, but it may be a key elsewhere in the body: only a lone
-    # one is surely the right one.
-    found: list[re.Match[bytes]] = []
-    at = raw.find(b'"model"')
-    while at >= 0 and len(found) < 2:
-        member = _MODEL.match(raw, at)
-        found += [member] if member else []
-        at = raw.find(b'"model"', at + 1)
-    if len(found) != 1:
-        return None
-    start, end = found[0].span(1)
-    if json_bytes.loads(b'"' + raw[start:end] + b'"') != body.get("model"):
-        return None
-    # A view, because a body with images is large enough for one copy less to show.
-    return b"".join((raw[: start - 1], json_bytes.dumps(model), memoryview(raw)[end + 1 :]))
 
 
 def _needs_mending(message: dict[str, Any], is_openai: bool) -> bool:

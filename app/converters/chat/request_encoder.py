@@ -141,7 +141,9 @@ def _response_format(wanted: OutputFormat) -> dict[str, Any]:
 
 
 def _instruction(wanted: OutputFormat) -> str:
-    rule = "Your answer must be one JSON object and nothing else: no words around it, no code fence."
+    is_object = wanted.kind == "json_object" or (wanted.schema or {}).get("type", "object") == "object"
+    value = "one JSON object" if is_object else "one JSON value"
+    rule = f"Your answer must be {value} and nothing else: no words around it, no code fence."
     if wanted.kind == "json_object":
         return rule
     schema = json_bytes.dumps(wanted.schema or {}).decode()

@@ -126,7 +126,7 @@ class StreamEncoder:
             proof = proof_of(part)
             return self._chunk(proof) if proof else b""
         if isinstance(part, Text):
-            annotations = encode_annotations(part.annotations, self._chars - len(part.text))
+            annotations = encode_annotations(part.annotations, self._chars - len(part.text), len(part.text))
             return self._chunk({"annotations": annotations}) if annotations else b""
         if isinstance(part, ToolCall) and isinstance(opened, ToolCall):
             call = self._names.restore(part)

@@ -134,7 +134,7 @@ class BlockEncoder:
             # Upstream refuses empty text (contract §8.4).
             return None
         block: Json = {"type": "text", "text": part.text}
-        if given := [note.value for note in part.annotations if note.origin == PROTOCOL and note.value]:
+        if given := [note.value for note in part.annotations if note.origin == PROTOCOL and is_genuine(note.value)]:
             block["citations"] = given
         return _marked(block, part.cache)
 
@@ -225,6 +225,11 @@ def _image(part: Image) -> Json:
     raise UnsupportedFeatureError(
         "Copilot stores no files: send the image itself instead of the id of a file.", param="messages"
     )
+
+
+def is_genuine(citation: Any) -> bool:
+    """Whether upstream made this citation: those that the bridge made of other protocols' sources prove nothing."""
+    return bool(citation) and not (isinstance(citation, dict) and citation.get("encrypted_index") == "")
 
 
 def _marked(block: Json, cache: bool) -> Json:

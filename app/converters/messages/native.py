@@ -17,9 +17,9 @@ from app.converters.messages import betas, client_tools, native_blocks, schemas,
 from app.converters.messages import refused as refusals
 from app.converters.messages.blocks_encoder import has_calls_to_answer
 from app.converters.messages.request_decoder import refuse_thread
-from app.converters.messages.splice import splice_model
 from app.converters.messages.traits import messages_of
 from app.converters.prepared import Prepared
+from app.converters.splice import exact, splice_model
 from app.errors import UnsupportedFeatureError
 
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ def prepare(
     `body` is what `raw` parses to and stays as it is.
     Raises: UnsupportedFeatureError for a thread, or a hosted tool that the client forces.
     """
-    mended, found, losses = _mended(_exact(raw, body), limits, inlined, headers, refused)
+    mended, found, losses = _mended(exact(raw, body), limits, inlined, headers, refused)
     header = betas.as_header(found)
     dropped = tuple(losses.names())
     restore = schemas.RESTORE if schemas.has_answer_tool(mended) else None
@@ -68,7 +68,7 @@ def prepare_count(
     refused: frozenset[str] = frozenset(),
 ) -> Prepared:
     """The same for ``count_tokens`` (contract §8.9)."""
-    mended, found, losses = _mended(_exact(raw, body), limits, inlined, headers, refused)
+    mended, found, losses = _mended(exact(raw, body), limits, inlined, headers, refused)
     counted = json_bytes.dumps(count_tokens_request({**mended, "model": model}))
     return Prepared(counted, tuple(losses.names()), betas.as_header(found))
 
@@ -76,18 +76,6 @@ def prepare_count(
 def count_tokens_request(body: Json) -> Json:
     """A messages body as the body of ``count_tokens``: without ``max_tokens``, ``stream`` and what does not count."""
     return {name: value for name, value in body.items() if name in _COUNTED}
-
-
-def _exact(raw: bytes, body: Json) -> Json:
-    """The body with all its integers: a fast parser may have turned one beyond 64 bits into a float."""
-    if json_bytes.has_huge_float(body):
-        try:
-            exact = json_bytes.loads_exact(raw)
-        except ValueError:
-            return body
-        if isinstance(exact, dict):
-            return exact
-    return body
 
 
 def _mended(

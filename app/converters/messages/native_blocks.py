@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.converters import seal
 from app.converters.ir import split_data_url
 from app.converters.losses import Losses
-from app.converters.messages.blocks_encoder import THOUGHTS
+from app.converters.messages.blocks_encoder import THOUGHTS, is_genuine
 from app.converters.messages.refused import CACHE_CONTROL
 from app.converters.messages.traits import url_of
 
@@ -83,7 +83,7 @@ class _Mender:
         kind = block.get("type")
         if kind == "text":
             text = block.get("text")
-            return None if isinstance(text, str) and not text.strip() else self.cached(block)
+            return None if isinstance(text, str) and not text.strip() else self.cached(_with_genuine_citations(block))
         if kind in THOUGHTS:
             return self._thought(block)
         if kind == "image":
@@ -134,6 +134,15 @@ class _Mender:
         for name in extras:
             self._losses.drop(f"cache_control.{name}", "upstream refuses it")
         return {**holder, "cache_control": {name: mark[name] for name in CACHE_CONTROL if name in mark}}
+
+
+def _with_genuine_citations(block: Json) -> Json:
+    given = block.get("citations")
+    if not isinstance(given, list) or all(map(is_genuine, given)):
+        return block
+    rest = {name: value for name, value in block.items() if name != "citations"}
+    genuine = [one for one in given if is_genuine(one)]
+    return {**rest, "citations": genuine} if genuine else rest
 
 
 def _placed(messages: list[Any]) -> tuple[list[Any], list[Json]]:

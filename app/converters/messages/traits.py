@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.converters import json_bytes
+from app.converters.traits import Traits
 
 Json = dict[str, Any]
 
 _REMINDER: Final = "<system-reminder>"
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What the bridge needs to know of a request that it otherwise passes through.
-
-    initiator:       "agent" for a follow-up of the same interaction, which Copilot does not bill (§5.5).
-    interaction_key: the same for all tool rounds of one user turn.
-    """
-
-    model: str
-    stream: bool
-    include_usage: bool
-    choices: int
-    has_images: bool
-    initiator: Literal["user", "agent"]
-    interaction_key: bytes
 
 
 def traits(body: Json) -> Traits:
@@ -37,8 +20,6 @@ def traits(body: Json) -> Traits:
     return Traits(
         model=model if isinstance(model, str) else "",
         stream=body.get("stream") is True,
-        include_usage=True,
-        choices=1,
         has_images=next(images_in(messages), None) is not None,
         initiator=_initiator(messages),
         interaction_key=_interaction_key(messages),

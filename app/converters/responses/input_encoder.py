@@ -6,10 +6,11 @@ by `call_id`, accepts encrypted reasoning without an id, and refuses ids that it
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Any
 
-from app.converters.conversation import map_call_ids, pair_tools, valid_call_id
+from app.converters.conversation import distinct_call_ids, map_call_ids, pair_tools, valid_call_id
 from app.converters.ir import (
     Audio,
     File,
@@ -31,6 +32,7 @@ from app.converters.tools import ToolNames, call_as_function
 from app.errors import UnsupportedFeatureError
 
 ERROR_PREFIX = "Error: "
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml")
 
 
 def encode_input(
@@ -41,7 +43,8 @@ def encode_input(
     Raises: InvalidRequestError for a call without result, UnsupportedFeatureError for what has no counterpart.
     """
     writer = _Writer(names, losses, with_proofs)
-    for message in map_call_ids(pair_tools(messages), valid_call_id):
+    # Distinct first: a call and its result meet by nothing but this id.
+    for message in map_call_ids(distinct_call_ids(pair_tools(messages)), valid_call_id):
         writer.write(message)
     return writer.items
 
@@ -154,12 +157,13 @@ class _Writer:
         return []
 
     def _file(self, part: File, message: Message | None) -> list[dict[str, Any]]:
-        if part.parts:
-            return [*_heading(part), *(piece for inner in part.parts for piece in self._content(inner, message))]
-        if part.text is not None:
-            return [*_heading(part), _text(part.text)]
         if part.citations:
             self._losses.drop("citations", "upstream does not cite documents")
+        if part.parts:
+            return [*_heading(part), *(piece for inner in part.parts for piece in self._content(inner, message))]
+        text = _text_of(part)
+        if text is not None:
+            return [*_heading(part), _text(text)]
         if part.url is not None:
             return [{"type": "input_file", "file_url": part.url}]
         if part.data is None:
@@ -184,6 +188,16 @@ def _heading(part: File) -> list[dict[str, Any]]:
     lines = [f"Document: {part.title or part.name}"] if part.title or part.name else []
     lines += [part.context] if part.context else []
     return [_text("\n".join(lines))] if lines else []
+
+
+def _text_of(part: File) -> str | None:
+    """The text of a document that is one, whether given as such or in base64 (conversion.md §2)."""
+    if part.text is not None or part.data is None or not (part.media_type or "").startswith(_TEXT_TYPES):
+        return part.text
+    try:
+        return base64.b64decode(part.data, validate=False).decode("utf-8")
+    except ValueError:
+        return None
 
 
 def _image(part: Image) -> dict[str, Any]:

@@ -6,7 +6,6 @@ to input items in ``items.py``. Deterministic, and prefix-stable: a later turn n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -24,9 +23,9 @@ from app.converters.responses.request_encoder import PROOF, encode_tool, encode_
 from app.converters.responses.restore import Restore
 from app.converters.responses.shapes import need_list
 from app.converters.responses.tool_wire import decode_tool_choice, decode_tools
+from app.converters.splice import exact, splice_model
 from app.converters.tools import ToolNames
 
-_MODEL: Final = re.compile(rb'"model"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -49,7 +48,7 @@ def prepare(
     Raises: UnsupportedFeatureError, InvalidRequestError.
     """
     refuse_fields(body)
-    fields = _exact(raw, body)
+    fields = exact(raw, body)
     source = fields
     dropped: list[str] = []
     fields, restore = _mend_tools(fields, dropped)
@@ -71,7 +70,7 @@ def _written(raw: bytes, source: dict[str, Any], fields: dict[str, Any], model: 
     if is_same:
         if source.get("model") == model:
             return raw
-        spliced = _splice_model(raw, source, model)
+        spliced = splice_model(raw, source, model)
         if spliced is not None:
             return spliced
     return json_bytes.dumps({**fields, "model": model})
@@ -212,30 +211,3 @@ def _mend_strings(fields: dict[str, Any], dropped: list[str]) -> dict[str, Any]:
                 fields = without(fields, name)[0]
                 dropped.append(name)
     return fields
-
-
-# -- bytes -----------------------------------------------------------------------------------------------------------
-
-
-def _exact(raw: bytes, body: dict[str, Any]) -> dict[str, Any]:
-    """The body with all its integers: a fast parser may have turned one beyond 64 bits into a float."""
-    if json_bytes.has_huge_float(body):
-        try:
-            exact = json_bytes.loads_exact(raw)
-        except ValueError:
-            return body
-        if isinstance(exact, dict):
-            return exact
-    return body
-
-
-def _splice_model(raw: bytes, body: dict[str, Any], model: str) -> bytes | None:
-    """The raw bytes with another model name; None if it cannot be told where it stands."""
-    found = list(_MODEL.finditer(raw)) if raw.count(b'"model"') == 1 else []
-    if len(found) != 1:
-        return None
-    start, end = found[0].span(1)
-    if json_bytes.loads(b'"' + raw[start:end] + b'"') != body.get("model"):
-        return None
-    # A view, because a body with images is large enough for one copy less to show.
-    return b"".join((raw[: start - 1], json_bytes.dumps(model), memoryview(raw)[end + 1 :]))

@@ -14,6 +14,7 @@ from app.converters.limits import as_effort
 from app.converters.responses.fields import FIELDS, is_said
 from app.converters.responses.input_decoder import TOOL_ITEMS, decode_input
 from app.converters.responses.parts_decoder import ORIGIN
+from app.converters.responses.refused import ENCRYPTED
 from app.converters.responses.shapes import (
     may_bool,
     may_dict,
@@ -157,5 +158,5 @@ def _is_homeless(name: str, value: Any) -> bool:
     field = FIELDS.get(name)
     if value is None or (field is not None and field.verdict in ("mapped", "refused")):
         return False
-    # An empty `include` asks for nothing.
-    return not (name == "include" and value == [])
+    # What is always asked for, and given in any dialect, is no wish of its own.
+    return not (name == "include" and isinstance(value, list) and all(one == ENCRYPTED for one in value))

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.converters import json_bytes
+from app.converters.traits import Traits
 
 _IMAGES = ("input_image", "computer_screenshot", "image_url")
 _LISTS = ("content", "output")
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """See ``codec.Traits``. The answer always tells its usage and there is one choice."""
-
-    model: str
-    stream: bool
-    has_images: bool
-    initiator: Literal["user", "agent"]
-    interaction_key: bytes
-    include_usage: bool = True
-    choices: int = 1
 
 
 def traits(body: dict[str, Any]) -> Traits:

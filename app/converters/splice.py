@@ -1,4 +1,4 @@
-"""The model's name set into a body's own bytes, so that everything else stays as the client wrote it."""
+"""A body's own bytes with little changed in them, so that everything else stays as the client wrote it."""
 
 from __future__ import annotations
 
@@ -27,4 +27,17 @@ def splice_model(raw: bytes, body: dict[str, Any], model: str) -> bytes | None:
     start, end = found[0].span(1)
     if json_bytes.loads(b'"' + raw[start:end] + b'"') != body.get("model"):
         return None
+    # A view, because a body with images is large enough for one copy less to show.
     return b"".join((raw[: start - 1], json_bytes.dumps(model), memoryview(raw)[end + 1 :]))
+
+
+def exact(raw: bytes, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with all its integers: a fast parser may have turned one beyond 64 bits into a float."""
+    if json_bytes.has_huge_float(body):
+        try:
+            parsed = json_bytes.loads_exact(raw)
+        except ValueError:
+            return body
+        if isinstance(parsed, dict):
+            return parsed
+    return body
