@@ -14,12 +14,12 @@ from typing import Any
 
 from app import tokens
 from app.converters import embeddings
-from app.converters.codec import WITHOUT_PROOFS, Codec, Identity, ProtocolName, Pump
+from app.converters.codec import WITHOUT_EARLIER_PROOFS, WITHOUT_PROOFS, Codec, Identity, Pump
 from app.converters.crossing import Converted, Crossing, Native
 from app.converters.limits import Limits
 from app.converters.messages.counting import countable, read_count
 from app.converters.messages.native import prepare_count
-from app.converters.seal import is_sealed
+from app.converters.traits import ProtocolName
 from app.errors import GatewayError, NotFoundError, UpstreamProtocolError
 from app.logs import logger
 from app.opening import Opening
@@ -121,8 +121,7 @@ class Relay:
         limits = Limits.of(model.raw if model is not None else {"id": name})
         inlined = self._images.fetch_all(codec.image_urls(body))
         crossing: Crossing
-        # A proof that another protocol minted must not go upstream as it is: the codec leaves it out.
-        if upstream is codec and not is_sealed(raw):
+        if upstream is codec and codec.passes_natively(raw, body):
             crossing = Native(
                 codec,
                 raw,
@@ -191,7 +190,7 @@ class Relay:
         codec = self._by_path[MESSAGES]
         record.protocol, record.model = "count_tokens", str(body["model"])
         name, model = self._resolve(record.model, record)
-        if model is not None and MESSAGES in model.endpoints and not is_sealed(raw):
+        if model is not None and MESSAGES in model.endpoints and codec.passes_natively(raw, body):
             counted = self._count_upstream(codec, raw, body, headers, name, model, record)
             if counted is not None:
                 return counted
@@ -255,7 +254,7 @@ class Relay:
     # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _send(self, upstream: Codec, crossing: Crossing, call: Call, record: Record) -> UpstreamAnswer:
-        """Send, and once more without it if upstream refuses something by name that can be left out.
+        """Send, and once more without it if upstream refuses something by name that can be left out (proofs in two steps).
 
         Raises: GatewayError for every other refusal.
         """
@@ -271,9 +270,13 @@ class Relay:
             named = upstream.named_refusal(answer.status, content) if may_repair else None
             if named is None or named in refused:
                 raise self._refusal(upstream, answer, content, record)
-            may_repair = False
+            if named == WITHOUT_PROOFS:
+                # A tool round may need the proofs of its own turn: first those of before are left out, then all.
+                lighter = crossing.payload(refused | {WITHOUT_EARLIER_PROOFS})
+                named = named if lighter.body == prepared.body else WITHOUT_EARLIER_PROOFS
+            may_repair = named == WITHOUT_EARLIER_PROOFS
             refused |= {named}
-            if named != WITHOUT_PROOFS:  # a proof is refused for itself, not for the model
+            if not named.startswith(WITHOUT_PROOFS):  # a proof is refused for itself, not for the model
                 self._refusals.learn(record.served_model, upstream.upstream_path, named)
             fields = {"request_id": record.request_id, "model": record.served_model, "left_out": named}
             logger.warning("upstream refused a field", extra={"fields": fields})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 from app.converters.events import Event
 from app.converters.fields import Field
@@ -12,14 +12,15 @@ from app.converters.ir import Request, Response
 from app.converters.limits import Limits
 from app.converters.losses import Losses
 from app.converters.prepared import Prepared
-from app.converters.traits import Traits
+from app.converters.seal import is_sealed
+from app.converters.traits import ProtocolName, Traits
 from app.errors import GatewayError
-
-ProtocolName = Literal["chat", "messages", "responses"]
 
 NOTHING_REFUSED: frozenset[str] = frozenset()
 WITHOUT_PROOFS = "proof"
 """In a set of refused names: leave every reasoning proof out."""
+WITHOUT_EARLIER_PROOFS = "proof:earlier"
+"""… those of the turns before: a tool round may be refused without the proofs of its own (Gemini, contract §6.6)."""
 
 
 class Identity(TypedDict):
@@ -120,6 +121,11 @@ class MakeEncoder(Protocol):
     def __call__(self, request: Request, *, model: str, include_usage: bool) -> StreamEncoder: ...
 
 
+def is_unsealed(raw: bytes, body: dict[str, Any]) -> bool:
+    """Whether a body holds no proof that another protocol minted; only the codec can leave one out."""
+    return not is_sealed(raw)
+
+
 def no_headers(body: dict[str, Any]) -> dict[str, str]:
     """For protocols whose bodies need no headers of their own."""
     return {}
@@ -140,7 +146,9 @@ class Codec:
     keep_alive: bytes
     fields: Mapping[str, Field]
 
-    # The same protocol on both sides: bytes pass, mended only where upstream or client would choke.
+    # The same protocol on both sides: bytes pass, mended only where upstream or client would choke; unless the body
+    # holds what its own protocol's upstream would refuse and only conversion can put right.
+    passes_natively: Callable[[bytes, dict[str, Any]], bool]
     traits: Callable[[dict[str, Any]], Traits]
     image_urls: Callable[[dict[str, Any]], list[str]]
     prepare: Prepare

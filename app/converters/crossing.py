@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import orjson
 
 from app.converters import json_bytes
-from app.converters.codec import NOTHING_REFUSED, Codec, Identity, Pump, StreamEncoder
+from app.converters.codec import NOTHING_REFUSED, WITHOUT_EARLIER_PROOFS, Codec, Identity, Pump, StreamEncoder
 from app.converters.events import Event, ResponseEnd, ResponseStart, StreamError, explode
-from app.converters.ir import Image, Message, Part, Request, Response, ToolResult
+from app.converters.ir import Image, Message, Part, Reasoning, Request, Response, ToolCall, ToolResult
 from app.converters.limits import Limits
 from app.converters.losses import Losses
 from app.converters.prepared import Prepared
@@ -109,7 +109,12 @@ class Converted:
 
     def payload(self, refused: frozenset[str] = NOTHING_REFUSED) -> Prepared:
         losses = Losses()
-        body = self._upstream.encode_request(self._sent, self._limits, losses, refused)
+        sent = self._sent
+        if WITHOUT_EARLIER_PROOFS in refused:
+            sent = without_earlier_proofs(sent)
+            if sent is not self._sent:
+                losses.drop("reasoning", "upstream has refused a proof of this conversation")
+        body = self._upstream.encode_request(sent, self._limits, losses, refused - {WITHOUT_EARLIER_PROOFS})
         return Prepared(json_bytes.dumps(body), tuple(losses.names()), self._upstream.request_headers(body))
 
     def pump(self) -> Pump:
@@ -220,3 +225,29 @@ def inline_images(request: Request, inlined: Mapping[str, str]) -> Request:
         return replace(given, parts=tuple(map(part, given.parts)))
 
     return replace(request, messages=tuple(map(message, request.messages)))
+
+
+def without_earlier_proofs(request: Request) -> Request:
+    """The request without the thoughts and proofs of the turns before the last message of the user; the same object if
+    there are none."""
+    start = max((at for at, one in enumerate(request.messages) if one.role == "user" and _is_said(one)), default=0)
+    earlier = [without for one in request.messages[:start] if (without := _without_proofs(one)) is not None]
+    messages = (*earlier, *request.messages[start:])
+    return request if messages == request.messages else replace(request, messages=messages)
+
+
+def _is_said(message: Message) -> bool:
+    """Whether a message of the user holds more than tool results."""
+    return not message.parts or any(not isinstance(part, ToolResult) for part in message.parts)
+
+
+def _without_proofs(message: Message) -> Message | None:
+    """None if nothing is left."""
+    parts = tuple(
+        replace(part, signature=None) if isinstance(part, ToolCall) and part.signature else part
+        for part in message.parts
+        if not isinstance(part, Reasoning)
+    )
+    if parts == message.parts:
+        return message
+    return replace(message, parts=parts) if parts else None

@@ -19,8 +19,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from app.converters.codec import ProtocolName
 from app.converters.ir import Reasoning
+from app.converters.traits import ProtocolName
 
 MARK: Final = "gwseal1:"
 _MARK_BYTES: Final = MARK.encode()

@@ -7,7 +7,8 @@ the order that every client understands. Theory of operation:
 * The open part ends when it is told to (``end``), or when something is held behind it and it can be over: text and
   reasoning always can; a function call can once its arguments are one complete JSON object; a custom call, whose text
   nobody can judge, cannot. When it ends, the next part opens with all it has gathered.
-* A text or thought that goes on after its end becomes a new part, last in order. A call that does is an error.
+* A text or thought that goes on after its end becomes a new part, last in order. A call that does is an error. What
+  its finished part says is measured against all that was told of it, so that nothing is told twice and nothing lost.
 * ``flush`` ends all, on success. On failure the decoder calls nothing: what is open stays open.
 
 Held data costs latency, never correctness. One delta costs one append; texts are joined once, at the end of a part.
@@ -83,9 +84,9 @@ class PartSequencer:
         if entry is None:
             raise _unknown(key)
         if entry.is_over:
-            return []
+            return self._rest(entry, part)
         events: list[Event] = [] if part is None else entry.settle(part)
-        entry.is_over = True
+        entry.is_over = entry.is_settled = True
         return events + self._advance() if entry is self._open else []
 
     def is_open(self, key: Hashable) -> bool:
@@ -104,6 +105,17 @@ class PartSequencer:
         if self._open is not None:
             self._open.is_over = True
         return self._advance()
+
+    def _rest(self, entry: _Entry, part: Part | None) -> list[Event]:
+        """What the finished part says beyond a text or thought that had to make room for another part."""
+        if entry.is_settled or part is None or type(part) is not type(entry.blank) or isinstance(part, ToolCall):
+            return []
+        entry.is_settled = True
+        left = {name: entry.beyond(name, getattr(part, name) or "") for name in streamed_fields(part)}
+        if not any(left.values()):
+            return []
+        rest = rebuilt(part, {name: value or (None if name == "signature" else "") for name, value in left.items()})
+        return self.start(entry.key, rest) + self.end(entry.key)
 
     def _begin(self, entry: _Entry) -> list[Event]:
         self._open = entry
@@ -141,18 +153,37 @@ class PartSequencer:
         if field not in streamed_fields(entry.first):
             raise _no_such(field)
         events = self.start(key, entry.first)
+        self._entries[key].earlier = entry
         return events + self.delta(key, field, value)
 
 
 class _Entry:
-    """One part under way. blank: all of it but what is streamed; first: what it began as, for a part that goes on."""
+    """One part under way. blank: all of it but what is streamed; first: what it began as, for a part that goes on.
 
-    __slots__ = ("_object", "_scanned", "blank", "first", "index", "is_over", "key", "pieces")
+    earlier: the part that this one goes on. told: what it told, once it is closed. is_settled: upstream has ended it
+    itself.
+    """
+
+    __slots__ = (
+        "_object",
+        "_scanned",
+        "blank",
+        "earlier",
+        "first",
+        "index",
+        "is_over",
+        "is_settled",
+        "key",
+        "pieces",
+        "told",
+    )
 
     def __init__(self, key: Hashable, part: Part) -> None:
         self.key = key
         self.index = -1
-        self.is_over = False
+        self.is_over = self.is_settled = False
+        self.earlier: _Entry | None = None
+        self.told: dict[str, str] = {}
         self.blank = self.first = opened(part)
         self.pieces = {name: [value] if (value := getattr(part, name)) else [] for name in streamed_fields(part)}
         self._object = _ObjectScan()
@@ -185,7 +216,7 @@ class _Entry:
             part = rebuilt(part, {"redacted": self.blank.redacted})
         events: list[Event] = []
         for name, pieces in self.pieces.items():
-            final, told = getattr(part, name) or "", "".join(pieces)
+            final, told = self._own(name, getattr(part, name) or ""), "".join(pieces)
             if not final or final == told:
                 continue
             if self.index < 0:
@@ -199,11 +230,32 @@ class _Entry:
         self.blank = rebuilt(part, empty) if empty else part
         return events
 
+    def beyond(self, name: str, final: str) -> str:
+        """What a finished attribute says beyond all that was told; "" also where it contradicts that."""
+        return _after(self._said(name), final)
+
+    def _own(self, name: str, final: str) -> str:
+        """The share of a finished attribute that is not told by earlier parts."""
+        return _after(self.earlier._said(name), final) if self.earlier is not None else final
+
+    def _said(self, name: str) -> str:
+        """All that has come of an attribute, in this part and the earlier ones."""
+        texts: list[str] = []
+        entry: _Entry | None = self
+        while entry is not None:
+            texts.append(entry.told.get(name) or "".join(entry.pieces.get(name, ())))
+            entry = entry.earlier
+        return "".join(reversed(texts))
+
     def close(self) -> PartEnd:
         self.is_over = True
-        told = {name: "".join(pieces) for name, pieces in self.pieces.items() if pieces}
+        self.told = told = {name: "".join(pieces) for name, pieces in self.pieces.items() if pieces}
         self.pieces = {}
         return PartEnd(self.index, rebuilt(self.blank, told) if told else self.blank)
+
+
+def _after(told: str, final: str) -> str:
+    return final[len(told) :] if final.startswith(told) else ""
 
 
 class _ObjectScan:

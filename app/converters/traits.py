@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+ProtocolName = Literal["chat", "messages", "responses"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:

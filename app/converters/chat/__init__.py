@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.converters.chat.answers import decode_response, encode_response
 from app.converters.chat.errors import decode_error, encode_error
 from app.converters.chat.fields import FIELDS
-from app.converters.chat.native import make_mender, mend_response, prepare, response_to_stream
+from app.converters.chat.native import make_mender, mend_response, passes_natively, prepare, response_to_stream
 from app.converters.chat.refusals import named_refusal
 from app.converters.chat.request import image_urls, traits
 from app.converters.chat.request_decoder import decode_request
@@ -20,6 +20,7 @@ CODEC = Codec(
     id_prefix="chatcmpl-",
     keep_alive=KEEP_ALIVE,
     fields=FIELDS,
+    passes_natively=passes_natively,
     traits=traits,
     image_urls=image_urls,
     prepare=prepare,

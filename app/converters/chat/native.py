@@ -9,7 +9,7 @@ from app.converters import json_bytes
 from app.converters.chat import request, response
 from app.converters.chat.mender import StreamMender
 from app.converters.chat.refusals import PROOF
-from app.converters.codec import Pump
+from app.converters.codec import WITHOUT_EARLIER_PROOFS, Pump, is_unsealed
 from app.converters.limits import Limits
 from app.converters.prepared import Prepared
 
@@ -31,13 +31,31 @@ def prepare(
     # A model that is not in the catalogue may be anybody's; nothing is rewritten for it on a guess.
     is_openai = not limits.vendor or limits.vendor.lower() in _OPENAI_VENDORS
     taken_out = [name for name in sorted(refused - {PROOF}) if name in body]
-    if taken_out or PROOF in refused:
+    if taken_out or PROOF in refused or WITHOUT_EARLIER_PROOFS in refused:
         body = {name: value for name, value in body.items() if name not in taken_out}
-        if PROOF in refused:
-            body["messages"] = [_without_proofs(message) for message in body.get("messages", [])]
+        messages = body.get("messages", [])
+        end = len(messages) if PROOF in refused else _turn_start(messages) if WITHOUT_EARLIER_PROOFS in refused else 0
+        body["messages"] = [*map(_without_proofs, messages[:end]), *messages[end:]]
         raw = json_bytes.dumps(body)
     payload, dropped = request.prepare(raw, body, model=model, is_openai=is_openai, inlined=inlined)
     return Prepared(payload, (*dropped, *taken_out))
+
+
+def passes_natively(raw: bytes, body: dict[str, Any]) -> bool:
+    """Not so with free-text tools or a choice among tools: Copilot's chat takes neither, and conversion knows how."""
+    if not is_unsealed(raw, body):
+        return False
+    if b'"custom"' not in raw and b'"allowed_tools"' not in raw:
+        return True
+    tools, choice = body.get("tools"), body.get("tool_choice")
+    has_custom = isinstance(tools, list) and any(isinstance(t, dict) and t.get("type") == "custom" for t in tools)
+    return not has_custom and not (isinstance(choice, dict) and choice.get("type") in ("custom", "allowed_tools"))
+
+
+def _turn_start(messages: list[Any]) -> int:
+    """Where the current turn begins: at the last message of the user."""
+    of_user = (at for at, one in enumerate(messages) if isinstance(one, dict) and one.get("role") == "user")
+    return max(of_user, default=0)
 
 
 def _without_proofs(message: Any) -> Any:

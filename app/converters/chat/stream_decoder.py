@@ -86,7 +86,7 @@ class StreamDecoder:
             events.append(ResponseStart(self._id, self._mender.upstream_model, chunk["created"] or None))
         self._extra = extra_of(chunk) if len(chunk) > _PLAIN else {}
         delta = entries[0]["delta"]
-        text = delta.get("content")
+        text = _string(delta, "content")
         if text and len(delta) == 1 and self._has_text and self._thought is None:
             events += self._parts.delta("text", "text", text)
         elif delta:

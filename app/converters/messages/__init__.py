@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.converters.codec import Codec
+from app.converters.codec import Codec, is_unsealed
 from app.converters.framed import Framed
 from app.converters.messages.answers import decode_response, encode_response
 from app.converters.messages.betas import headers_for
@@ -24,6 +24,7 @@ CODEC = Codec(
     id_prefix="msg_",
     keep_alive=PING,
     fields=FIELDS,
+    passes_natively=is_unsealed,
     traits=traits,
     image_urls=image_urls,
     prepare=prepare,

@@ -193,6 +193,8 @@ def _with_system(body: Json, blocks: list[Any]) -> Json:
         return body
     system = body.get("system")
     first = [{"type": "text", "text": system}] if isinstance(system, str) and system else system or []
+    if not isinstance(first, list):
+        return body  # upstream says what is wrong with it
     return {**body, "system": [*first, *blocks]}
 
 

@@ -38,14 +38,15 @@ def tool_schema(schema: Json | None) -> tuple[Json, bool]:
 
 def _flattened(schema: Json) -> Json:
     flat = {key: value for key, value in schema.items() if key not in _UNIONS}
-    properties = dict(flat.get("properties") or {})
-    required = list(flat.get("required") or [])
+    properties = dict(_properties(flat))
+    required = _required(flat)
     for key in _UNIONS:
-        members = [member for member in schema.get(key) or [] if isinstance(member, dict)]
+        union = schema.get(key)
+        members = [member for member in union if isinstance(member, dict)] if isinstance(union, list) else []
         for member in members:
-            for name, value in (member.get("properties") or {}).items():
+            for name, value in _properties(member).items():
                 properties.setdefault(name, value)
-        wanted = [list(member.get("required") or []) for member in members]
+        wanted = [_required(member) for member in members]
         if key == "allOf":
             required += [name for names in wanted for name in names]
         elif wanted:
@@ -54,6 +55,16 @@ def _flattened(schema: Json) -> Json:
     if required:
         flat["required"] = list(dict.fromkeys(required))
     return flat
+
+
+def _properties(schema: Json) -> Json:
+    found = schema.get("properties")
+    return found if isinstance(found, dict) else {}
+
+
+def _required(schema: Json) -> list[str]:
+    found = schema.get("required")
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def answer_schema(schema: Json | None) -> Json:

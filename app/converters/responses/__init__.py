@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.converters.chat.errors import encode_error
-from app.converters.codec import Codec, no_headers
+from app.converters.codec import Codec, is_unsealed, no_headers
 from app.converters.framed import Framed
 from app.converters.responses.answers import decode_response, encode_response
 from app.converters.responses.errors import decode_error, named_refusal
@@ -23,6 +23,7 @@ CODEC = Codec(
     id_prefix="resp_",
     keep_alive=KEEP_ALIVE,
     fields=FIELDS,
+    passes_natively=is_unsealed,
     traits=traits,
     image_urls=image_urls,
     prepare=prepare,

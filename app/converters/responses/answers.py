@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from app.converters.ir import FinishReason, Part, Refusal, Request, Response, ToolCall
 from app.converters.responses.echo import echo_of
@@ -17,6 +17,9 @@ from app.converters.responses.tables import (
 )
 from app.converters.tools import ToolNames
 from app.errors import UpstreamProtocolError
+
+_LATEST: Final = 1e12
+"""No time in seconds is as late as this; 1e400 is infinite, and no integer."""
 
 
 def decode_response(body: dict[str, Any]) -> Response:
@@ -47,7 +50,7 @@ def decode_response(body: dict[str, Any]) -> Response:
 def created_at_of(body: dict[str, Any]) -> int | None:
     """Epoch seconds; some gateways write a float."""
     at = body.get("created_at")
-    return int(at) if isinstance(at, int | float) and not isinstance(at, bool) and at > 0 else None
+    return int(at) if isinstance(at, int | float) and not isinstance(at, bool) and 0 < at < _LATEST else None
 
 
 def finish_of(body: dict[str, Any], parts: tuple[Part, ...]) -> FinishReason:

@@ -178,3 +178,20 @@ def test_thread_is_refused_so_that_the_sdk_goes_on_without(client: FlaskClient) 
     answer = client.post("/v1/messages", json={**MESSAGE, "thread": {"type": "create"}}, headers=KEY)
     assert answer.status_code == 400
     assert answer.json["error"]["details"]["error_code"] == "thread_unsupported_request"
+
+
+def test_free_text_tool_goes_to_a_chat_model_as_a_function_and_comes_back_as_itself(
+    client: FlaskClient, upstream: Any
+) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "shell", "arguments": '{"input": "ls -l"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    asked = upstream.replace(
+        responses.POST,
+        f"{HOST}/chat/completions",
+        json={**FROM_CHAT, "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]},
+    )
+    tools = [{"type": "custom", "custom": {"name": "shell"}}]
+    answer = client.post("/v1/chat/completions", json={**CHAT, "model": "chat-only", "tools": tools}, headers=KEY)
+    assert json.loads(asked.calls[0].request.body)["tools"][0]["type"] == "function"
+    (told,) = answer.json["choices"][0]["message"]["tool_calls"]
+    assert (told["type"], told["custom"]) == ("custom", {"name": "shell", "input": "ls -l"})
