@@ -1,0 +1,27 @@
+"""One bridge for a whole module of tests that leave no traces behind, and what they watch upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulator.client import Simulator
+from tests.support.bridge import Bridge
+
+
+@pytest.fixture(scope="module")
+def shared_bridge(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """One worker, signed in as the paying individual; the simulator as new when it starts, and not reset after that."""
+    simulator_process.reset()
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
+    with Bridge(env, tmp_path_factory.mktemp("bridge")) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(shared_bridge: Bridge, simulator_process: Simulator) -> Simulator:
+    """The simulator behind the shared bridge, with nothing recorded yet and nothing scripted."""
+    simulator_process.requests(clear=True)
+    simulator_process.clear_faults()
+    return simulator_process
