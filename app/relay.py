@@ -254,7 +254,7 @@ class Relay:
     # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _send(self, upstream: Codec, crossing: Crossing, call: Call, record: Record) -> UpstreamAnswer:
-        """Send, and once more without it if upstream refuses something by name that can be left out (proofs in two steps).
+        """Send, and once more without it if upstream refuses something by name that can go (proofs in two steps).
 
         Raises: GatewayError for every other refusal.
         """

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.converters import seal as seals
+from app.converters.codec import ProtocolName
 from app.converters.ir import Reasoning
 from app.converters.seal import is_sealed, proof_for_client, proof_for_upstream, proof_from_client, seal, unseal
 
@@ -104,3 +105,10 @@ def test_proofs_travel_abroad_sealed_and_are_shown_to_their_home_only() -> None:
     assert proof_for_upstream(own, "messages") == "EqoB"
     assert proof_from_client("", "responses", text="hm", id="rs_1") == Reasoning("hm", id="rs_1")
     assert proof_from_client("gwseal1:torn", "messages", text="hm") == Reasoning("hm")
+
+
+@pytest.mark.parametrize("client", ["messages", "chat"])
+def test_a_foreign_proof_that_holds_a_mark_is_left_out_instead_of_breaking_the_answer(client: ProtocolName) -> None:
+    marked = Reasoning("hm", "gwseal1:chat::x", "responses")
+    assert proof_for_client(marked, client) is None
+    assert proof_for_client(marked, "responses") == "gwseal1:chat::x"

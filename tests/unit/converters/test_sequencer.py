@@ -277,3 +277,44 @@ def test_long_interleaved_arguments_do_not_take_quadratic_time() -> None:
     for piece in _pieces(whole, 8):
         events += parts.delta(0, "arguments", piece)
     assert ended(events) == [ToolCall("call_a", "get", whole)]
+
+
+def test_a_finished_text_that_had_to_make_room_is_not_told_twice() -> None:
+    parts = PartSequencer()
+    events = parts.start("text", Text())
+    events += parts.delta("text", "text", "one ")
+    events += parts.start(0, A)
+    events += parts.delta("text", "text", "two ")
+    events += parts.end(0, ToolCall("call_a", "get", "{}"))
+    events += parts.end("text", Text("one two three"))
+    assert sound(events) == [Text("one "), ToolCall("call_a", "get", "{}"), Text("two three")]
+
+
+def test_a_text_that_makes_room_many_times_is_measured_against_all_that_was_told() -> None:
+    parts = PartSequencer()
+    events = parts.start("a", Text()) + parts.start("b", Text())
+    for word in "1234":
+        events += parts.delta("a", "text", word) + parts.delta("b", "text", word)
+    events += parts.end("a", Text("12345")) + parts.end("b", Text("12345"))
+    told = "".join(part.text for part in sound(events + parts.flush()) if isinstance(part, Text))
+    assert sorted(told) == sorted("12345" * 2)
+
+
+def test_a_proof_that_comes_with_the_end_of_a_thought_is_kept_when_the_thought_had_to_make_room() -> None:
+    parts = PartSequencer()
+    events = parts.start(0, Reasoning()) + parts.delta(0, "text", "hm")
+    events += parts.start(1, Text()) + parts.delta(1, "text", "so")
+    events += parts.end(0, Reasoning("hm", "proof", "responses"))
+    events += parts.end(0, Reasoning("hm", "proof", "responses"))
+    assert sound(events + parts.flush()) == [
+        Reasoning("hm"),
+        Text("so"),
+        Reasoning("", "proof", "responses"),
+    ]
+
+
+def test_a_finished_text_that_contradicts_what_was_told_changes_nothing() -> None:
+    parts = PartSequencer()
+    events = parts.start(0, Text()) + parts.delta(0, "text", "one") + parts.start(1, Text())
+    events += parts.end(0, Text("other")) + parts.delta(1, "text", "two")
+    assert sound(events + parts.flush()) == [Text("one"), Text("two")]

@@ -587,3 +587,10 @@ def test_any_deltas_keep_the_grammar_and_the_text(deltas: list[dict[str, Any]]) 
     assert "".join(part.text for part in found) == "".join(delta.get("reasoning_text", "") for delta in deltas)
     assert "".join(part.signature or "" for part in found) == "".join(d.get("reasoning_opaque", "") for d in deltas)
     assert all(part.origin == ("chat" if part.signature else None) for part in found)
+
+
+def test_content_of_a_chunk_that_is_no_string_does_not_break_the_stream() -> None:
+    chunk = '{"id":"i","created":1,"model":"m","object":"o","choices":[{"index":0,"delta":{"content":%s}}]}'
+    end = '{"id":"i","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
+    raw = "".join(f"data: {one}\n\n" for one in (*(chunk % text for text in ('"a"', "1", '"b"', "[2]")), end))
+    assert accumulate(decoded(raw.encode())).parts == (Text("ab"),)

@@ -738,3 +738,10 @@ def test_any_conversation_is_prefix_stable_and_encodes_to_a_fixed_point(
     if before:
         again = decode_request({"model": "m", "messages": before})
         assert sent(again, limits)["messages"] == before
+
+
+@pytest.mark.parametrize("kind", [[], {}, ["text"], {"type": "text"}, True])
+def test_a_part_whose_type_is_a_list_or_an_object_is_the_clients_mistake(kind: Any) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        decode_request({"model": "m", "messages": [{"role": "user", "content": [{"type": kind, "text": "x"}]}]})
+    assert caught.value.param == "messages[0].content[0].type"

@@ -9,6 +9,8 @@ import pytest
 
 from app.converters.ir import Reasoning
 from app.converters.limits import Limits
+from app.converters.losses import Losses
+from app.converters.messages import native_blocks
 from app.converters.messages.native import count_tokens_request, prepare, prepare_count
 from app.converters.messages.schemas import RESTORE
 from app.converters.messages.tables import ANSWER_TOOL
@@ -356,3 +358,9 @@ def test_all_rounds_of_a_turn_share_a_key() -> None:
     assert one.interaction_key == two.interaction_key
     other = traits({"messages": [*later, CALLED, {"role": "user", "content": "Hi"}]})
     assert other.interaction_key != one.interaction_key
+
+
+@pytest.mark.parametrize("system", [5, {"a": 1}, True])
+def test_a_system_of_the_wrong_type_is_left_for_upstream_to_refuse(system: Any) -> None:
+    said = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
+    assert native_blocks.mend({"system": system, "messages": said}, {}, Losses(), sends_proofs=True)["system"] == system

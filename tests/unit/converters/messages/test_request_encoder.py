@@ -30,6 +30,7 @@ from app.converters.limits import Limits
 from app.converters.losses import Losses
 from app.converters.messages import betas
 from app.converters.messages.request_encoder import encode_request
+from app.converters.messages.schemas import tool_schema
 from app.converters.messages.tables import ANSWER_TOOL, ANSWER_VALUE_TOOL
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 from tests.unit.converters.messages.conftest import NEWEST, OLDER, SONNET
@@ -385,3 +386,19 @@ def test_the_request_is_not_changed() -> None:
     marks = [Opaque("messages", block)] * 6
     encoded(user(*marks))
     assert "cache_control" in block
+
+
+@pytest.mark.parametrize("odd", [1, 0.5, "a", ["a"], {"a": 1}, [{"a": 1}], [[]], True])
+def test_a_union_of_malformed_members_is_flattened_to_what_makes_sense(odd: Any) -> None:
+    member = {"properties": {"b": {}}, "required": ["b"]}
+    for key in ("anyOf", "oneOf", "allOf"):
+        for schema in (
+            {key: odd},
+            {key: [odd, {"properties": odd, "required": odd}, member]},
+            {key: [member], "properties": odd, "required": odd},
+        ):
+            clean, says_less = tool_schema(schema)
+            assert says_less
+            assert clean["type"] == "object"
+            assert isinstance(clean["properties"], dict)
+            assert all(isinstance(name, str) for name in clean.get("required", []))

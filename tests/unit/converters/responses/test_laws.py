@@ -234,3 +234,13 @@ def test_any_answer_makes_a_correct_stream(
     ev.check(again)
     kept = [part for part in given_parts if isinstance(part, ir.Text | ir.Refusal)]
     assert [part for part in ev.accumulate(again).parts if isinstance(part, ir.Text | ir.Refusal)] == kept
+
+
+@pytest.mark.parametrize("at", ["1e400", "-1", "1e300", "true", '"now"'])
+def test_a_time_that_is_none_does_not_break_the_answer(at: str) -> None:
+    raw = b'{"status":"completed","output":[],"created_at":%s}' % at.encode()
+    assert decode_response(json.loads(raw)).created_at is None
+    event = b'{"type":"response.completed","response":%s}' % raw
+    found = StreamDecoder().feed("response.completed", event.decode())
+    assert isinstance(found[0], ev.ResponseStart)
+    assert found[0].created_at is None
