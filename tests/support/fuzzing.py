@@ -310,7 +310,11 @@ def _vocabulary() -> tuple[list[str], list[Any]]:
         text = json.dumps(value)
         if len(text) < 400:
             values[text] = value
-    return sorted(keys), [values[text] for text in sorted(values)]
+    # A Responses answer echoes what the client wrote, and the grammar knows these names for upstream's.
+    return (
+        sorted(key for key in keys if not key.startswith("copilot_")),
+        [values[text] for text in sorted(values) if '"copilot_' not in text],
+    )
 
 
 KEYS, VALUES = _vocabulary()

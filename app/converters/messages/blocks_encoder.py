@@ -6,7 +6,6 @@ Prefix-stable: what a turn becomes depends on that turn and on those before it, 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -206,7 +205,7 @@ def _file_source(part: File) -> Json:
     if media_type.startswith("text/") or media_type in ("application/json", "application/xml", "application/yaml"):
         try:
             text = base64.b64decode(part.data or "", validate=False).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, no ASCII, or no UTF-8 in it
             text = ""
         if text:
             return {"type": "text", "media_type": "text/plain", "data": text}

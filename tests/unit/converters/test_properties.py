@@ -33,7 +33,7 @@ PROTOCOLS = tuple(CODECS)
 each_client = pytest.mark.parametrize("client", PROTOCOLS)
 each_upstream = pytest.mark.parametrize("upstream", PROTOCOLS)
 hard = settings(
-    max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 IDENTITY: Identity = {"model": "asked", "created": 1_760_000_000, "fallback_id": "fallback"}
@@ -559,7 +559,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 
 @each_upstream
-@settings(hard, max_examples=600)
+@settings(hard, max_examples=250)
 @given(data=st.data())
 def test_whatever_upstream_streams_no_decoder_raises_and_the_grammar_holds(upstream: str, data: st.DataObject) -> None:
     script = data.draw(scripts(upstream))
@@ -889,7 +889,7 @@ def limits_for(draw: Draw, upstream: str) -> Limits:
 
 @each_upstream
 @each_client
-@settings(hard, max_examples=60)
+@settings(hard, max_examples=40)
 @given(data=st.data())
 def test_every_valid_request_reaches_every_upstream_whole(client: str, upstream: str, data: st.DataObject) -> None:
     body, turns = data.draw(valid_requests(client))
@@ -941,7 +941,7 @@ REFUSED: dict[str, list[Json]] = {
 
 @each_upstream
 @each_client
-@settings(hard, max_examples=25)
+@settings(hard, max_examples=15)
 @given(data=st.data())
 def test_what_is_refused_is_refused_as_the_clients_fault(client: str, upstream: str, data: st.DataObject) -> None:
     body, _ = data.draw(valid_requests(client))

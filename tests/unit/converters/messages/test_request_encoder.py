@@ -402,3 +402,10 @@ def test_a_union_of_malformed_members_is_flattened_to_what_makes_sense(odd: Any)
             assert clean["type"] == "object"
             assert isinstance(clean["properties"], dict)
             assert all(isinstance(name, str) for name in clean.get("required", []))
+
+
+@pytest.mark.parametrize("data", ["a", "aGVsbG8\u0301", "//79", "\ud800"])
+def test_a_text_document_that_cannot_be_read_is_the_clients_mistake(data: str) -> None:
+    part = File(data=data, media_type="text/plain")
+    with pytest.raises(UnsupportedFeatureError):
+        encode_request(Request(model="m", messages=(Message("user", (part,)),)), SONNET, Losses())
