@@ -138,7 +138,8 @@ class StreamDecoder:
                 block.notes += citations(wire.get("citations"))
                 return list(self._parts.start(index, Text(text if isinstance(text, str) else "")))
             case "thinking":
-                events = self._parts.start(index, Reasoning())
+                # Whose proof it is is said at once, for another block may end it before its own end is told.
+                events = self._parts.start(index, Reasoning(origin=PROTOCOL))
                 for field, value in (("text", wire.get("thinking")), ("signature", wire.get("signature"))):
                     events += self._add(index, field, value)
                     block.is_signed = block.is_signed or (field == "signature" and bool(value))

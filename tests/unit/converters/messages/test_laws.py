@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.converters.events import StreamError, accumulate, check, explode
-from app.converters.ir import Message, Refusal, Request, Text
+from app.converters.ir import Message, Reasoning, Refusal, Request, Text
 from app.converters.losses import Losses
 from app.converters.messages.answers import decode_response, encode_response
 from app.converters.messages.mender import Mender
@@ -184,3 +184,17 @@ def test_frames_divided_by_single_line_breaks() -> None:
 def test_frames_of_reads_what_is_there() -> None:
     assert frames_of(b"event: ping\ndata: {}\n\n") == [("ping", "{}")]
     assert Message("user").parts == ()
+
+
+def test_a_signed_thought_that_another_block_cuts_short_keeps_its_proof() -> None:
+    start = {"type": "message_start", "message": {"id": "msg_1", "usage": {"input_tokens": 1}}}
+    blocks = [
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "hm"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "proof"}},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": "so"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_stop", "index": 1},
+    ]
+    end = [{"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, {"type": "message_stop"}]
+    events = decode(b"".join(b"data: %s\n\n" % json.dumps(one).encode() for one in (start, *blocks, *end)))
+    assert accumulate(events).parts == (Reasoning("hm", "proof", "messages"), Text("so"))
