@@ -1,0 +1,54 @@
+"""One bridge and simulator for all clients; a desk per test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.desk import Client, Desk, set_up
+from tests.clients.troubles import Troubles
+from tests.simulator.client import Simulator
+from tests.support.bridge import Bridge
+
+
+@pytest.fixture(scope="session")
+def bridge(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """Signed in as the paying individual, with the settings a new user has."""
+    simulator_process.reset()
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
+    with Bridge(env, tmp_path_factory.mktemp("bridge")) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(bridge: Bridge, simulator_process: Simulator) -> Simulator:
+    """The simulator, with nothing recorded yet and nothing scripted."""
+    simulator_process.requests(clear=True)
+    simulator_process.clear_faults()
+    return simulator_process
+
+
+@pytest.fixture
+def troubles(upstream: Simulator) -> Troubles:
+    return Troubles(upstream)
+
+
+@pytest.fixture(scope="session")
+def prepared(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Client], Desk]:
+    """Runs `configure` for a client once; tests work on copies of what it left."""
+    done: dict[str, Desk] = {}
+
+    def get(client: Client) -> Desk:
+        if client.name not in done:
+            done[client.name] = set_up(client, bridge, tmp_path_factory.mktemp(client.name) / "home")
+        return done[client.name]
+
+    return get
+
+
+@pytest.fixture
+def desk_of(prepared: Callable[[Client], Desk], tmp_path: Path) -> Callable[[Client], Desk]:
+    """``desk_of(CODEX)``: a fresh desk with this client on it, as `configure` set it up."""
+    return lambda client: prepared(client).copy(tmp_path / "home")
