@@ -10,13 +10,14 @@ TOOLS := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check fmt docs clean
+.PHONY: help run demo test e2e lint check fmt docs clean
 
 help:
 	@echo 'make run     start the service on http://localhost:8000      (PORT=9000 and every other setting may follow)'
 	@echo 'make demo    try it without a GitHub account, against a simulator       (SIGN_IN=1: with the sign-in page)'
 	@echo 'make test    run the tests                                                     (ARGS="-k mapping" for some)'
-	@echo 'make check   what CI runs: lint, format, types, tests'
+	@echo 'make e2e     install real clients (npm, pip; some 2 GB) and run them against the service'
+	@echo 'make check   lint, format, types, tests; CI runs `make e2e` as well'
 	@echo 'make fmt     format the code and fix what can be fixed'
 	@echo 'make docs    generate the tables in docs/ anew'
 	@echo 'make clean   remove the virtual environment and caches; your sign-in in data/ stays'
@@ -30,11 +31,16 @@ demo: $(SERVICE)
 test: $(TOOLS)
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(TOOLS)
+e2e: $(TOOLS)
+	@$(BIN)/python -m tests.clients.install
+	@$(BIN)/python -m pytest tests/clients tests/test_secrets.py $(ARGS)
+
+lint: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+
+check: lint test
 
 fmt: $(TOOLS)
 	$(BIN)/ruff check --fix .
@@ -45,6 +51,7 @@ docs: $(TOOLS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf tests/clients/npm/*/node_modules tests/clients/npm/*/.installed tests/clients/pip/*/ tests/e2e/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

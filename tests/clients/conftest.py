@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.desk import Client, Desk, set_up
+from tests.clients.talks import Library, Talk, start
 from tests.clients.troubles import Troubles
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
@@ -49,6 +50,34 @@ def prepared(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 
 @pytest.fixture
-def desk_of(prepared: Callable[[Client], Desk], tmp_path: Path) -> Callable[[Client], Desk]:
+def desk_of(prepared: Callable[[Client], Desk], upstream: Simulator, tmp_path: Path) -> Callable[[Client], Desk]:
     """``desk_of(CODEX)``: a fresh desk with this client on it, as `configure` set it up."""
     return lambda client: prepared(client).copy(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def talks(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Talk, list[str]]]]:
+    running: dict[str, tuple[Talk, list[str]]] = {}
+    yield running
+    for talk, _ in running.values():
+        talk.stop()
+
+
+@pytest.fixture
+def talk_to(
+    talks: dict[str, tuple[Talk, list[str]]], bridge: Bridge, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Library], Talk]:
+    """``talk_to(library)``: the process with this library in it; one for the whole run, for imports take seconds."""
+
+    def get(library: Library) -> Talk:
+        if library.name not in talks:
+            talks[library.name] = start(library, bridge, tmp_path_factory.mktemp(library.name) / "home")
+        return talks[library.name][0]
+
+    return get
+
+
+@pytest.fixture
+def printed_by(talks: dict[str, tuple[Talk, list[str]]]) -> Callable[[Library], list[str]]:
+    """What the snippets of a library that has been started have printed."""
+    return lambda library: talks[library.name][1]

@@ -71,13 +71,13 @@ class Desk:
         return self.run(*self.client.ask(self, prompt, model, **options))
 
     def run(self, *command: str, timeout: float = PATIENCE_S, **env: str) -> Run:
-        """Run a program of the client (by its bare name) or any other in the project folder. Never raises for a code."""
+        """Run a program, of the client or any other, in the project folder. An exit code is no exception."""
         program = install.bin_of(self.client.package) / command[0]
         command = (str(program) if program.exists() else command[0], *command[1:])
         with subprocess.Popen(
             command,
             cwd=self.project,
-            env=self._environment() | env,
+            env=self.environment() | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -94,7 +94,7 @@ class Desk:
                 pytest.fail(f"{command} did not end within {timeout:.0f} s\n{out}\n{err}")
         return Run(process.returncode, out, err)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Nothing of the developer's but the way to programs; plus what `configure` told to export."""
         return {
             "PATH": f"{install.bin_of(self.client.package)}:{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""Claude Code (clients' facts: ``claude -p`` sends everything to ``POST /v1/messages?beta=true``), native and converted."""
+"""Claude Code (``claude -p`` sends everything to ``POST /v1/messages?beta=true``), on models of all kinds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def retries(run: Run) -> list[int]:
 def test_writes_a_file_and_goes_on_after_the_result(desk: Desk, upstream: Simulator, model: str, path: str) -> None:
     target = desk.project / "hello.txt"
     before = upstream.ledger()
-    run = desk.ask(f"{tool('Write', file_path=str(target), content='grüß dich 你好')} [[next]] [[say: Written.]]", model)
+    run = desk.ask(
+        f"{tool('Write', file_path=str(target), content='grüß dich 你好')} [[next]] [[say: Written.]]", model
+    )
     assert (run.code, result(run)["result"], result(run)["num_turns"]) == (0, "Written.", 2), run
     assert target.read_text("utf-8") == "grüß dich 你好"
     first, second = generations(upstream)

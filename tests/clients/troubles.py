@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulator.client import Simulator
 
-# Every client's test module has a test ``test_<name>`` for each of these but the last, which test_silence.py does for all.
+# A client's test module has a ``test_<name>`` for each of these; the last is done for all in test_silence.py.
 NAMES = (
     "wrong_key",
     "rate_limit_with_retry_after",
@@ -20,7 +20,8 @@ NAMES = (
 
 WRONG_KEY = "key-that-is-wrong"
 NO_MODEL = "gpt-99-of-the-future"
-SILENT = "[[say: Patience is rewarded.]] [[silence: 30]]"
+PATIENCE = "Patience is rewarded."
+SILENT = f"[[say: {PATIENCE}]] [[silence: 30]]"
 _ALL = ("/chat/completions", "/responses", "/v1/messages")
 # The bridge repeats a call of its own accord, so the client sees one failure for that many upstream.
 ATTEMPTS = 3
