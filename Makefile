@@ -10,11 +10,12 @@ TOOLS := $(VENV)/.installed-dev
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test e2e lint check fmt docs clean
+.PHONY: help run demo doctor test e2e lint check fmt docs clean
 
 help:
 	@echo 'make run     start the service on http://localhost:8000      (PORT=9000 and every other setting may follow)'
 	@echo 'make demo    try it without a GitHub account, against a simulator       (SIGN_IN=1: with the sign-in page)'
+	@echo 'make doctor  check settings, network, sign-in and models     (ARGS="--public-url https://bridge.example.com")'
 	@echo 'make test    run the tests                                                     (ARGS="-k mapping" for some)'
 	@echo 'make e2e     install real clients (npm, pip; some 2 GB) and run them against the service'
 	@echo 'make check   lint, format, types, tests; CI runs `make e2e` as well'
@@ -27,6 +28,9 @@ run: $(SERVICE)
 
 demo: $(SERVICE)
 	@exec $(BIN)/python scripts/demo.py
+
+doctor: $(SERVICE)
+	@$(BIN)/flask --app wsgi doctor $(ARGS)
 
 test: $(TOOLS)
 	@$(BIN)/python -m pytest $(ARGS)

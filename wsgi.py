@@ -4,13 +4,19 @@ import logging.config
 import sys
 
 from app import create_app
+from app.cli.doctor import bedside
+from app.errors import GatewayError
 from app.logs import dict_config
 from app.settings import Settings, SettingsError
 
 try:
     settings = Settings.load()
-except SettingsError as error:
-    sys.exit(f"copilot-bridge: {error}")
-
-logging.config.dictConfig(dict_config(level=settings.log_level, format=settings.log_format, secrets=settings.secrets))
-app = create_app(settings)
+    logging.config.dictConfig(
+        dict_config(level=settings.log_level, format=settings.log_format, secrets=settings.secrets)
+    )
+    app = create_app(settings)
+except (SettingsError, GatewayError) as error:
+    # `flask doctor` tells everything that is wrong; all others end here.
+    if "doctor" not in sys.argv:
+        sys.exit(f"copilot-bridge: {error}")
+    app = bedside(str(error))

@@ -11,7 +11,8 @@
     │  ├─ NotFoundError            404
     │  ├─ MethodNotAllowedError    405
     │  ├─ PayloadTooLargeError     413
-    │  └─ UnsupportedMediaTypeError 415
+    │  ├─ UnsupportedMediaTypeError 415
+    │  └─ NoWebSocketError         426  the same over plain HTTP
     ├─ AccountError                403  the operator must act: sign in, licence, policy
     │  └─ SignInRequiredError      403  … by visiting the sign-in page
     ├─ UpstreamError                    GitHub or Copilot failed
@@ -126,6 +127,13 @@ class UnsupportedMediaTypeError(ClientError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class NoWebSocketError(ClientError):
+    """A WebSocket was asked for. Codex takes 426, and no other status, as the sign to go on over HTTP at once."""
+
+    status = 426
+    code = "websocket_not_supported"
 
 
 class AccountError(GatewayError):

@@ -23,6 +23,7 @@ from app.upstream.catalog import Catalog
 from app.upstream.client import CopilotClient
 from app.upstream.images import ImageFetcher
 from app.upstream.refusals import Refusals
+from app.websearch import WebSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ class Gateway:
             proxies_for=to_copilot.proxies_for,
             verify=to_copilot.route(settings.github_base_url)[1],
         )
+        search = None
+        if settings.web_search_model:
+            search = WebSearch(
+                model=settings.web_search_model,
+                codec=CODECS["responses"],
+                mapping=mapping,
+                catalog=catalog,
+                client=client,
+            )
         return cls(
             settings=settings,
             keys=KeyRing(settings.api_keys),
@@ -82,6 +92,8 @@ class Gateway:
                 images=images,
                 refusals=Refusals(store),
                 keep_alive_s=settings.keep_alive_s,
+                search=search,
+                answer_probes=settings.answer_probes,
             ),
             outbounds=(to_github, to_copilot),
         )

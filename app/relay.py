@@ -9,17 +9,20 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from app import tokens
 from app.converters import embeddings
 from app.converters.codec import WITHOUT_EARLIER_PROOFS, WITHOUT_PROOFS, Codec, Identity, Pump
 from app.converters.crossing import Converted, Crossing, Native
 from app.converters.limits import Limits
+from app.converters.local_answers import HEADER, LOCALLY, answer_probe
+from app.converters.messages import web_search
 from app.converters.messages.counting import countable, read_count
 from app.converters.messages.native import prepare_count
-from app.converters.traits import ProtocolName
+from app.converters.purposes import is_probe, purpose_of
+from app.converters.traits import ProtocolName, Traits
 from app.errors import GatewayError, NotFoundError, UpstreamProtocolError
 from app.logs import logger
 from app.opening import Opening
@@ -30,10 +33,11 @@ from app.upstream.client import CopilotClient, UpstreamAnswer
 from app.upstream.headers import Call
 from app.upstream.images import ImageFetcher
 from app.upstream.refusals import Refusals
+from app.websearch import Asked, Searching, SearchPump, WebSearch, usage_for_log
 
 # Copilot's headers that are worth a client's while: ids for bug reports, what is left of the quota.
 _PASSED_HEADERS = ("x-github-request-id", "x-quota-snapshot-", "x-usage-ratelimit-")
-_EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
 @dataclass(slots=True)
@@ -45,9 +49,12 @@ class Record:
     upstream: str = ""
     model: str = ""  # as asked for
     served_model: str = ""
+    purpose: str | None = None  # what the call is for, see `purposes`
     initiator: str | None = None
     stream: bool = False
+    answered: str | None = None  # "locally": upstream was not asked
     dropped: tuple[str, ...] = ()
+    searches: int | None = None  # on the web, within this answer
     first_byte_ms: int | None = None
     usage: dict[str, Any] | None = None
     finish_reason: str | None = None
@@ -64,11 +71,19 @@ class Reply:
     close: Callable[[], None] = lambda: None
 
 
+class Answered(Protocol):
+    """What gives the headers of an answer, and has to be closed."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A streamed answer of which the first event has come: the rest of its pieces, and what the first gave."""
 
-    answer: UpstreamAnswer
+    answer: Answered
     pump: Pump
     pieces: Iterator[bytes]
     first: bytes
@@ -87,6 +102,8 @@ class Relay:
         images: ImageFetcher,
         refusals: Refusals,
         keep_alive_s: float,
+        search: WebSearch | None = None,
+        answer_probes: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._by_path = {codec.upstream_path: codec for codec in codecs.values()}
@@ -96,6 +113,8 @@ class Relay:
         self._images = images
         self._refusals = refusals
         self._keep_alive_s = keep_alive_s
+        self._search = search
+        self._answer_probes = answer_probes
         self._clock = clock
 
     def answer(
@@ -109,7 +128,8 @@ class Relay:
         started_at = self._clock()
         traits = codec.traits(body)
         record.protocol, record.model, record.stream = codec.name, traits.model, traits.stream
-        record.initiator = traits.initiator
+        verdict = purpose_of(codec.name, headers, body, traits.initiator)
+        record.purpose, record.initiator = verdict.purpose, verdict.initiator
         name, model = self._resolve(traits.model, record)
         upstream = self._upstream_for(codec, model)
         record.upstream = upstream.name
@@ -118,10 +138,18 @@ class Relay:
             "created": int(started_at),
             "fallback_id": f"{codec.id_prefix}{record.request_id}",
         }
+        if self._answer_probes and traits.choices == 1 and is_probe(body) and self._catalog.is_known():
+            local = self._answered_probe(codec, body, traits, identity, model, record)
+            if local is not None:
+                return local
+        if codec.upstream_path == MESSAGES and self._search is None and web_search.is_forced(body):
+            return self._answered_search(codec, body, traits, identity, record)
+        served = self._search.serve(codec, body) if self._search is not None else None
+        body = served[0] if served is not None else body
         limits = Limits.of(model.raw if model is not None else {"id": name})
         inlined = self._images.fetch_all(codec.image_urls(body))
         crossing: Crossing
-        if upstream is codec and codec.passes_natively(raw, body):
+        if upstream is codec and served is None and codec.passes_natively(raw, body):
             crossing = Native(
                 codec,
                 raw,
@@ -148,11 +176,21 @@ class Relay:
             path=upstream.upstream_path,
             request_id=record.request_id,
             stream=traits.stream,
-            initiator=traits.initiator,
+            initiator=verdict.initiator,
             interaction_id=str(uuid.uuid5(uuid.NAMESPACE_OID, traits.interaction_key.hex())),
             has_images=traits.has_images,
             extra_headers=model.request_headers if model is not None else {},
         )
+        if served is not None and self._search is not None and isinstance(crossing, Converted):
+            asked = Asked(
+                crossing=crossing,
+                call=replace(call, stream=True),
+                tool=served[1],
+                identity=identity,
+                send=lambda crossing, call: self._send(upstream, crossing, call, record),
+            )
+            searching = Searching(self._search, asked, keep_alive_s=self._keep_alive_s)
+            return self._searched(codec, crossing, searching, traits, record, started_at)
         if traits.stream:
             return self._streamed(codec, upstream, crossing, call, record, started_at)
         answer = self._send(upstream, crossing, call, record)
@@ -188,7 +226,7 @@ class Relay:
         Raises: GatewayError.
         """
         codec = self._by_path[MESSAGES]
-        record.protocol, record.model = "count_tokens", str(body["model"])
+        record.protocol, record.model, record.purpose = "count_tokens", str(body["model"]), "count"
         name, model = self._resolve(record.model, record)
         if model is not None and MESSAGES in model.endpoints and codec.passes_natively(raw, body):
             counted = self._count_upstream(codec, raw, body, headers, name, model, record)
@@ -229,6 +267,83 @@ class Relay:
         if answer.status >= 400:
             raise self._refusal(codec, answer, content, record)
         return read_count(content)
+
+    def _answered_probe(
+        self,
+        codec: Codec,
+        body: dict[str, Any],
+        traits: Traits,
+        identity: Identity,
+        model: Model | None,
+        record: Record,
+    ) -> Reply | None:
+        """What a probe is to be told without asking upstream; None if only upstream can tell.
+
+        Raises: GatewayError, the same that the call itself would meet: not signed in, an unknown model.
+        """
+        self._client.require_token()
+        if model is None:
+            raise self._unknown_model(record, "it is not in the account's list of models.")
+        if not model.is_enabled:
+            return None
+        content = answer_probe(codec, body, traits=traits, identity=identity)
+        record.upstream, record.answered = "", LOCALLY
+        kind = EVENT_STREAM if traits.stream else {"Content-Type": "application/json"}
+        return Reply(200, {"x-bridge-model": _header_safe(record.served_model), HEADER: LOCALLY} | kind, content)
+
+    # ── web search ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _searched(
+        self,
+        codec: Codec,
+        crossing: Converted,
+        searching: Searching,
+        traits: Traits,
+        record: Record,
+        started_at: float,
+    ) -> Reply:
+        """Answer a request that may search. Raises: GatewayError for what fails before anything was given out."""
+        if not traits.stream:
+            try:
+                response = searching.whole()
+            finally:
+                searching.close()
+            record.first_byte_ms, record.searches = self._since(started_at), searching.searches
+            record.usage, record.finish_reason = usage_for_log(response), response.finish_reason
+            headers = self._headers(searching, record) | {"Content-Type": "application/json"}
+            return Reply(200, headers, crossing.encoded(response))
+        pump = SearchPump(searching, crossing.encoder())
+
+        def open_stream() -> Opened:
+            pieces = pump.pieces()
+            try:
+                first = next((piece for piece in pieces if pump.started or pump.error is not None), b"")
+                if pump.error is not None and not pump.started:
+                    raise pump.error
+            except BaseException:
+                searching.close()
+                raise
+            record.first_byte_ms = self._since(started_at)
+            return Opened(searching, pump, pieces, first)
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                yield from self._stream(codec, crossing, opening, record)
+            finally:
+                record.searches = searching.searches
+
+        opening = Opening(open_stream, discard=lambda opened: opened.answer.close())
+        return self._opened(opening, pieces(), record)
+
+    def _answered_search(
+        self, codec: Codec, body: dict[str, Any], traits: Traits, identity: Identity, record: Record
+    ) -> Reply:
+        """Tell a client that wants nothing but a search that there is none, in the words it has for that: upstream
+        could say no more, and a call would cost something."""
+        content = web_search.unavailable(body, codec=codec, traits=traits, identity=identity)
+        record.upstream, record.answered, record.searches = "", LOCALLY, 0
+        kind = EVENT_STREAM if traits.stream else {"Content-Type": "application/json"}
+        return Reply(200, {"x-bridge-model": _header_safe(record.served_model), HEADER: LOCALLY} | kind, content)
 
     # ── which model, which protocol ─────────────────────────────────────────────────────────────────────────────────
 
@@ -291,8 +406,9 @@ class Relay:
         """Upstream's error in our terms; an unknown model is told its likeliest neighbours."""
         error = codec.decode_error(answer.status, answer.headers, content)
         error.message += answer.hint
-        if error.code != "model_not_found":
-            return error
+        return self._unknown_model(record, error.message) if error.code == "model_not_found" else error
+
+    def _unknown_model(self, record: Record, why: str) -> NotFoundError:
         known = self._catalog.models() if self._catalog.is_known() else ()
         close = near_matches(record.served_model, (model.id for model in known))
         asked = repr(record.model)
@@ -300,12 +416,12 @@ class Relay:
             asked += f" (mapped to {record.served_model!r})"
         hint = f" Did you mean: {', '.join(close)}?" if close else " GET /v1/models lists what this account has."
         return NotFoundError(
-            f"Copilot does not offer the model {asked} to this account: {error.message}{hint}",
+            f"Copilot does not offer the model {asked} to this account: {why}{hint}",
             param="model",
             code="model_not_found",
         )
 
-    def _headers(self, answer: UpstreamAnswer, record: Record) -> dict[str, str]:
+    def _headers(self, answer: Answered, record: Record) -> dict[str, str]:
         passed = {k: v for k, v in answer.headers.items() if k.lower().startswith(_PASSED_HEADERS)}
         return passed | self._own_headers(record)
 
@@ -340,12 +456,15 @@ class Relay:
             return opened
 
         opening = Opening(open_stream, discard=lambda opened: opened.answer.close())
+        return self._opened(opening, self._stream(client, crossing, opening, record), record)
+
+    def _opened(self, opening: Opening[Opened], body: Iterator[bytes], record: Record) -> Reply:
+        """The reply of a stream that is being opened. Raises: GatewayError, if it fails in time to be told."""
         if opening.wait(self._keep_alive_s):
-            opened = opening.result()
-            headers = self._headers(opened.answer, record)
+            headers = self._headers(opening.result().answer, record)
         else:
             headers = self._own_headers(record)
-        return Reply(200, headers | _EVENT_STREAM, self._stream(client, crossing, opening, record), close=opening.close)
+        return Reply(200, headers | EVENT_STREAM, body, close=opening.close)
 
     def _first_event(self, crossing: Crossing, answer: UpstreamAnswer) -> Opened:
         """Wait for the first event of a stream.

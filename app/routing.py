@@ -34,6 +34,12 @@ class Model:
     def is_openai(self) -> bool:
         return self.vendor.lower() in _OPENAI_VENDORS
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether its policy lets the account use it, as far as the entry tells (contract §4.6)."""
+        policy = self.raw.get("policy")
+        return not isinstance(policy, dict) or policy.get("state") in (None, "enabled")
+
     @classmethod
     def parse(cls, entry: Any) -> Model | None:
         """Read one entry; None if it is unusable. The schema drifts, so only `id` is insisted on."""

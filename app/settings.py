@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values, load_dotenv
 
 DEFAULT_API_KEY = "github-copilot-openai-api-key"
 """The key that the original project ships with. Everybody knows it, so it counts for private callers only."""
@@ -372,6 +372,21 @@ class Settings:
         "further attempts after a connect error, 408, 500, 502 or 504, before anything reached the client",
         "UPSTREAM_RETRIES=1",
     )
+    answer_probes: bool = setting(
+        "ANSWER_PROBES",
+        False,
+        _flag,
+        'answer "are you there" probes (max_tokens of 1, no tools) here, without a request to Copilot',
+        "ANSWER_PROBES=true",
+    )
+    web_search_model: str = setting(
+        "WEB_SEARCH_MODEL",
+        "",
+        _text,
+        "model that runs the web searches of Messages clients, e.g. Claude Code; it must have web search at Copilot's "
+        "/responses. Empty: off, and clients are told so",
+        "WEB_SEARCH_MODEL=gpt-5.4",
+    )
     warm_up: bool = setting(
         "WARM_UP",
         True,
@@ -441,6 +456,36 @@ class Settings:
         """Every secret value, for the log filter."""
         found = [*self.api_keys, self.gh_copilot_token, self.redis_url]
         return tuple(secret.reveal() for secret in found if secret)
+
+
+def faults(env: Mapping[str, str] | None = None) -> list[SettingsError]:
+    """Everything that is wrong with the variables, where reading them ends at the first. None: the environment."""
+    found = []
+    for field in dataclasses.fields(Settings):
+        try:
+            _read(field, os.environ if env is None else env)
+        except SettingsError as error:
+            found.append(error)
+    return found
+
+
+@dataclass(frozen=True)
+class EnvFile:
+    """The ``.env`` in use. names: what it sets, in its order. overridden: those that the environment sets otherwise."""
+
+    path: Path
+    names: tuple[str, ...]
+    overridden: tuple[str, ...]
+
+
+def env_file(folder: Path | None = None) -> EnvFile | None:
+    """Look at the ``.env`` in the working directory, after `Settings.load`; None if there is none that can be read."""
+    path = (folder or Path.cwd()) / ".env"
+    if not os.access(path, os.R_OK) or not path.is_file():
+        return None
+    values = {name: value for name, value in dotenv_values(path).items() if value is not None}
+    overridden = (name for name, value in values.items() if os.environ.get(name, value) != value)
+    return EnvFile(path, tuple(values), tuple(overridden))
 
 
 def _read(field: dataclasses.Field[Any], env: Mapping[str, str]) -> Any:

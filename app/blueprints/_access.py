@@ -12,14 +12,15 @@ from flask import current_app, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.api_key import Access, is_local_name, is_private_caller, presented_keys
+from app.clients.registry import CLIENTS
 from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
 from app.gateway import current_gateway
 
 COOKIE = "bridge_session"
 QUERY_KEY = "api_key"
 # Pages for people: here a browser's cookie counts, and a key in the address is swapped for one.
-PAGES = ("/", "/usage", "/auth/device")
-_COOKIE_PATHS = ("/usage", "/auth/", "/admin/", "/readyz")
+PAGES = ("/", "/usage", "/auth/device", "/setup", *(f"/setup/{name}" for name in CLIENTS))
+_COOKIE_PATHS = ("/usage", "/setup", "/auth/", "/admin/", "/readyz")
 
 _FORM_KEY = "form-token"
 _MAX_FORM_BYTES = 8192

@@ -27,6 +27,7 @@ from app.errors import (
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
+    NoWebSocketError,
     PayloadTooLargeError,
     SignInRequiredError,
     UnsupportedMediaTypeError,
@@ -41,11 +42,14 @@ if TYPE_CHECKING:
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # Paths that only clients call; elsewhere a browser gets its errors as a page.
 _API_PATHS = re.compile(r"/(v1|chat|embeddings|models|messages|responses)(/|$)")
+# Refusals that may have passed when the same request comes again.
+_MAY_PASS = (408, 409, 425, 429)
 
 
 def register(app: Flask) -> None:
     """Hang the shared behaviour onto the app: before and after every request, and for every error."""
     app.before_request(_begin)
+    app.before_request(_refuse_websocket)
     app.before_request(admit)
     app.after_request(_finish)
     app.register_error_handler(GatewayError, error_response)
@@ -74,6 +78,17 @@ def _begin() -> None:
     given = request.headers.get("x-request-id", "")
     g.started_at = time.monotonic()
     g.record = Record(given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
+
+
+def _refuse_websocket() -> None:
+    """Before the key is looked at: a client that falls back to HTTP shows it there again, and learns here nothing.
+
+    A proxy may have taken ``Upgrade`` away, as nginx does; what belongs to the handshake itself gets through.
+    Raises: NoWebSocketError.
+    """
+    asks = "websocket" in request.headers.get("Upgrade", "").lower() or "Sec-WebSocket-Key" in request.headers
+    if asks and request.method == "GET":
+        raise NoWebSocketError("The bridge speaks no WebSocket: send the same request to this path by HTTP POST.")
 
 
 def current_record() -> Record:
@@ -203,7 +218,10 @@ def _line_writer(record: Record, status: int) -> Any:
             "upstream": record.upstream if record.upstream != record.protocol else None,
             "served_model": record.served_model if record.served_model != record.model else None,
             "stream": record.stream or None,
+            "purpose": record.purpose,
             "initiator": record.initiator,
+            "answered": record.answered,
+            "searches": record.searches,
             "first_byte_ms": record.first_byte_ms,
             "finish_reason": record.finish_reason,
             "usage": record.usage,
@@ -236,6 +254,9 @@ def error_response(error: GatewayError) -> Response:
         response.headers["Retry-After"] = " ".join(error.retry_after.split())
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if 400 <= error.status < 500 and error.status not in _MAY_PASS:
+        # Vendors say so too, and SDKs heed it: Claude Code repeats even a 401 for minutes unless it is told not to.
+        response.headers["x-should-retry"] = "false"
     return response
 
 

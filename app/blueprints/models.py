@@ -1,4 +1,4 @@
-"""``GET /v1/models`` and ``/v1/models/{id}``: the live catalogue, in OpenAI's form or in Anthropic's."""
+"""``GET /v1/models`` and ``/v1/models/{id}``: the live catalogue, in OpenAI's form, in Anthropic's or in Codex's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from flask import Blueprint, Response, request
 
 from app.blueprints._door import json_response
 from app.converters.catalog import anthropic_list, anthropic_model, openai_list, openai_model, with_aliases
+from app.converters.codex_catalog import codex_list
 from app.errors import NotFoundError
 from app.gateway import current_gateway
 from app.routing import Model, find_model, near_matches
@@ -18,6 +19,9 @@ bp = Blueprint("models", __name__)
 def list_models() -> Response:
     models = current_gateway().catalog.models()
     listed = with_aliases(models, _aliases(models))
+    client_version = request.args.get("client_version")
+    if client_version is not None and not _wants_anthropic():
+        return _unless_known(json_response(codex_list(listed, client_version=client_version)))
     if not _wants_anthropic():
         return json_response(openai_list(listed))
     return json_response(
@@ -52,6 +56,13 @@ def _aliases(models: tuple[Model, ...]) -> dict[str, Model]:
     """Mapped names whose target this account has."""
     mapped = current_gateway().mapping.all()
     return {name: model for name, target in mapped.items() if (model := find_model(target, models)) is not None}
+
+
+def _unless_known(response: Response) -> Response:
+    """With an ETag, by which Codex knows its copy of the list; 304 if the caller has this very list."""
+    response.add_etag()
+    response.make_conditional(request)
+    return response
 
 
 def _wants_anthropic() -> bool:

@@ -53,7 +53,7 @@ def openai_model(entry: Entry, *, alias: str | None = None) -> dict[str, Any]:
         "object": "model",
         "created": _created(entry),
         "owned_by": entry.vendor or "github-copilot",
-        "name": _display_name(entry),
+        "name": display_name(entry),
         **({"mapped_to": entry.id} if alias else {}),
         "supported_endpoints": list(entry.endpoints),
         "context_window": limits.get("max_context_window_tokens"),
@@ -74,7 +74,7 @@ def anthropic_model(entry: Entry, *, alias: str | None = None) -> dict[str, Any]
         base.pop(name)
     return {
         "type": "model",
-        "display_name": _display_name(entry),
+        "display_name": display_name(entry),
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         **base,
     }
@@ -131,9 +131,9 @@ def _position(ids: list[str], cursor: str, name: str) -> int:
     return ids.index(cursor)
 
 
-def _display_name(entry: Entry) -> str:
+def display_name(entry: Entry) -> str:
+    """As the official client shows it (§4.3)."""
     name = str(entry.raw.get("name") or entry.id)
-    # As the official client shows it (§4.3).
     return f"{name} (Preview)" if entry.raw.get("preview") is True and "preview" not in name.lower() else name
 
 

@@ -136,7 +136,8 @@ class Codec:
     """One protocol.
 
     upstream_path: where Copilot speaks it. id_prefix: what its answer ids begin with, where upstream gives none.
-    keep_alive: a frame that says nothing. request_headers: what an encoded body needs beside it, e.g. betas.
+    keep_alive: a frame that says nothing. takes_stop: whether its upstream knows stop sequences.
+    request_headers: what an encoded body needs beside it, e.g. betas.
     fields: every request field of the spec, and what becomes of it.
     """
 
@@ -145,6 +146,7 @@ class Codec:
     id_prefix: str
     keep_alive: bytes
     fields: Mapping[str, Field]
+    takes_stop: bool = True
 
     # The same protocol on both sides: bytes pass, mended only where upstream or client would choke; unless the body
     # holds what its own protocol's upstream would refuse and only conversion can put right.

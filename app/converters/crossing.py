@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import orjson
 
 from app.converters import json_bytes
-from app.converters.codec import NOTHING_REFUSED, WITHOUT_EARLIER_PROOFS, Codec, Identity, Pump, StreamEncoder
+from app.converters.codec import (
+    NOTHING_REFUSED,
+    WITHOUT_EARLIER_PROOFS,
+    Codec,
+    Identity,
+    Pump,
+    StreamDecoder,
+    StreamEncoder,
+)
 from app.converters.events import Event, ResponseEnd, ResponseStart, StreamError, explode
-from app.converters.ir import Image, Message, Part, Reasoning, Request, Response, ToolCall, ToolResult
+from app.converters.ir import Image, Message, Part, Reasoning, Request, Response, ToolCall, ToolChoice, ToolResult
 from app.converters.limits import Limits
 from app.converters.losses import Losses
 from app.converters.prepared import Prepared
+from app.converters.stops import CuttingDecoder, cut_response
 from app.converters.traits import Traits
 from app.errors import GatewayError, UpstreamProtocolError
 
@@ -105,7 +115,10 @@ class Converted:
         self._client, self._upstream = client, upstream
         self._traits, self._identity, self._limits = traits, identity, limits
         self._asked = client.decode_request(body)
-        self._sent = replace(inline_images(self._asked, inlined), model=model)
+        # Where upstream knows no stop sequences, the answer is cut here.
+        self._cuts = bool(self._asked.stop) and not upstream.takes_stop
+        sent = replace(inline_images(self._asked, inlined), model=model)
+        self._sent = replace(sent, stop=()) if self._cuts else sent
 
     def payload(self, refused: frozenset[str] = NOTHING_REFUSED) -> Prepared:
         losses = Losses()
@@ -118,20 +131,43 @@ class Converted:
         return Prepared(json_bytes.dumps(body), tuple(losses.names()), self._upstream.request_headers(body))
 
     def pump(self) -> Pump:
-        encoder = self._client.stream_encoder(
-            self._asked, model=self._identity["model"], include_usage=self._traits.include_usage
-        )
-        return Translation(self._upstream, encoder, self._identity)
+        return Translation(self.decoder(), self.encoder(), self._identity)
 
     def whole(self, content: bytes) -> bytes:
-        answer = self._client.encode_response(self._response(content), self._asked, model=self._identity["model"])
-        return json_bytes.dumps(answer)
+        return self.encoded(self._response(content))
 
     def whole_as_stream(self, content: bytes) -> bytes:
-        encoder = self._client.stream_encoder(
+        encoder = self.encoder()
+        return b"".join(encoder.feed(event) for event in self.events_of(content))
+
+    # ── the pieces, for an answer that is made of several of upstream's ─────────────────────────────────────────────
+
+    def followed_by(self, messages: tuple[Message, ...]) -> Converted:
+        """The same request with these messages more. A tool that had to be called has been by now."""
+        longer = copy(self)
+        sent = self._sent
+        choice = ToolChoice("auto") if sent.tool_choice is not None and sent.tool_choice.forces else sent.tool_choice
+        longer._sent = replace(sent, messages=(*sent.messages, *messages), tool_choice=choice)
+        return longer
+
+    def decoder(self) -> StreamDecoder:
+        """For upstream's stream."""
+        decoder = self._upstream.stream_decoder()
+        return CuttingDecoder(decoder, self._asked) if self._cuts else decoder
+
+    def encoder(self) -> StreamEncoder:
+        """For the client's stream."""
+        return self._client.stream_encoder(
             self._asked, model=self._identity["model"], include_usage=self._traits.include_usage
         )
-        return b"".join(encoder.feed(event) for event in explode(self._response(content)))
+
+    def events_of(self, content: bytes) -> list[Event]:
+        """Upstream's whole answer, as the stream that it might have been. Raises: GatewayError."""
+        return explode(self._response(content))
+
+    def encoded(self, response: Response) -> bytes:
+        """The whole answer for the client."""
+        return json_bytes.dumps(self._client.encode_response(response, self._asked, model=self._identity["model"]))
 
     def _response(self, content: bytes) -> Response:
         try:
@@ -141,6 +177,7 @@ class Converted:
         if not isinstance(body, dict):
             raise UpstreamProtocolError("GitHub Copilot's answer is not a JSON object. Try again.")
         response = self._upstream.decode_response(body)
+        response = cut_response(response, self._asked.stop) if self._cuts else response
         return replace(
             response,
             id=response.id or self._identity["fallback_id"],
@@ -151,8 +188,8 @@ class Converted:
 class Translation:
     """A converted stream: upstream's bytes → its decoder → the client's encoder (a `Pump`)."""
 
-    def __init__(self, upstream: Codec, encoder: StreamEncoder, identity: Identity) -> None:
-        self._decoder = upstream.stream_decoder()
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, identity: Identity) -> None:
+        self._decoder = decoder
         self._encoder = encoder
         self._identity = identity
         self._ended = False

@@ -301,6 +301,7 @@ class ReasoningConfig:
 
     mode:    messages ``thinking.type``. effort may stand alone (chat, responses) or beside it (``output_config``).
     summary: responses ``reasoning.summary``. display: messages ``thinking.display``.
+    by_effort: the effort is all that the client could say, and it shows the thoughts that come (chat).
     """
 
     effort: Effort | None = None
@@ -308,6 +309,7 @@ class ReasoningConfig:
     mode: Literal["enabled", "adaptive", "disabled"] | None = None
     summary: str | None = None
     display: str | None = None
+    by_effort: bool = False
 
     @property
     def is_disabled(self) -> bool:
@@ -318,7 +320,7 @@ class ReasoningConfig:
         """Whether the client means to show thoughts, so that a responses upstream shall be asked for a summary."""
         if self.is_disabled or self.display == "omitted":
             return False
-        return self.summary is not None or self.mode is not None
+        return self.summary is not None or self.mode is not None or self.by_effort
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,3 +140,22 @@ def arguments_of(value: Any) -> str:
         text: str = value[RAW_ARGUMENTS]
         return text
     return json_bytes.dumps({} if value is None else value).decode()
+
+
+def fits_strict(schema: Any) -> bool:
+    """Whether every object in a schema is closed and requires all its properties, as OpenAI's ``strict`` wants it."""
+    stack = [schema]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            properties = value.get("properties")
+            if value.get("type") == "object" or isinstance(properties, dict):
+                given = value.get("required")
+                required = given if isinstance(given, list) else []
+                names = properties if isinstance(properties, dict) else {}
+                if value.get("additionalProperties") is not False or any(name not in required for name in names):
+                    return False
+            stack += value.values()
+    return True

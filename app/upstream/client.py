@@ -23,7 +23,7 @@ from app.settings import Settings
 from app.upstream.headers import Call, Initiator, copilot_headers
 from app.upstream.stream import iter_bytes
 
-_PUBLIC_HOST = "https://api.githubcopilot.com"
+PUBLIC_HOST = "https://api.githubcopilot.com"
 _REPEATABLE = frozenset({408, 500, 502, 504})
 _RENEWABLE = frozenset({401, 421})
 
@@ -90,6 +90,10 @@ class CopilotClient:
         self._sleep = sleep
         self._jitter = jitter
 
+    def require_token(self) -> None:
+        """Nothing, if calls could be made. Raises: SignInRequiredError, AccountError, UpstreamError."""
+        self._tokens.current()
+
     def send(self, call: Call) -> UpstreamAnswer:
         """Send the call; an error status is an answer like any other.
 
@@ -130,7 +134,7 @@ class CopilotClient:
         return self._tokens.renew(token)
 
     def _send_once(self, call: Call, token: CopilotToken, initiator: Initiator | None) -> requests.Response:
-        base = self._settings.copilot_api_base_url or token.api_base or _PUBLIC_HOST
+        base = self._settings.copilot_api_base_url or token.api_base or PUBLIC_HOST
         return self._outbound.send(
             "GET" if call.body is None else "POST",
             base + call.path,

@@ -23,6 +23,8 @@ from tests.clients import install
 from tests.clients.desk import PATIENCE_S, Client, Desk, configure, exported
 from tests.support.bridge import Bridge
 
+# What libraries would do on the side, all of it at other hosts: price lists, traces of every call.
+QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LANGSMITH_TRACING": "false"}
 _TALK = Path(__file__).parent / "talk"
 
 
@@ -136,7 +138,7 @@ def start(library: Library, bridge: Bridge, home: Path) -> tuple[Talk, list[str]
         command = ["node", str(install.home_of(library.package) / library.program)]
     else:
         command = [str(install.bin_of(library.package) / "python"), str(_TALK / library.program)]
-    talk = Talk(command, desk.project, desk.environment(), home / "stderr.txt")
+    talk = Talk(command, desk.project, desk.environment() | QUIET, home / "stderr.txt")
     printed = [talk.do("set_up", code=snippet(bridge, setup, title)) for setup, title in library.snippets]
     return talk, printed
 

@@ -123,8 +123,7 @@ def test_structured_output(library: Library, api: str, model: str, talk_to: Talk
     told = talk.do("structured", api=api, model=model, prompt="Where?")
 
     assert told == {"city": "sample", "inhabitants": 1}  # what the simulator makes of the schema
-    (call,) = generations(upstream)
-    assert call["path"] == PATHS[api, model]
+    assert {call["path"] for call in generations(upstream)} == {PATHS[api, model]}
 
 
 @ways("image")

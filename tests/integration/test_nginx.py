@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,58 +10,11 @@ import requests
 
 from app.settings import DEFAULT_API_KEY
 from tests.simulator.client import Simulator
-from tests.support.bridge import ROOT, Bridge, free_port
+from tests.support.bridge import Bridge
+from tests.support.nginx import NGINX, Nginx
 from tests.support.streams import arriving, text_of
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
-
-
-class Nginx:
-    """nginx in the foreground, with deploy/nginx.conf pointed at a bridge, and its files in a folder of its own."""
-
-    def __init__(self, bridge: Bridge, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        site = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
-        site = site.replace("127.0.0.1:8000", f"127.0.0.1:{bridge.port}")
-        site = re.sub(r"listen 80;", f"listen 127.0.0.1:{self.port};", site)
-        site = site.replace("/var/log/nginx", str(folder))
-        self.config = folder / "nginx.conf"
-        self.config.write_text(
-            f"daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
-            f"events {{ worker_connections 256; }}\nhttp {{\n"
-            + "".join(
-                f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-            )
-            + site
-            + "}\n"
-        )
-        self.folder = folder
-        assert NGINX is not None
-        self.command = [NGINX, "-p", str(folder), "-c", str(self.config)]
-
-    def __enter__(self) -> Nginx:
-        checked = subprocess.run([*self.command, "-t"], capture_output=True, text=True, check=False)
-        assert checked.returncode == 0, checked.stderr
-        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
-        session = requests.Session()
-        # Bounded waiting for the port; the adapter's own retries on a refused connection.
-        session.mount("http://", requests.adapters.HTTPAdapter(max_retries=_until_it_listens()))
-        with session:
-            session.get(f"{self.url}/livez", timeout=10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-
-
-def _until_it_listens() -> object:
-    from urllib3.util import Retry
-
-    return Retry(total=None, connect=60, read=0, redirect=0, status=0, backoff_factor=0.02, backoff_max=0.2)
 
 
 @pytest.fixture

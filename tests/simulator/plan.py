@@ -168,7 +168,10 @@ def _calls(world: "World", fields: dict[str, Any], dialect: str, directives: Dir
         schema = next(
             tool["function"].get("parameters") for tool in fields["tools"] if tool["function"]["name"] == name
         )
-        wanted.append((name, json.dumps(schemas.sample(schema or {}), ensure_ascii=False)))
+        sample = schemas.sample(schema or {})
+        if name == "web_search" and isinstance(sample, dict) and "query" in sample:
+            sample["query"] = prompts.query(fields["messages"])
+        wanted.append((name, json.dumps(sample, ensure_ascii=False)))
     if choice == "none":
         return []
     if fields.get("parallel_tool_calls") is False:

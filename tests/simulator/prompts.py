@@ -262,6 +262,13 @@ def small_talk(model: str, messages: list[dict[str, Any]]) -> str:
     return pictures + hello.format(model=model) + (quoted.format(prompt=shown) if shown else "") + help_you
 
 
+def query(messages: list[dict[str, Any]]) -> str:
+    """What the user wants to know, for a search: their last words, without what asks for the search."""
+    index = last_user_index(messages)
+    text = re.sub(r"\[\[.*?\]\]", "", said(messages[index]) if index >= 0 else "", flags=re.DOTALL)
+    return " ".join(text.split()).removeprefix("Perform a web search for the query: ") or "nothing"
+
+
 def after_tools(messages: list[dict[str, Any]]) -> str:
     """An answer that quotes the tool results at the end of the conversation."""
     results = [text_of(message.get("content")) for message in last_results(messages)]

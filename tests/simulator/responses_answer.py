@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import responses_items
+from . import responses_items, responses_search
 from .dialects import argument_parts
 from .inference import Job, Json
 from .plan import Call, Plan
@@ -38,6 +38,7 @@ class Answer:
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self.plan, self.settings, self.world = job, plan, job.settings, job.world
         self.declared = [tool for tool in job.fields.get("tools") or [] if isinstance(tool, dict)]
+        responses_search.search_unasked(job, plan)
         self.response_key = "resp_" + self.world.hex("response", 48)
         self.items = self._items()
         self.status = _ENDS.get(plan.finish, "completed") if plan.filtered is None else "incomplete"
@@ -95,7 +96,9 @@ class Answer:
 
     def _message(self, pieces: list[str], phase: str) -> Item:
         text = "".join(pieces)
-        part: Json = {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+        searched = any(responses_search.is_search(call, self.declared) for call in self.plan.calls)
+        notes = responses_search.annotations(text) if searched else []
+        part: Json = {"type": "output_text", "annotations": notes, "logprobs": [], "text": text}
         if self.settings["missing_logprobs"]:
             part.pop("logprobs")
         if self.plan.finish == "refusal":

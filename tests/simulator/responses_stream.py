@@ -82,11 +82,14 @@ class Stream(Answer):
         kind, key = ("refusal", "refusal") if part["type"] == "refusal" else ("output_text", "text")
         extra: Json = {"logprobs": []} if "logprobs" in part else {}
         self._added(item, index, content=[])
-        self._of("content_part.added", item, index, content_index=0, part={**part, key: ""})
+        blank = {**part, key: ""} | ({"annotations": []} if "annotations" in part else {})
+        self._of("content_part.added", item, index, content_index=0, part=blank)
         for piece in item.parts:
             self._of(f"{kind}.delta", item, index, content_index=0, delta=piece, **extra, **self._hidden())
         if self.plan.stream_error:
             return
+        for at, note in enumerate(part.get("annotations", [])):
+            self._of("output_text.annotation.added", item, index, content_index=0, annotation_index=at, annotation=note)
         self._of(f"{kind}.done", item, index, content_index=0, **{key: part[key]}, **extra)
         self._of("content_part.done", item, index, content_index=0, part=part)
         self._done(item, index)

@@ -32,7 +32,7 @@ class Verdict:
 _OUR_KEY = "GitHub Copilot does not accept the bridge's own credentials (this is not about your API key)"
 _FAILED = "GitHub Copilot failed"
 
-_MODEL = Verdict(404, "model_not_found", "Choose a model that GET /v1/models lists.", "model")
+_MODEL = Verdict(404, "model_not_found", param="model")  # the relay tells which models there are
 _API = Verdict(
     400, "unsupported_api_for_model", "Use this model through another API, or choose another model.", "model"
 )
@@ -72,6 +72,9 @@ _FORBIDDEN = Verdict(
 # bridge's own 503 (store) and 504 (no answer in time) stay tellable, load balancers do not take it out for a failure of
 # Copilot's, and SDKs retry all of them alike.
 _FAILURE = Verdict(502, "upstream_error", "Try again in a moment.", lead=_FAILED)
+# Told apart from other failures, because Anthropic's clients know an overload by its type.
+OVERLOADED = "upstream_overloaded"
+_OVERLOAD = Verdict(502, OVERLOADED, "Try again in a moment.", lead=_FAILED)
 _BRIDGE = Verdict(502, "upstream_error", "This is the bridge's fault, not yours; please report it.", lead=_FAILED)
 _NOT_FOUND = Verdict(404, "not_found", lead="GitHub Copilot does not know this endpoint or resource")
 _LATE = Verdict(408, "request_timeout", "Try again.", lead="GitHub Copilot did not receive the request in time")
@@ -122,7 +125,7 @@ BY_CODE: dict[str, Verdict] = {
 # Anthropic's words, for bodies of its shape (§8.8) that carry no code. They matter most in a stream: no status there.
 BY_TYPE: dict[str, Verdict] = {
     "rate_limit_error": _RATE,
-    "overloaded_error": _FAILURE,
+    "overloaded_error": _OVERLOAD,
     "api_error": _FAILURE,
     "request_too_large": _TOO_LARGE,
     "authentication_error": _AUTH,
@@ -143,6 +146,8 @@ BY_STATUS: dict[int, Verdict] = {
     429: _RATE,
     466: _VERSION,
     499: _CANCELLED,
+    503: _OVERLOAD,
+    529: _OVERLOAD,
 }
 
 _RETRY_HEADERS = ("retry-after", "x-ratelimit-user-retry-after", "x-ratelimit-quota-exceeded-retry-after")

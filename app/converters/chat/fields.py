@@ -30,7 +30,7 @@ FIELDS: Final[dict[str, Field]] = {
     "temperature": Field("mapped", "within the target's range; left out for models that refuse it"),
     "top_p": Field("mapped", "left out for models that refuse it"),
     "top_k": Field("mapped", "no OpenAI field, but some chat clients send it; messages has it"),
-    "stop": Field("mapped", "a string or a list"),
+    "stop": Field("mapped", "a string or a list; where upstream has none, the answer is cut here"),
     "reasoning_effort": Field("mapped", "as effort or thinking budget, within what the model offers"),
     "thinking_budget": Field("mapped", "Copilot's thinking budget in tokens"),
     "thinking": Field("mapped", "Anthropic's form, which some chat clients send for Claude"),

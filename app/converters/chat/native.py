@@ -8,10 +8,13 @@ from typing import Any
 from app.converters import json_bytes
 from app.converters.chat import request, response
 from app.converters.chat.mender import StreamMender
-from app.converters.chat.refusals import PROOF
+from app.converters.chat.options import mend_options
+from app.converters.chat.refusals import PROOF, without_refused
 from app.converters.codec import WITHOUT_EARLIER_PROOFS, Pump, is_unsealed
 from app.converters.limits import Limits
+from app.converters.losses import Losses
 from app.converters.prepared import Prepared
+from app.converters.splice import exact
 
 _OPENAI_VENDORS = ("openai", "azure openai")
 _PROOF_FIELDS = frozenset({"reasoning_opaque", "reasoning_text", "cot_id", "cot_summary"})
@@ -30,15 +33,22 @@ def prepare(
     """The bytes for upstream, and what had to be left out. `headers` are the client's; chat has no use for them."""
     # A model that is not in the catalogue may be anybody's; nothing is rewritten for it on a guess.
     is_openai = not limits.vendor or limits.vendor.lower() in _OPENAI_VENDORS
-    taken_out = [name for name in sorted(refused - {PROOF}) if name in body]
+    inside, losses = frozenset(name for name in refused if "." in name), Losses()
+    if inside:
+        body = without_refused(body, inside, losses)
+    taken_out = [*losses.names(), *(name for name in sorted(refused - {PROOF}) if name in body)]
     if taken_out or PROOF in refused or WITHOUT_EARLIER_PROOFS in refused:
         body = {name: value for name, value in body.items() if name not in taken_out}
         messages = body.get("messages", [])
         end = len(messages) if PROOF in refused else _turn_start(messages) if WITHOUT_EARLIER_PROOFS in refused else 0
         body["messages"] = [*map(_without_proofs, messages[:end]), *messages[end:]]
         raw = json_bytes.dumps(body)
+    mended, without = mend_options(body, limits)
+    if mended is not body:
+        body, _ = mend_options(exact(raw, body), limits)
+        raw = json_bytes.dumps(body)
     payload, dropped = request.prepare(raw, body, model=model, is_openai=is_openai, inlined=inlined)
-    return Prepared(payload, (*dropped, *taken_out))
+    return Prepared(payload, (*dropped, *without, *taken_out))
 
 
 def passes_natively(raw: bytes, body: dict[str, Any]) -> bool:

@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from app.converters import json_bytes
+from app.converters.chat.content_encoder import CACHE_MARK
+from app.converters.chat.shapes import CACHE_MARKS
 from app.converters.splice import exact, splice_model
 from app.converters.traits import Traits
 
@@ -34,7 +36,6 @@ _ANSWER_ONLY = (
 )
 _UNSENDABLE = frozenset({*_ANSWER_ONLY, "reasoning_content"})
 
-_CACHE_MARKS = ("cache_control", "copilot_cache_control")
 _IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
 _AGENT_ROLES = frozenset({"tool", "function", "assistant"})
@@ -73,7 +74,8 @@ def prepare(
     `body` is what `raw` parses to and stays as it is.
     """
     dropped = [name for name in REFUSED_FIELDS if name in body]
-    if not (dropped or inlined or any(_needs_mending(message, is_openai) for message in _messages(body))):
+    is_marked = b'"cache_control"' in raw and any(_has_foreign_mark(message) for message in _messages(body))
+    if not (dropped or inlined or is_marked or any(_needs_mending(message, is_openai) for message in _messages(body))):
         if body.get("model") == model:
             return raw, dropped
         spliced = splice_model(raw, body, model)
@@ -84,6 +86,8 @@ def prepare(
     changed["model"] = model
     if isinstance(changed.get("messages"), list):
         changed["messages"] = [_mend_message(item, is_openai, inlined) for item in changed["messages"]]
+        if is_marked:
+            changed["messages"] = [_with_own_cache_marks(item) for item in changed["messages"]]
     return json_bytes.dumps(changed), dropped
 
 
@@ -121,6 +125,38 @@ def _mend_assistant(message: dict[str, Any]) -> dict[str, Any]:
         elif key not in _ANSWER_ONLY:
             mended[key] = value
     return mended
+
+
+def _has_foreign_mark(holder: Any) -> bool:
+    if not isinstance(holder, dict):
+        return False
+    return "cache_control" in holder or any(
+        map(_has_foreign_mark, [*_list(holder, "content"), *_list(holder, "tool_calls")])
+    )
+
+
+def _with_own_cache_marks(holder: Any) -> Any:
+    """A message or part whose ``cache_control``, which is Anthropic's word and refused, has Copilot's name (§6.2)."""
+    if not isinstance(holder, dict):
+        return holder
+    marked = {name: value for name, value in holder.items() if name != "cache_control"}
+    if holder.get("cache_control"):
+        marked.setdefault("copilot_cache_control", dict(CACHE_MARK))
+    if isinstance(marked.get("content"), list):
+        marked["content"] = [_with_own_cache_marks(part) for part in marked["content"]]
+    if isinstance(marked.get("tool_calls"), list):
+        # There is no mark of Copilot's for a call.
+        marked["tool_calls"] = [_without_mark(call) for call in marked["tool_calls"]]
+    return marked
+
+
+def _without_mark(call: Any) -> Any:
+    return {name: value for name, value in call.items() if name != "cache_control"} if isinstance(call, dict) else call
+
+
+def _list(holder: dict[str, Any], name: str) -> list[Any]:
+    value = holder.get(name)
+    return value if isinstance(value, list) else []
 
 
 def _inline(part: Any, inlined: Mapping[str, str]) -> Any:
@@ -204,4 +240,4 @@ def _substance_of_part(part: Any) -> Any:
         return part
     if part.get("type") == "text":
         return part.get("text")
-    return {key: value for key, value in part.items() if key not in _CACHE_MARKS}
+    return {key: value for key, value in part.items() if key not in CACHE_MARKS}

@@ -93,7 +93,7 @@ def _reasoning(body: dict[str, Any]) -> ReasoningConfig | None:
     budget = shapes.opt_count(body.get("thinking_budget"), "thinking_budget")
     if budget is None:
         budget = shapes.opt_count(thinking.get("budget_tokens"), "thinking.budget_tokens")
-    config = ReasoningConfig(effort=effort, budget_tokens=budget, mode=mode)
+    config = ReasoningConfig(effort=effort, budget_tokens=budget, mode=mode, by_effort=effort is not None)
     return None if config == ReasoningConfig() else config
 
 

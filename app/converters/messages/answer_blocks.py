@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from app.converters import json_bytes, tools
 from app.converters.conversation import valid_call_id
@@ -10,6 +10,9 @@ from app.converters.ir import Annotation, Audio, Opaque, Part, Reasoning, Refusa
 from app.converters.messages.tables import ANSWER_TOOL, ANSWER_VALUE_TOOL, PROTOCOL, signature_for_client
 
 Json = dict[str, Any]
+
+SERVER_CALLS: Final = ("server_tool_use", "mcp_tool_use")
+"""Blocks of tools that the server runs; their input is streamed like that of a ``tool_use``."""
 
 
 def block_of(part: Part, position: int, answer_id: str) -> Json | None:

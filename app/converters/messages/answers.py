@@ -9,13 +9,23 @@ from app.converters.ir import Opaque, Part, Reasoning, Refusal, Request, Respons
 from app.converters.messages.answer_blocks import answer_id, answer_text, block_of, is_answer_tool
 from app.converters.messages.blocks_decoder import citations
 from app.converters.messages.errors import decode_error
-from app.converters.messages.tables import PROTOCOL, decode_usage, encode_usage, finish_reason, stop_reason
+from app.converters.messages.tables import (
+    PROTOCOL,
+    SERVER_TOOL_USE,
+    decode_usage,
+    encode_usage,
+    finish_reason,
+    stop_reason,
+)
 from app.errors import UpstreamProtocolError
 
 Json = dict[str, Any]
 
 EXTRAS: Final = ("stop_details", "container", "context_management", "diagnostics")
 """What an answer may say beyond the neutral vocabulary; rides in ``Response.extra``."""
+
+NO_EDITS: Final[Json] = {"applied_edits": []}
+"""A report of context edits that tells of none. Copilot sends it unasked (contract §8.5); Anthropic does not."""
 
 
 def decode_response(body: Json) -> Response:
@@ -62,7 +72,7 @@ def decode_answer_block(block: Json) -> Part:
 
 def extras_of(said: Json) -> Json:
     """The known extras in a whole answer, or in ``message_delta`` and its ``delta``."""
-    return {name: said[name] for name in EXTRAS if said.get(name)}
+    return {name: said[name] for name in EXTRAS if said.get(name) and said[name] != NO_EDITS}
 
 
 def refusal_of(extra: Json, parts: list[Part]) -> list[Part]:
@@ -87,6 +97,7 @@ def encode_response(response: Response, request: Request, *, model: str) -> Json
     restored = [names.restore(part) if isinstance(part, ToolCall) else part for part in response.parts]
     message_id = answer_id(response.id)
     blocks = [block_of(part, at, message_id) for at, part in enumerate(restored)]
+    extra = response.extra.get(PROTOCOL, {})
     return {
         "id": message_id,
         "type": "message",
@@ -95,8 +106,8 @@ def encode_response(response: Response, request: Request, *, model: str) -> Json
         "content": [block for block in blocks if block is not None],
         "stop_reason": stop_reason(response.finish_reason, has_calls=bool(response.calls)),
         "stop_sequence": response.stop_sequence,
-        **response.extra.get(PROTOCOL, {}),
-        "usage": encode_usage(response.usage),
+        **{name: value for name, value in extra.items() if name != SERVER_TOOL_USE},
+        "usage": encode_usage(response.usage, extra.get(SERVER_TOOL_USE)),
     }
 
 

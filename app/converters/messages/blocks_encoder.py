@@ -163,7 +163,7 @@ class BlockEncoder:
             left = [one for one in inside if one["type"] != "text"]
             inside = [one for one in inside if one["type"] == "text"]
             if left:
-                left.insert(0, {"type": "text", "text": f"(Belongs to the result of tool call {part.call_id}:)"})
+                left.insert(0, {"type": "text", "text": behind_result(part.call_id)})
                 self._losses.note("messages[].content[].tool_result", "images of a failed result stand behind it")
         if len(inside) == 1 and inside[0].keys() == {"type", "text"}:
             block["content"] = inside[0]["text"]
@@ -224,6 +224,11 @@ def _image(part: Image) -> Json:
     raise UnsupportedFeatureError(
         "Copilot stores no files: send the image itself instead of the id of a file.", param="messages"
     )
+
+
+def behind_result(call_id: Any) -> str:
+    """What stands before the pictures that a failed result could not hold."""
+    return f"(Belongs to the result of tool call {call_id}:)"
 
 
 def is_genuine(citation: Any) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.converters import json_bytes
+from app.converters.chat.errors import OVERLOADED
 from app.converters.chat.errors import decode_error as decode_openai_error
 from app.errors import GatewayError
 
@@ -23,9 +24,6 @@ _TYPES = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
-
-OVERLOADED: Final = "upstream_overloaded"
-"""The code of an overload: its status is 502 like that of all upstream failures, its type stays Anthropic's own."""
 
 # "prompt is too long: 210000 tokens > 200000 maximum", "token count of 138898 exceeds the limit of 64000".
 _TOO_LONG: Final = re.compile(r"(\d+)(?: tokens)?\s*(?:>|exceeds the limit of)\s*(\d+)")
@@ -40,10 +38,8 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
     Spec: contract §8.4, §8.8.
     """
     error = decode_openai_error(status, headers, body)
-    kind, message = backend_words(body)
-    if kind == "overloaded_error":
-        error.code = OVERLOADED
-    elif message and error.status == 400 and error.code == "invalid_request":
+    _, message = backend_words(body)
+    if message and error.status == 400 and error.code == "invalid_request":
         error.message = message
     return error
 
@@ -73,6 +69,7 @@ def encode_error(error: GatewayError) -> dict[str, Any]:
 
     ``error.details`` is there where the error has some: SDKs act on its ``error_code`` (clients.md 0.5).
     """
+    # An overload has the status 502 of all upstream failures; its type is Anthropic's own.
     fallback = "api_error" if error.status >= 500 else "invalid_request_error"
     kind = "overloaded_error" if error.code == OVERLOADED else _TYPES.get(error.status, fallback)
     said: dict[str, Any] = {"type": kind, "message": _message(error)}

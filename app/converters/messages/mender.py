@@ -4,7 +4,8 @@ Nearly all of such a stream is right as it is: whole events pass byte for byte, 
 read brought, without a loop over its lines. Only a read that holds something to care for is taken apart:
 
 * ``message_start``: the name of the model is the client's, private extras go.
-* ``message_delta``, ``message_stop``: private extras go (``copilot_usage``, Bedrock metrics).
+* ``message_delta``, ``message_stop``: private extras go (``copilot_usage``, Bedrock metrics), and so does a report of
+  context edits that tells of none: Copilot sends it unasked (contract §8.5), and LangChain's stream fails on it.
 * ``[DONE]`` and all else after ``message_stop``: gone; official SDKs fail on it (contract §12.3.14).
 * An error inside the stream, torn JSON, an end without ``message_stop``: ``event: error``, never an end.
 
@@ -19,6 +20,7 @@ from app.converters import json_bytes, sse
 from app.converters.chat.errors import describe_page, is_page
 from app.converters.events import ResponseEnd, StreamError
 from app.converters.ir import Request
+from app.converters.messages.answers import NO_EDITS
 from app.converters.messages.errors import decode_error, error_frame
 from app.converters.messages.stream_decoder import StreamDecoder
 from app.converters.messages.stream_encoder import StreamEncoder
@@ -35,9 +37,13 @@ _SSE_FIELDS: Final = frozenset({b"id", b"retry"})
 
 def public(fields: Json) -> Json:
     """The fields that a client may see; the same object if it may see all."""
-    if not any(is_private(name) for name in fields):
+    if not any(is_private(name) for name in fields) and fields.get("context_management") != NO_EDITS:
         return fields
-    return {name: value for name, value in fields.items() if not is_private(name)}
+    return {
+        name: value
+        for name, value in fields.items()
+        if not (is_private(name) or (name == "context_management" and value == NO_EDITS))
+    }
 
 
 def is_private(name: str) -> bool:

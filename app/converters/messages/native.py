@@ -13,7 +13,7 @@ from app.converters import json_bytes
 from app.converters.ir import OutputFormat
 from app.converters.limits import Limits, as_effort, clamp_effort
 from app.converters.losses import Losses
-from app.converters.messages import betas, client_tools, native_blocks, schemas, thinking
+from app.converters.messages import betas, client_tools, native_blocks, schemas, thinking, web_search
 from app.converters.messages import refused as refusals
 from app.converters.messages.blocks_encoder import has_calls_to_answer
 from app.converters.messages.request_decoder import refuse_thread
@@ -89,11 +89,14 @@ def _mended(
         losses.drop(f"anthropic-beta:{beta}", "upstream refuses it")
     mended = _top_level(body, kept, losses)
     mended = _output(mended, limits, refused, kept, losses)
+    for tool in web_search.gone(mended):
+        losses.drop(f"tools.{tool['type']}", "a hosted tool, which Copilot does not run")
+    mended = web_search.removed(mended)
     mended = _tools(mended, kept, losses)
     mended = _answer_as_tool(mended, limits, refused, losses)
     mended = native_blocks.mend(mended, inlined, losses, sends_proofs=refusals.PROOF not in refused)
     mended = _cached_to_the_end(mended, body)
-    mended = _limited(mended, limits)
+    mended = _limited(_with_real_stops(mended, losses), limits)
     mended = _thinking(mended, limits, refused, losses)
     for path in refusals.paths(refused):
         shorter = refusals.without(mended, path)
@@ -206,6 +209,18 @@ def _cached_to_the_end(mended: Json, body: Json) -> Json:
     if not isinstance(body.get("cache_control"), dict):
         return mended
     return native_blocks.with_last_mark(mended)
+
+
+def _with_real_stops(body: Json, losses: Losses) -> Json:
+    """Without stop sequences of white space alone, which upstream refuses (contract §8.4)."""
+    stops = body.get("stop_sequences")
+    if not isinstance(stops, list):
+        return body
+    real = [stop for stop in stops if not isinstance(stop, str) or stop.strip()]
+    if len(real) == len(stops):
+        return body
+    losses.drop("stop_sequences", "a stop sequence of white space alone is refused")
+    return _with(body, "stop_sequences", real or None)
 
 
 def _limited(body: Json, limits: Limits) -> Json:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.converters import seal
 from app.converters.ir import split_data_url
 from app.converters.losses import Losses
-from app.converters.messages.blocks_encoder import THOUGHTS, is_genuine
+from app.converters.messages.blocks_encoder import THOUGHTS, behind_result, is_genuine
 from app.converters.messages.refused import CACHE_CONTROL
 from app.converters.messages.traits import url_of
 
@@ -68,10 +68,29 @@ class _Mender:
             return message if content.strip() else None
         if not isinstance(content, list):
             return message
-        mended = self.blocks(content)
+        mended = self._with_texts_in_failures(self.blocks(content))
         if mended is content:
             return message
         return {**message, "content": mended} if mended else None
+
+    def _with_texts_in_failures(self, blocks: list[Any]) -> list[Any]:
+        """A failed result holds text alone (contract §8.4): what else it held stands behind the results."""
+        if not any(map(_is_mixed_failure, blocks)):
+            return blocks
+        results, rest, moved = [], [], []
+        for block in blocks:
+            if not (isinstance(block, dict) and block.get("type") == "tool_result"):
+                rest.append(block)
+                continue
+            if _is_mixed_failure(block):
+                left = [inner for inner in block["content"] if not _is_text(inner)]
+                moved += [{"type": "text", "text": behind_result(block.get("tool_use_id"))}, *left]
+                texts = [inner for inner in block["content"] if _is_text(inner)]
+                block = {key: value for key, value in block.items() if key != "content"}
+                block |= {"content": texts} if texts else {}
+                self._losses.note("messages[].content[].tool_result", "images of a failed result stand behind it")
+            results.append(block)
+        return results + moved + rest
 
     def blocks(self, blocks: list[Any]) -> list[Any]:
         return _same(blocks, [mended for block in blocks if (mended := self._block(block)) is not None])
@@ -88,6 +107,8 @@ class _Mender:
             return self._thought(block)
         if kind == "image":
             block = self._image(block)
+        elif kind == "search_result":
+            block = _as_document(block)
         for name in ("content", "source"):
             block = self._inside(block, name)
         return self.cached(block)
@@ -134,6 +155,28 @@ class _Mender:
         for name in extras:
             self._losses.drop(f"cache_control.{name}", "upstream refuses it")
         return {**holder, "cache_control": {name: mark[name] for name in CACHE_CONTROL if name in mark}}
+
+
+def _is_mixed_failure(block: Any) -> bool:
+    if not isinstance(block, dict) or block.get("type") != "tool_result" or block.get("is_error") is not True:
+        return False
+    content = block.get("content")
+    return isinstance(content, list) and not all(map(_is_text, content))
+
+
+def _is_text(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text"
+
+
+def _as_document(block: Json) -> Json:
+    """A search result is a document with an address; upstream knows documents alone."""
+    content = block.get("content")
+    if not isinstance(content, list):
+        return block  # upstream says what is wrong with it
+    told = {"title": block.get("title"), "context": block.get("source"), "citations": block.get("citations")}
+    document = {"type": "document", "source": {"type": "content", "content": content}}
+    document |= {name: value for name, value in told.items() if value is not None}
+    return document | ({"cache_control": block["cache_control"]} if "cache_control" in block else {})
 
 
 def _with_genuine_citations(block: Json) -> Json:

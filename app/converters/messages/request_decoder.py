@@ -21,7 +21,7 @@ from app.converters.ir import (
     ToolRef,
 )
 from app.converters.limits import as_effort
-from app.converters.messages import client_tools
+from app.converters.messages import client_tools, web_search
 from app.converters.messages.blocks_decoder import decode_content, decode_message, has_mark
 from app.converters.messages.fields import FIELDS
 from app.converters.messages.shapes import (
@@ -36,6 +36,7 @@ from app.converters.messages.shapes import (
     maybe_string,
 )
 from app.converters.messages.tables import PROTOCOL
+from app.converters.tools import fits_strict
 from app.errors import UnsupportedFeatureError
 
 _TOOL_FIELDS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
@@ -50,8 +51,9 @@ def decode_request(body: Json) -> Request:
     """
     refuse_thread(body)
     field_table.refuse(body, FIELDS)
-    messages = _messages(body)
     tools = _tools(body.get("tools"))
+    body = web_search.removed(body)
+    messages = _messages(body)
     choice, parallel = _tool_choice(body.get("tool_choice"), body.get("tools"))
     user, metadata = _metadata(body.get("metadata"))
     rest = field_table.rest(body, FIELDS)
@@ -74,22 +76,31 @@ def decode_request(body: Json) -> Request:
         user=user,
         metadata=metadata,
         service_tier=maybe_string(body, "service_tier", ""),
-        has_tools_field="tools" in body,
+        has_tools_field="tools" in body or bool(tools),
         extra={PROTOCOL: rest} if rest else {},
     )
 
 
 def refuse_thread(body: Json) -> None:
-    """Message threads: exactly the error that makes the SDKs go on without them (clients.md 0.5).
+    """Message threads: exactly the errors that make the SDKs go on without them (clients.md 0.5).
 
     Raises: UnsupportedFeatureError.
     """
-    if body.get("thread") is not None:
+    thread = body.get("thread")
+    if thread is None:
+        return
+    if isinstance(thread, dict) and thread.get("type") == "continue":
+        # The new messages alone are no conversation; at this word the SDKs send all of it again.
         raise UnsupportedFeatureError(
-            f"thread is not supported: {FIELDS['thread'].note}",
+            f"thread.previous_message_id names no conversation that is stored here: {FIELDS['thread'].note}",
             param="thread",
-            details={"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+            details={"error_code": "thread_not_found"},
         )
+    raise UnsupportedFeatureError(
+        f"thread is not supported: {FIELDS['thread'].note}",
+        param="thread",
+        details={"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+    )
 
 
 def _messages(body: Json) -> tuple[Message, ...]:
@@ -128,11 +139,13 @@ def _tool(tool: Any, path: str) -> Tool:
     function = client_tools.as_function(fields)
     schema = function.get("input_schema")
     rest = {} if function is not fields else {k: v for k, v in fields.items() if k not in _TOOL_FIELDS}
+    strict = maybe_flag(function, "strict", path)
     return Tool(
         a_string(function, "name", path),
         maybe_string(function, "description", path),
         None if schema is None else an_object(schema, f"{path}.input_schema"),
-        strict=maybe_flag(function, "strict", path),
+        # Anthropic's strict schemas may have optional properties; OpenAI's may not, and then the schema is but advice.
+        strict=None if strict and not (schema and fits_strict(schema)) else strict,
         cache=has_mark(function),
         extra={PROTOCOL: rest} if rest else {},
     )

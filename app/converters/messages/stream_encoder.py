@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from app.converters import json_bytes, tools
+from app.converters.estimate import estimate_input
 from app.converters.events import Event, PartDelta, PartEnd, PartStart, Ping, ResponseEnd, ResponseStart, StreamError
 from app.converters.ir import Audio, Part, Reasoning, Refusal, Request, Text, ToolCall, Usage
-from app.converters.messages.answer_blocks import answer_id, block_of, call_block, citations_of, input_of
+from app.converters.messages.answer_blocks import SERVER_CALLS, answer_id, block_of, call_block, citations_of, input_of
 from app.converters.messages.errors import error_frame
-from app.converters.messages.tables import PROTOCOL, encode_usage, signature_for_client, stop_reason
+from app.converters.messages.tables import PROTOCOL, SERVER_TOOL_USE, encode_usage, signature_for_client, stop_reason
 
 Json = dict[str, Any]
 
@@ -41,16 +42,15 @@ def frame(kind: str, **fields: Any) -> bytes:
 class StreamEncoder:
     """One per answer. `feed` takes one event and gives whole frames.
 
-    model: the name that the client asked for. input_tokens: an estimate for ``message_start`` where upstream says
-    nothing by then; the final usage corrects it. After a StreamError nothing comes any more, above all no end.
+    model: the name that the client asked for. ``message_start`` tells an estimate where upstream says nothing by then,
+    because some clients look nowhere else; the final usage corrects it.
+    After a StreamError nothing comes any more, above all no end.
     """
 
-    def __init__(
-        self, request: Request, *, model: str, include_usage: bool = True, input_tokens: int | None = None
-    ) -> None:
+    def __init__(self, request: Request, *, model: str, include_usage: bool = True) -> None:
+        self._request = request
         self._names = tools.ToolNames(request.tools)
         self._model = model
-        self._estimate = input_tokens
         self._id = ""
         self._usage: Usage | None = None
         self._index = -1  # of the block that was opened last
@@ -86,8 +86,8 @@ class StreamEncoder:
     def _start(self, event: ResponseStart) -> bytes:
         self._id, self._usage = answer_id(event.id), event.usage
         usage = event.usage
-        if self._estimate is not None and (usage is None or usage.input_tokens is None):
-            usage = Usage(input_tokens=self._estimate).updated(usage)
+        if usage is None or usage.input_tokens is None:
+            usage = Usage(input_tokens=estimate_input(self._request)).updated(usage)
         message: Json = {
             "id": self._id,
             "type": "message",
@@ -176,8 +176,15 @@ class StreamEncoder:
             )
         elif not self._is_open:
             block = block_of(part, event.index, self._id)
-            out = self._open(block) if block is not None else b""
+            out = self._open_whole(block) if block is not None else b""
         return out + self._close()
+
+    def _open_whole(self, block: Json) -> bytes:
+        """A block of which nothing was told yet. What the server calls is told as Anthropic tells it: input apart."""
+        if block["type"] not in SERVER_CALLS:
+            return self._open(block)
+        given = json_bytes.dumps(block.get("input") or {}).decode()
+        return self._open({**block, "input": {}}) + self._told({"type": "input_json_delta", "partial_json": given})
 
     def _end_thought(self, part: Reasoning) -> bytes:
         out = b""
@@ -199,4 +206,5 @@ class StreamEncoder:
         }
         delta |= {name: extra.pop(name) for name in ("stop_details", "container") if name in extra}
         usage = self._usage.updated(event.usage) if self._usage else event.usage
-        return frame("message_delta", delta=delta, **extra, usage=encode_usage(usage)) + frame("message_stop")
+        wire = encode_usage(usage, extra.pop(SERVER_TOOL_USE, None))
+        return frame("message_delta", delta=delta, **extra, usage=wire) + frame("message_stop")

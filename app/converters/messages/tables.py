@@ -10,6 +10,9 @@ from app.converters.ir import FinishReason, Reasoning, Usage
 
 PROTOCOL: Final = "messages"
 
+SERVER_TOOL_USE: Final = "server_tool_use"
+"""In the extras of an answer: what belongs into its usage under this name."""
+
 FINISH_REASONS: Final[dict[str, FinishReason]] = {
     "end_turn": "stop",
     "stop_sequence": "stop_sequence",
@@ -70,8 +73,11 @@ def decode_usage(usage: Mapping[str, Any] | None) -> Usage | None:
     )
 
 
-def encode_usage(usage: Usage | None) -> dict[str, Any]:
-    """Usage on the wire; the two counts that it must have are 0 where nobody reported them."""
+def encode_usage(usage: Usage | None, server_tool_use: Any = None) -> dict[str, Any]:
+    """Usage on the wire; the two counts that it must have are 0 where nobody reported them.
+
+    server_tool_use: how often tools of the server were used, e.g. ``{"web_search_requests": 1}``.
+    """
     usage = usage or Usage()
     wire: dict[str, Any] = {"input_tokens": usage.uncached_input_tokens or 0}
     if usage.cache_write_tokens is not None:
@@ -81,6 +87,8 @@ def encode_usage(usage: Usage | None) -> dict[str, Any]:
     wire["output_tokens"] = usage.output_tokens or 0
     if usage.reasoning_tokens is not None:
         wire["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    if server_tool_use is not None:
+        wire[SERVER_TOOL_USE] = server_tool_use
     return wire
 
 

@@ -12,6 +12,8 @@ from app.converters.traits import Traits
 Json = dict[str, Any]
 
 _REMINDER: Final = "<system-reminder>"
+# Claude Code tells the model of a background task that has ended; nobody has said anything.
+_NOTIFICATION: Final = "<system-reminder>\n[SYSTEM NOTIFICATION - NOT USER INPUT]"
 
 
 def traits(body: Json) -> Traits:
@@ -62,13 +64,21 @@ def _initiator(messages: list[Json]) -> Literal["user", "agent"]:
 
 
 def _is_human(message: Json) -> bool:
-    """Whether a user message holds more than results and the reminders that clients put beside them."""
+    """Whether a user message holds more than results and notifications, and the reminders that clients put beside."""
     content = message.get("content")
+    if isinstance(content, str):
+        return not content.startswith(_NOTIFICATION)
     if not isinstance(content, list):
         return True
-    if not any(isinstance(block, dict) and block.get("type") == "tool_result" for block in content):
+    if not any(isinstance(block, dict) and _is_event(block) for block in content):
         return True
     return any(_is_said(block) for block in content if isinstance(block, dict))
+
+
+def _is_event(block: Json) -> bool:
+    """A result, or a notification."""
+    text = block.get("text")
+    return block.get("type") == "tool_result" or (isinstance(text, str) and text.startswith(_NOTIFICATION))
 
 
 def _is_said(block: Json) -> bool:

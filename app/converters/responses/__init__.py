@@ -23,6 +23,7 @@ CODEC = Codec(
     id_prefix="resp_",
     keep_alive=KEEP_ALIVE,
     fields=FIELDS,
+    takes_stop=False,
     passes_natively=is_unsealed,
     traits=traits,
     image_urls=image_urls,

@@ -28,6 +28,7 @@ class Rule:
 
 
 _STATE: Final = "nothing is stored upstream, so send the whole conversation in `input`"
+_REFERENCE: Final = "nothing is stored upstream, so send the item itself (the AI SDK does with `store: false`)"
 _HOSTED: Final = "this hosted tool does not run behind GitHub Copilot"
 
 TABLE: Final[tuple[Rule, ...]] = (
@@ -51,7 +52,7 @@ TABLE: Final[tuple[Rule, ...]] = (
     Rule("field", "tools[].allowed_callers", "dropped", "not known upstream"),
     Rule("field", "tools[].async", "dropped", "not known upstream"),
     Rule("field", "reasoning.generate_summary", "changed", "under its new name, reasoning.summary"),
-    Rule("item", "item_reference", "refused", _STATE),
+    Rule("item", "item_reference", "refused", _REFERENCE),
     Rule("item", "compaction_trigger", "refused", "upstream does not compact on demand"),
     Rule("item", "additional_tools", "changed", "its tools join `tools`"),
     Rule("item", "custom_tool_call", "changed", "a function call with one string argument"),

@@ -197,6 +197,25 @@ for (const [model, thinking] of [
   });
 }
 
+for (const model of [CLAUDE, GPT, CODEX]) {
+  test(`messages: the tool runner goes on without threads with ${model}`, async () => {
+    const cities = [];
+    const tool = {
+      ...messagesTool,
+      run: ({ city }) => {
+        cities.push(city);
+        return `${city}: 11 degrees`;
+      },
+    };
+    const messages = user(
+      `${TWO_CALLS} [[next]] [[tool: get_weather {"city": "Bern"}]] [[next]] [[say: Warm everywhere.]]`,
+    );
+    const final = await anthropic.beta.messages.toolRunner({ model, max_tokens: 1024, tools: [tool], messages });
+    assert.equal(final.content.at(-1).text, 'Warm everywhere.');
+    assert.deepEqual(cities.toSorted(), ['Bern', ...CITIES]);
+  });
+}
+
 test(`messages: an image for ${CODEX}`, async () => {
   const source = { type: 'base64', media_type: 'image/png', data: PICTURE };
   const messages = user([{ type: 'text', text: 'What do you see?' }, { type: 'image', source }]);

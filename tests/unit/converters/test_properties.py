@@ -935,7 +935,7 @@ def test_every_valid_request_reaches_every_upstream_whole(client: str, upstream:
 
 REFUSED: dict[str, list[Json]] = {
     "chat": [{"n": 2}, {"audio": {"voice": "x"}}, {"modalities": ["text", "audio"]}],
-    "messages": [{"thread": {"id": "t"}}, {"tool_choice": {"type": "tool", "name": "web_search"}}],
+    "messages": [{"thread": {"id": "t"}}, {"tool_choice": {"type": "tool", "name": "code_execution"}}],
     "responses": [
         {"previous_response_id": "resp_1"},
         {"background": True},
@@ -956,7 +956,9 @@ def test_what_is_refused_is_refused_as_the_clients_fault(client: str, upstream: 
     extra = data.draw(st.sampled_from(REFUSED[client]))
     if "tool_choice" in extra:
         hosted = (
-            {"type": "web_search_20250305", "name": "web_search"} if client == "messages" else {"type": "web_search"}
+            {"type": "code_execution_20250825", "name": "code_execution"}
+            if client == "messages"
+            else {"type": "web_search"}
         )
         body["tools"] = [hosted]
     body |= extra

@@ -307,6 +307,24 @@ def test_custom_tools_when_accepted(wire):
     assert spaced.json()["output"][0]["namespace"] == "functions"
 
 
+def test_a_model_with_web_search_searches_by_itself(wire):
+    wire.sim.config(responses_tools=["function", "web_search"])
+    search = [{"type": "web_search"}]
+    whole = wire.respond("Kites", tools=search, tool_choice="required").json()
+    call, message = whole["output"]
+    assert (call["type"], call["action"]) == ("web_search_call", {"type": "search", "query": "Kites"})
+    part = message["content"][0]
+    links = [part["text"][note["start_index"] : note["end_index"]] for note in part["annotations"]]
+    assert [f"([{note['title']}]({note['url']}))" for note in part["annotations"]] == links
+    assert len(links) == 2
+    found = wire.events(wire.respond("[[say: One. ([A](https://a.test/))]]", tools=search, stream=True))
+    added = [event["annotation"]["url"] for event in found if event["type"].endswith("annotation.added")]
+    assert added == ["https://a.test/"]
+    for options in ({"tool_choice": "none"}, {"tools": []}):
+        plain = wire.respond("Kites", **{"tools": search, **options}).json()
+        assert [item["type"] for item in plain["output"]] == ["message"]
+
+
 def test_compaction(wire):
     wanted = [{"type": "compaction", "compact_threshold": 50}]
     found = wire.events(wire.respond("x" * 400, "gpt-5.4", stream=True, context_management=wanted))

@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from app.converters.chat import native
 from app.converters.chat.refusals import named_refusal, without_refused
+from app.converters.limits import Limits
 from app.converters.losses import Losses
 
 
@@ -95,3 +97,18 @@ def test_exactly_what_is_named_goes() -> None:
         "messages[].tool_calls[].x",
         "stream_options.include_obfuscation",
     }
+
+
+def test_natively_too_what_is_named_goes_wherever_it_stands() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x", "mood": "glad"}], "seed": 1, "user": "u"}
+    prepared = native.prepare(
+        json.dumps(body).encode(),
+        body,
+        model="m",
+        limits=Limits(),
+        inlined={},
+        headers={},
+        refused=frozenset({"messages[].mood", "seed", "messages[].absent"}),
+    )
+    assert json.loads(prepared.body) == {"model": "m", "messages": [{"role": "user", "content": "x"}], "user": "u"}
+    assert set(prepared.dropped) == {"messages[].mood", "seed"}

@@ -207,6 +207,35 @@ def test_6_2_developer_becomes_system_for_other_vendors_only() -> None:
     assert [message["role"] for message in out] == ["system", "user"]
 
 
+@pytest.mark.parametrize("mark", [{"type": "ephemeral"}, {"type": "ephemeral", "ttl": "1h", "scope": "global"}])
+def test_6_2_anthropics_cache_marks_get_copilots_name(mark: dict[str, str]) -> None:
+    """opencode writes them for Claude models, and upstream refuses them: "Extra inputs are not permitted"."""
+    parts = [{"type": "text", "text": "x", "cache_control": mark}, {"type": "text", "text": "y"}]
+    messages = [
+        {"role": "system", "content": "s", "cache_control": mark},
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "cache_control": mark}]},
+        {"role": "tool", "tool_call_id": "1", "content": "t", "cache_control": None},
+    ]
+    out = json.loads(prepared({"model": "m", "messages": messages}, is_openai=False)[0])["messages"]
+    own = {"type": "ephemeral"}
+    assert out == [
+        {"role": "system", "content": "s", "copilot_cache_control": own},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "x", "copilot_cache_control": own}, {"type": "text", "text": "y"}],
+        },
+        {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+        {"role": "tool", "tool_call_id": "1", "content": "t"},
+    ]
+
+
+def test_a_schema_that_speaks_of_cache_marks_stays_as_it_is() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"cache_control": {}}}}}
+    body = {"model": "m", "messages": [{"role": "user", "content": '"cache_control"'}], "tools": [tool]}
+    assert prepared(body)[0] == json.dumps(body).encode()
+
+
 def test_image_urls_are_replaced_wherever_they_stand() -> None:
     parts = [url("https://a/"), url("https://other/"), {"type": "input_image", "image_url": "https://a/"}]
     deep = [{"type": "tool_result", "content": [{"type": "image", "source": {"type": "url", "url": "https://a/"}}]}]

@@ -64,6 +64,17 @@ def test_private_extras_are_removed_and_text_stays() -> None:
     assert json.loads(frames_of(mender.feed(OPEN + noted))[1][1]) == json.loads(frames_of(DELTA)[0][1])
 
 
+def test_a_report_of_no_context_edits_is_removed() -> None:
+    """LangChain's stream takes what it has not asked for to be an object of the SDK's, and breaks."""
+    mender = started()
+    ending = b'event: message_delta\ndata: {"context_management":{"applied_edits":[]},"delta":{"stop_reason":"end_turn"}}\n\n'
+    assert json.loads(frames_of(mender.feed(ending))[0][1]) == {"delta": {"stop_reason": "end_turn"}}
+    told = ending.replace(b"[]", b'[{"type":"clear_thinking_20251015"}]')
+    assert mender.feed(told) == told
+    whole = {"content": [], "stop_reason": "end_turn", "context_management": {"applied_edits": []}}
+    assert "context_management" not in json.loads(mend_response(json.dumps(whole).encode(), model="asked"))
+
+
 def test_nothing_follows_the_end() -> None:
     mender = started()
     out = mender.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\ndata: [DONE]\n\n' + DELTA)

@@ -106,17 +106,17 @@ def test_tool_fields_need_their_betas() -> None:
 
 
 def test_hosted_tools_are_dropped_unless_forced() -> None:
-    search = {"type": "web_search_20250305", "name": "web_search"}
+    code = {"type": "code_execution_20250825", "name": "code_execution"}
     plain = {"name": "a", "input_schema": {"type": "object", "properties": {}}}
-    prepared = ready(body_of(tools=[search, plain]))
+    prepared = ready(body_of(tools=[code, plain]))
     assert json.loads(prepared.body)["tools"] == [plain]
-    assert prepared.dropped == ("tools.web_search_20250305",)
-    alone = sent(body_of(tools=[search], tool_choice={"type": "auto"}))
+    assert prepared.dropped == ("tools.code_execution_20250825",)
+    alone = sent(body_of(tools=[code], tool_choice={"type": "auto"}))
     assert "tools" not in alone
     assert "tool_choice" not in alone
-    for choice in ({"type": "tool", "name": "web_search"}, {"type": "any"}):
+    for choice in ({"type": "tool", "name": "code_execution"}, {"type": "any"}):
         with pytest.raises(UnsupportedFeatureError) as caught:
-            ready(body_of(tools=[search], tool_choice=choice))
+            ready(body_of(tools=[code], tool_choice=choice))
         assert caught.value.param == "tool_choice"
 
 
@@ -364,3 +364,79 @@ def test_all_rounds_of_a_turn_share_a_key() -> None:
 def test_a_system_of_the_wrong_type_is_left_for_upstream_to_refuse(system: Any) -> None:
     said = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
     assert native_blocks.mend({"system": system, "messages": said}, {}, Losses(), sends_proofs=True)["system"] == system
+
+
+def test_pictures_of_a_failed_result_stand_behind_all_results() -> None:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+    words = {"type": "text", "text": "Half a screen."}
+    failed = {"type": "tool_result", "tool_use_id": "t1", "is_error": True, "content": [words, picture]}
+    wordless = {"type": "tool_result", "tool_use_id": "t2", "is_error": True, "content": [picture]}
+    fine = {"type": "tool_result", "tool_use_id": "t3", "content": [picture]}
+    said = {"type": "text", "text": "Go on."}
+    (turn,) = sent(body_of(messages=[user(failed, wordless, fine, said)]))["messages"]
+    assert turn["content"] == [
+        {"type": "tool_result", "tool_use_id": "t1", "is_error": True, "content": [words]},
+        {"type": "tool_result", "tool_use_id": "t2", "is_error": True},
+        fine,
+        {"type": "text", "text": "(Belongs to the result of tool call t1:)"},
+        picture,
+        {"type": "text", "text": "(Belongs to the result of tool call t2:)"},
+        picture,
+        said,
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "tool_result", "tool_use_id": "t1", "is_error": True, "content": "words"}],
+        [{"type": "tool_result", "tool_use_id": "t1", "is_error": True, "content": [{"type": "text", "text": "a"}]}],
+        [{"type": "tool_result", "tool_use_id": "t1", "is_error": True}, {"type": "text", "text": "a"}],
+        [{"type": "text", "text": "first"}, {"type": "tool_result", "tool_use_id": "t1", "content": "words"}],
+    ],
+)
+def test_other_results_pass_as_they_came(content: list[Any]) -> None:
+    body = body_of(model="claude-sonnet-4.6", messages=[user(*content)])
+    assert ready(body).body == json.dumps(body).encode()
+
+
+def test_search_result_is_a_document_with_an_address() -> None:
+    found = {
+        "type": "search_result",
+        "source": "https://example.com/sky",
+        "title": "Sky",
+        "content": [{"type": "text", "text": "It is blue."}],
+        "citations": {"enabled": True},
+        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+    }
+    document = {
+        "type": "document",
+        "source": {"type": "content", "content": found["content"]},
+        "title": "Sky",
+        "context": "https://example.com/sky",
+        "citations": {"enabled": True},
+        "cache_control": {"type": "ephemeral"},
+    }
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [found]}
+    messages = sent(body_of(messages=[user(found), user(result)]))["messages"]
+    assert messages[0]["content"] == [document]
+    assert messages[1]["content"] == [{**result, "content": [document]}]
+
+
+def test_stop_sequences_of_white_space_go() -> None:
+    assert sent(body_of(stop_sequences=["END", " ", "\n\n"]))["stop_sequences"] == ["END"]
+    prepared = ready(body_of(stop_sequences=["\n"]))
+    assert "stop_sequences" not in json.loads(prepared.body)
+    assert prepared.dropped == ("stop_sequences",)
+
+
+def test_notification_of_a_background_task_is_nobodys_turn() -> None:
+    """Claude Code 2.1.330, after an agent in the background has ended."""
+    told = "<system-reminder>\n[SYSTEM NOTIFICATION - NOT USER INPUT]\nThis is an automated …\n</system-reminder>"
+    begun = [{"role": "user", "content": "Look"}, {"role": "assistant", "content": "I do."}]
+    for content in (told, [{"type": "text", "text": told}]):
+        notified = body_of(messages=[*begun, {"role": "user", "content": content}])
+        assert traits(notified).initiator == "agent"
+        assert traits(notified).interaction_key == traits(body_of(messages=begun)).interaction_key
+    beside = [{"type": "text", "text": told}, {"type": "text", "text": "And now?"}]
+    assert traits(body_of(messages=[*begun, {"role": "user", "content": beside}])).initiator == "user"

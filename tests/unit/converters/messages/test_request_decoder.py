@@ -58,10 +58,19 @@ def test_dropped_and_unknown_fields_ride_in_extra() -> None:
     assert found.extra == {"messages": {"speed": "fast", "context_management": {"edits": []}, "brand_new": 1}}
 
 
-def test_thread_is_refused_with_details() -> None:
+@pytest.mark.parametrize(
+    ("thread", "details"),
+    [
+        ({"type": "create"}, {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}),
+        # The SDKs send the whole conversation then; ignoring it would lose all but the newest message.
+        ({"type": "continue", "previous_message_id": "msg_1"}, {"error_code": "thread_not_found"}),
+        ("odd", {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}),
+    ],
+)
+def test_thread_is_refused_with_details(thread: Any, details: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedFeatureError) as caught:
-        decoded(thread={"type": "continue", "previous_message_id": "msg_1"})
-    assert caught.value.details == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        decoded(thread=thread)
+    assert caught.value.details == details
 
 
 @pytest.mark.parametrize(
@@ -185,14 +194,15 @@ def test_system_stands_first_and_where_it_stood() -> None:
 
 def test_tools() -> None:
     bash = {"type": "bash_20250124", "name": "bash"}
-    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
-    plain = {"name": "a", "input_schema": {"type": "object"}, "strict": True, "defer_loading": True}
-    found = decoded(tools=[bash, search, plain], tool_choice={"type": "tool", "name": "web_search"})
+    code = {"type": "code_execution_20250825", "name": "code_execution"}
+    closed = {"type": "object", "properties": {}, "additionalProperties": False}
+    plain = {"name": "a", "input_schema": closed, "strict": True, "defer_loading": True}
+    found = decoded(tools=[bash, code, plain], tool_choice={"type": "tool", "name": "code_execution"})
     assert [tool.kind for tool in found.tools] == ["function", "hosted", "function"]
-    assert found.tools[1].extra == {"messages": search}
+    assert found.tools[1].extra == {"messages": code}
     assert found.tools[2].strict
     assert found.tools[2].extra == {"messages": {"defer_loading": True}}
-    assert found.tool_choice == ToolChoice("named", ToolRef("web_search_20250305", "hosted"))
+    assert found.tool_choice == ToolChoice("named", ToolRef("code_execution_20250825", "hosted"))
 
 
 @pytest.mark.parametrize(
@@ -256,3 +266,27 @@ def test_what_counts() -> None:
         ],
     )
     assert countable(found) == ["t", "d", '{"type":"object"}', "s", "Hi", Image(url="https://x/y"), "t", '{"a":1}', "r"]
+
+
+OPEN = {"type": "object", "properties": {"city": {"type": "string"}, "unit": {"type": "string"}}, "required": ["city"]}
+CLOSED = {**OPEN, "additionalProperties": False, "required": ["city", "unit"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (CLOSED, True),
+        ({**CLOSED, "required": ["city"]}, None),  # Anthropic lets a property be optional, OpenAI does not
+        (OPEN, None),
+        ({**CLOSED, "properties": {"city": OPEN, "unit": {"type": "string"}}}, None),
+        ({**CLOSED, "properties": {"city": {"type": "array", "items": CLOSED}, "unit": {"anyOf": [CLOSED]}}}, True),
+        ({"type": "object", "properties": {"type": {"type": "string"}}, "required": 3}, None),
+        (None, None),
+    ],
+)
+def test_strict_is_passed_on_where_every_upstream_would_take_the_schema(schema: Any, strict: bool | None) -> None:
+    tool = {"name": "look", "strict": True, **({"input_schema": schema} if schema else {})}
+    request = decode_request(
+        {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}
+    )
+    assert request.tools[0].strict is strict

@@ -1,0 +1,156 @@
+"""``configure CLIENT``: prints a client's settings, or merges them into its files."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
+
+import click
+from flask.cli import with_appcontext
+
+from app.clients.merge import MergeError, render
+from app.clients.models import Selection, select
+from app.clients.record import KEY_VARIABLE, Facts, Platform, Setup
+from app.clients.registry import CLIENTS
+from app.clients.shell import SHELLS
+from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, shell_lines
+from app.clients.write import Written, apply, plan
+from app.errors import GatewayError, SignInRequiredError
+from app.gateway import Gateway, current_gateway
+from app.settings import DEFAULT_API_KEY, parse_url
+
+
+def _url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return parse_url(value).removesuffix("/v1")
+    except ValueError as problem:
+        raise click.BadParameter(f"{value!r} {problem}; example: http://localhost:8000") from None
+
+
+@click.command()
+@click.argument("client", required=False, metavar="[CLIENT]")
+@click.option("--write", is_flag=True, help="Merge the settings into the client's files, with a backup of each.")
+@click.option("--url", callback=_url, help="The bridge as the client reaches it.  [default: http://localhost:PORT]")
+@click.option("--model", help="The model to begin with, instead of the one chosen from your list.")
+@click.option("--small-model", help="The model for titles and other small things.")
+@click.option("--shell", type=click.Choice(SHELLS), help="Print shell variables alone, to evaluate or to keep.")
+@click.option("--show-key", is_flag=True, help="Print the real API key instead of a placeholder.")
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The home folder that --write writes below.  [default: your own]",
+)
+@click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="Language of the explanations.")
+@with_appcontext
+def configure(
+    client: str | None,
+    write: bool,
+    url: str | None,
+    model: str | None,
+    small_model: str | None,
+    shell: str | None,
+    show_key: bool,
+    home: Path | None,
+    language: Language,
+) -> None:
+    """Set up a client for this bridge. Without CLIENT: list them."""
+    if client is None:
+        click.echo("Which client? flask --app wsgi configure CLIENT [--write], where CLIENT is one of:\n")
+        click.echo("\n".join(f"  {name}" for name in CLIENTS))
+        return
+    if client not in CLIENTS:
+        raise click.BadParameter(f"no such client: {client!r}. There are: {', '.join(CLIENTS)}.", param_hint="CLIENT")
+    if write and shell:
+        raise click.UsageError("--write writes files and --shell prints variables: choose one of them.")
+    gateway = current_gateway()
+    try:
+        models = _models(gateway, model, small_model)
+        shown = _facts(gateway, models, url, show_key=show_key)
+        if shell:
+            _print_exports(CLIENTS[client](shown), shell)
+        elif write:
+            _write(client, _facts(gateway, models, url, show_key=True), shown, home or Path.home(), language)
+        else:
+            click.echo(as_text(CLIENTS[client](shown), language), nl=False)
+    except SignInRequiredError as error:
+        raise click.ClickException(f"{error.message} From here: flask --app wsgi login") from error
+    except GatewayError as error:
+        raise click.ClickException(error.message) from error
+
+
+def _facts(gateway: Gateway, models: Selection, url: str | None, *, show_key: bool) -> Facts:
+    address = url or f"http://localhost:{gateway.settings.port}"
+    return Facts(address, _key(gateway, show=show_key), models, _platform())
+
+
+def _key(gateway: Gateway, *, show: bool) -> str:
+    """What stands for the key. The well-known default is no secret."""
+    keys = gateway.settings.api_keys
+    if not keys:
+        return NO_KEY
+    first = keys[0].reveal()
+    return first if show or first == DEFAULT_API_KEY else PLACEHOLDER
+
+
+def _models(gateway: Gateway, main: str | None, small: str | None) -> Selection:
+    catalogue = gateway.catalog.models()
+    mapping = gateway.mapping.all()
+    return select(catalogue, main=mapping.get(main or "", main), small=mapping.get(small or "", small))
+
+
+def _platform() -> Platform:
+    return next((name for name in get_args(Platform) if sys.platform == name), "linux")
+
+
+def _print_exports(setup: Setup, shell: str) -> None:
+    if setup.exports is None:
+        raise click.ClickException(f"{setup.title} takes no shell variables. Leave out --shell to see what it takes.")
+    click.echo(shell_lines(setup, shell))
+    if PLACEHOLDER in setup.exports.values():
+        click.echo(f"These lines read the key from {KEY_VARIABLE}; --show-key prints it instead.", err=True)
+
+
+def _write(client: str, facts: Facts, shown: Facts, home: Path, language: Language) -> None:
+    """shown: the same with the key hidden, for what is printed when a file cannot be changed."""
+    zh = language == "zh"
+    setup = CLIENTS[client](facts)
+    if not setup.files:
+        raise click.ClickException(
+            f"{setup.title} 没有可写入的配置文件；去掉 --write 查看如何设置。"
+            if zh
+            else f"{setup.title} keeps its settings itself: there is no file to write. Leave out --write to see how."
+        )
+    try:
+        written = apply(plan(setup.files, home), now=datetime.now())
+    except MergeError as error:
+        by_hand = (error.details or {}).get("by_hand")
+        texts = [render(file) for file in CLIENTS[client](shown).files if file.path == by_hand]
+        raise click.ClickException("\n\n".join([error.message, *texts])) from error
+    for item in written:
+        click.echo(_report(item, zh=zh))
+    if setup.run:
+        click.echo(("\n现在运行：" if zh else "\nNow run: ") + setup.run)
+    for note in setup.notes:
+        click.echo(note.zh if zh else note.en)
+
+
+def _report(item: Written, *, zh: bool) -> str:
+    change = item.change
+    if change.after is None:
+        return f"{change.path}: " + ("已是最新，未改动。" if zh else "is right already, nothing changed.")
+    lines = [f"{change.path}: " + (("已更新" if zh else "updated") if item.backup else ("已创建" if zh else "created"))]
+    lines += [f"  + {name}" for name in change.added]
+    lines += [f"  ~ {name}" for name in change.changed]
+    if item.backup:
+        lines.append(("  备份：" if zh else "  former content: ") + str(item.backup))
+    if change.readable:
+        lines.append(
+            f"  注意：其他用户可以读取此文件，其中有你的密钥。可运行：chmod 600 {change.path}"
+            if zh
+            else f"  Others on this machine can read this file, and it holds your key: chmod 600 {change.path}"
+        )
+    return "\n".join(lines)

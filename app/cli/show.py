@@ -1,0 +1,51 @@
+"""``settings`` and ``protocols``: what is in effect, and the tables that the docs are made of."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from app.converters.registry import CODECS
+from app.gateway import current_gateway
+from app.settings import rows
+
+
+@click.command()
+@click.option("--markdown", is_flag=True, help="As the table of docs/configuration.md (defaults instead of values).")
+@with_appcontext
+def settings(markdown: bool) -> None:
+    """Show the effective settings; secrets are masked."""
+    table = rows(current_gateway().settings)
+    if markdown:
+        click.echo("| Variable | Default | Meaning |\n| --- | --- | --- |")
+        for row in table:
+            click.echo(f"| `{row.env}` | {row.default if row.default == '–' else f'`{row.default}`'} | {row.help} |")
+        return
+    width = max(len(row.env) for row in table)
+    for row in table:
+        mark = " " if row.value == row.default else "*"
+        click.echo(f"{mark} {row.env:<{width}}  {row.value}")
+    click.echo("\n* differs from the default")
+
+
+_VERDICTS = {
+    "mapped": "carried over to every protocol that can say it",
+    "carried": "kept where the model speaks the same protocol",
+    "dropped": "left out, and named in `x-bridge-dropped`",
+    "refused": "answered with a 400 that names it",
+}
+
+
+@click.command()
+def protocols() -> None:
+    """Show what becomes of every request field, as the tables of docs/protocols.md."""
+    for name, codec in CODECS.items():
+        click.echo(f"## {name}: `POST {codec.upstream_path}`\n")
+        for verdict, meaning in _VERDICTS.items():
+            found = {field: entry.note for field, entry in codec.fields.items() if entry.verdict == verdict}
+            if not found:
+                continue
+            click.echo(f"**{verdict.capitalize()}** – {meaning}\n\n| Field | |\n| --- | --- |")
+            for field, note in sorted(found.items()):
+                click.echo(f"| `{field}` | {note.replace('|', '&#124;')} |")
+            click.echo()

@@ -1,0 +1,39 @@
+"""All clients that the bridge can set up, by the name they have on the command line and in the page's address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from app.clients import (
+    aider,
+    cherry_studio,
+    claude_code,
+    cline,
+    codex,
+    continue_dev,
+    cursor,
+    llm,
+    opencode,
+    pi,
+    qwen_code,
+    sdks,
+)
+from app.clients.record import Facts, Setup
+
+CLIENTS: Mapping[str, Callable[[Facts], Setup]] = {
+    "claude-code": claude_code.setup,
+    "codex": codex.setup,
+    "opencode": opencode.setup,
+    "cursor": cursor.setup,
+    "cherry-studio": cherry_studio.setup,
+    "aider": aider.setup,
+    "qwen-code": qwen_code.setup,
+    "continue": continue_dev.setup,
+    "cline": cline.setup,
+    "pi": pi.setup,
+    "llm": llm.setup,
+    "openai-python": sdks.openai_python,
+    "openai-node": sdks.openai_node,
+    "anthropic-python": sdks.anthropic_python,
+    "anthropic-node": sdks.anthropic_node,
+}

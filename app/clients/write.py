@@ -1,0 +1,173 @@
+"""Writing a setup into files: all are planned before any is written, and what was there is kept beside it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from app.clients.merge import MergeError, merge
+from app.clients.record import ConfigFile
+
+_MAX_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done to one file.
+
+    path: as the user knows it; target: where it really is (links followed). before: its bytes, None if there is none.
+    after: None if nothing has to change. readable: others on this machine may read it, and it holds the key.
+    """
+
+    path: Path
+    target: Path
+    before: bytes | None
+    after: bytes | None
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was done. backup: where the former content is; None for a new file or one that needed no change."""
+
+    change: Change
+    backup: Path | None
+
+
+def plan(files: Sequence[ConfigFile], home: Path) -> list[Change]:
+    """What would be written. Touches nothing.
+
+    Raises: MergeError, naming the file and what is wrong with it; its details hold the ``path`` of the file that has
+    to be changed ``by_hand``, for the caller to show.
+    """
+    return [_plan(file, home) for file in files]
+
+
+def apply(changes: Sequence[Change], *, now: datetime) -> list[Written]:
+    """Write what was planned. Each file is replaced in one step; a former content is copied beside it first.
+
+    Raises: MergeError if a file changed since it was planned, or could not be written; then all is as it was before.
+    """
+    for change in changes:
+        if change.after is not None and _read(change.target) != change.before:
+            raise MergeError(
+                f"{change.path} was changed by another program just now. Nothing more was written; try again."
+            )
+    done: list[Written] = []
+    for change in changes:
+        try:
+            done.append(Written(change, _write(change, now)))
+        except OSError as error:
+            for former in reversed(done):
+                _restore(former.change)
+            raise MergeError(
+                f"{change.path} could not be written: {error.strerror or error}. All files are as they were before."
+            ) from None
+    return done
+
+
+def _write(change: Change, now: datetime) -> Path | None:
+    if change.after is None:
+        return None
+    change.target.parent.mkdir(parents=True, exist_ok=True)
+    backup = _keep(change.target, change.before, now) if change.before is not None else None
+    _replace(change.target, change.after)
+    return backup
+
+
+def _restore(change: Change) -> None:
+    if change.after is None:
+        return
+    if change.before is None:
+        change.target.unlink(missing_ok=True)
+    else:
+        _replace(change.target, change.before)
+
+
+def _plan(file: ConfigFile, home: Path) -> Change:
+    path = next((p for name in (*file.instead, file.path) if (p := home / name).exists()), home / file.path)
+    target = path.resolve()
+    try:
+        before = _read(target)
+        existing = before.decode("utf-8") if before is not None else None
+        merged = merge(file, existing)
+    except MergeError as error:
+        raise _by_hand(path, error.message, file) from None
+    except UnicodeDecodeError:
+        raise _by_hand(path, "It is not UTF-8 text.", file) from None
+    except OSError as error:
+        raise MergeError(f"{path} cannot be read: {error.strerror}. Nothing was written.") from None
+    folder = next(parent for parent in target.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise MergeError(f"{path} cannot be written: {folder} is no folder that you may write to. Nothing was written.")
+    after = merged.text.encode()
+    mode = stat.S_IMODE(target.stat().st_mode) if before is not None else 0o600
+    return Change(
+        path=path,
+        target=target,
+        before=before,
+        after=after if after != before else None,
+        added=merged.added,
+        changed=merged.changed,
+        readable=file.secret and bool(mode & 0o077) and os.name == "posix",
+    )
+
+
+def _by_hand(path: Path, problem: str, file: ConfigFile) -> MergeError:
+    return MergeError(
+        f"{path} was left alone, and so was everything else. {problem}\n"
+        "Mend it and run this again, or put the settings in by hand.",
+        details={"by_hand": file.path},
+    )
+
+
+def _read(target: Path) -> bytes | None:
+    try:
+        with target.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    if len(content) > _MAX_BYTES:
+        raise MergeError("It is far too large for a settings file.")
+    return content
+
+
+def _keep(target: Path, content: bytes, now: datetime) -> Path:
+    """A copy beside it that never takes the place of an older one."""
+    stamp = now.strftime("%Y%m%d-%H%M%S")
+    for count in range(1000):
+        backup = target.with_name(f"{target.name}.bak-{stamp}" + (f"-{count}" if count else ""))
+        try:
+            handle = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            continue
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(backup, stat.S_IMODE(target.stat().st_mode))
+        return backup
+    raise MergeError(f"{target} has a thousand backups of this second. Remove some.")
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """In one step, so that nobody ever sees half a file; with the mode and owner that it had, or for its owner only."""
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, mode)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise

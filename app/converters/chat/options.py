@@ -1,0 +1,35 @@
+"""Options of a native chat request that upstream takes within limits only (contract §6.1; clients.md 0.8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.converters.limits import Limits, as_effort, clamp_effort
+
+_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def mend_options(body: dict[str, Any], limits: Limits) -> tuple[dict[str, Any], list[str]]:
+    """The body with these options as the model takes them, and what was left out; the same object if all is well.
+
+    ``max_tokens`` within what the model offers, the nearest ``reasoning_effort`` that it lists, no ``stream_options``
+    without a stream. Of a model that is not in the catalogue nothing is known, and nothing guessed.
+    """
+    changes: dict[str, Any] = {}
+    dropped: list[str] = []
+    if body.get("stream_options") is not None and body.get("stream") is not True:
+        dropped.append("stream_options")
+    if limits.vendor:
+        for name in _OUTPUT_LIMITS:
+            wanted = body.get(name)
+            if type(wanted) is int and wanted > 0 and (clamped := limits.clamp_output(wanted)) != wanted:
+                changes[name] = clamped
+        effort = as_effort(body.get("reasoning_effort"))
+        offered = clamp_effort(effort, limits) if effort is not None else None
+        if effort is not None and offered is None:
+            dropped.append("reasoning_effort")
+        elif offered != effort:
+            changes["reasoning_effort"] = offered
+    if not (changes or dropped):
+        return body, dropped
+    return {name: changes.get(name, value) for name, value in body.items() if name not in dropped}, dropped

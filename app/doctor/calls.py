@@ -1,0 +1,98 @@
+"""One tiny call per protocol, through the relay as every other request. May cost, so somebody must have agreed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from app.converters.registry import CODECS
+from app.converters.traits import ProtocolName
+from app.doctor.finding import Finding, note, ok, problem
+from app.doctor.models import cost_of, is_enabled
+from app.errors import GatewayError
+from app.relay import Record, Relay
+from app.routing import Model
+
+_PROMPT = "Reply with the single word OK."
+_BODIES: dict[ProtocolName, dict[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": _PROMPT}], "max_tokens": 16},
+    "responses": {"input": _PROMPT, "max_output_tokens": 16},
+    "messages": {"messages": [{"role": "user", "content": _PROMPT}], "max_tokens": 16},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A call to make. cost: premium requests it may cost; None if the model list does not tell."""
+
+    protocol: ProtocolName
+    model: str
+    cost: float | None
+
+    @property
+    def price(self) -> str:
+        if self.cost is None:
+            return "cost unknown"
+        return f"{self.cost:g} premium request{'' if self.cost == 1 else 's'}" if self.cost else "free of charge"
+
+
+def plan(models: Sequence[Model], resolve: Callable[[str], str]) -> list[PlannedCall]:
+    """For each protocol the cheapest model that Copilot serves in it; none where there is no such model.
+
+    resolve: the model mapping. A mapped name is not called: it would be answered, and billed, as another model.
+    """
+    planned = []
+    for protocol in _BODIES:
+        path = CODECS[protocol].upstream_path
+        fit = [
+            m for m in models if m.type == "chat" and path in m.endpoints and is_enabled(m) and resolve(m.id) == m.id
+        ]
+        if fit:
+            best = min(fit, key=_preference)
+            planned.append(PlannedCall(protocol, best.id, cost_of(best)))
+    return planned
+
+
+def _preference(model: Model) -> tuple[bool, float, bool, bool]:
+    """Known and low cost first; then models that every plan has, and that people may pick."""
+    cost, billing = cost_of(model), model.raw.get("billing")
+    restricted = isinstance(billing, dict) and bool(billing.get("restricted_to"))
+    return cost is None, cost or 0.0, restricted, model.raw.get("model_picker_enabled") is False
+
+
+def check_calls(relay: Relay, calls: Sequence[PlannedCall]) -> Iterator[Finding]:
+    """Make the calls, one after the other."""
+    for call in calls:
+        title = f"{call.protocol} call"
+        body = {"model": call.model, **_BODIES[call.protocol]}
+        record = Record(f"doctor-{uuid.uuid4()}")
+        started_at = time.monotonic()
+        try:
+            reply = relay.answer(CODECS[call.protocol], orjson.dumps(body), body, {}, record)
+            reply.close()
+        except GatewayError as error:
+            yield problem(title, f"{call.model}: {error.message}")
+            continue
+        yield ok(title, f"{call.model} answered in {time.monotonic() - started_at:.1f} s ({call.price})")
+    missing = [name for name in _BODIES if name not in {call.protocol for call in calls}]
+    if missing:
+        yield note(
+            "not called",
+            f"No model of this account is served as {' or '.join(missing)}.",
+            "Clients of such a protocol work all the same: the bridge converts.",
+        )
+
+
+def announce(calls: Sequence[PlannedCall]) -> Finding:
+    """Which calls would be made, and what each may cost: told before anybody is asked."""
+    return ok("planned", ", ".join(f"{call.protocol} with {call.model} ({call.price})" for call in calls))
+
+
+def skipped() -> Finding:
+    """The finding when nobody agreed to the calls."""
+    return note("calls", "None of them was made.", "To make them:\n    flask --app wsgi doctor --calls yes")

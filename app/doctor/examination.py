@@ -1,0 +1,158 @@
+"""The whole examination: which checks there are, in which order, and that none of them stops the others."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from app.doctor import account, calls, configuration, listening, models, network, public, state
+from app.doctor.finding import Finding, note, problem
+from app.errors import GatewayError
+from app.gateway import Gateway
+from app.outbound import Outbound
+from app.settings import Settings, env_file
+from app.upstream.client import PUBLIC_HOST
+
+Consent = Callable[[], bool]
+"""Whether the calls that were announced may be made; may ask a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A named check. run: gives its findings one by one, as they are made."""
+
+    name: str
+    run: Callable[[], Iterable[Finding]]
+
+
+def examine(checks: Iterable[Check]) -> Iterator[tuple[str, Finding]]:
+    """Run the checks; pairs of check name and finding. A check that fails itself is a finding too, and the last guard
+    of this command: whoever looks for one problem must not be stopped by another."""
+    for check in checks:
+        try:
+            for finding in check.run():
+                yield check.name, finding
+        except GatewayError as error:
+            yield check.name, problem(check.name, error.message)
+        except Exception as error:
+            # Not the error's text, which may quote anything.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            yield (
+                check.name,
+                problem(
+                    check.name,
+                    f"This check failed itself ({type(error).__name__} at {Path(place.filename).name}:{place.lineno}).",
+                    "That is a bug of the bridge; the other checks went on. Please report it with this line.",
+                ),
+            )
+
+
+def checks_for(gateway: Gateway, *, public_url: str | None, consent: Consent) -> list[Check]:
+    """All checks, in an order in which later ones can use what earlier ones found."""
+    settings = gateway.settings
+    contacts = network.Contacts()
+    return [
+        Check("Settings", lambda: configuration.check_settings(settings, env_file())),
+        Check("State", lambda: _state(gateway)),
+        Check("Service", lambda: listening.check_port(settings)),
+        Check("Network", lambda: _network(settings, contacts)),
+        Check("Account", lambda: _account(gateway, contacts)),
+        Check("Copilot", lambda: _copilot(gateway, contacts)),
+        Check("Models", lambda: _models(gateway, contacts)),
+        Check("Calls", lambda: _calls(gateway, contacts, consent)),
+        Check("Clock", lambda: network.check_clock(contacts)),
+        *([Check("Public URL", partial(_public, settings, public_url))] if public_url else []),
+    ]
+
+
+def _state(gateway: Gateway) -> Iterator[Finding]:
+    settings = gateway.settings
+    yield from state.check_folder(settings.data_dir)
+    yield from state.check_store(gateway.store, redis=settings.redis_url is not None)
+
+
+def _network(settings: Settings, contacts: network.Contacts) -> Iterator[Finding]:
+    web = network.Host("GitHub", settings.github_base_url, "/", is_api=False)
+    api = network.Host("GitHub's API", settings.github_api_base_url, "/")
+    with _outbound() as outbound:
+        for host in (web, api):
+            yield from network.check_host(host, outbound, contacts, headers=_headers(settings))
+        yield from network.check_local_proxying(outbound)
+
+
+def _account(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
+    settings = gateway.settings
+    yield from account.check_sign_in(gateway.github_tokens, settings)
+    token = gateway.github_tokens.current()
+    if token is None:
+        return
+    if settings.github_api_base_url in contacts.unusable:
+        yield note("plan", "not asked for, because GitHub's API cannot be reached.")
+        return
+    yield from account.check_plan(gateway.github, token, settings)
+    for finding in account.check_copilot_token(gateway.copilot_tokens, settings):
+        contacts.has_token = finding.status == "ok"
+        yield finding
+
+
+def _copilot(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
+    """The host of Copilot, which GitHub names with the token."""
+    settings = gateway.settings
+    base = settings.copilot_api_base_url
+    if base is None:
+        if contacts.has_token:
+            base = gateway.copilot_tokens.current().api_base or PUBLIC_HOST
+        elif settings.github_base_url == "https://github.com":
+            base = PUBLIC_HOST
+    if base is None:
+        yield note("Copilot's API", "not tried: which host it is, GitHub tells with the Copilot token.")
+        return
+    host = network.Host("Copilot's API", base, "/_ping")
+    with _outbound() as outbound:
+        yield from network.check_host(host, outbound, contacts, headers=_headers(settings))
+
+
+def _models(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
+    if not contacts.has_token:
+        yield note("models", "not asked for, because there is no Copilot token.")
+        return
+    yield from models.check_catalogue(gateway.catalog)
+    if gateway.catalog.is_known():
+        yield from models.check_mapping(gateway.mapping, gateway.catalog)
+
+
+def _calls(gateway: Gateway, contacts: network.Contacts, consent: Consent) -> Iterator[Finding]:
+    if not contacts.has_token or not gateway.catalog.is_known():
+        return  # why, the checks before this one have told
+    planned = calls.plan(gateway.catalog.models(), gateway.mapping.resolve)
+    if not planned:
+        yield problem("calls", "This account has no model that could be called.", "See “models” above.")
+        return
+    yield calls.announce(planned)
+    if consent():
+        yield from calls.check_calls(gateway.relay, planned)
+    else:
+        yield calls.skipped()
+
+
+def _public(settings: Settings, url: str) -> Iterator[Finding]:
+    with _outbound() as outbound:
+        yield from public.check_public_url(url, settings.api_keys, outbound)
+
+
+def _headers(settings: Settings) -> dict[str, str]:
+    return {"User-Agent": settings.copilot_user_agent, "Accept": "application/json"}
+
+
+@contextmanager
+def _outbound() -> Iterator[Outbound]:
+    """A pool for one check, closed with it."""
+    pool = Outbound(pool_size=4)
+    try:
+        yield pool
+    finally:
+        pool.close()

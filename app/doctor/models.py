@@ -1,0 +1,94 @@
+"""The model list: what there is, what must be enabled first, and where the mapping leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from app.doctor.finding import Finding, note, ok, problem
+from app.errors import GatewayError
+from app.routing import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Model, find_model, near_matches
+from app.settings import DEFAULT_MAPPING
+from app.store import ModelMapping
+from app.upstream.catalog import Catalog
+
+_ENABLE = "https://github.com/settings/copilot/features"
+_SHOWN = 6
+
+
+def cost_of(model: Model) -> float | None:
+    """Premium requests for one request of a person; None if the list does not tell."""
+    billing = model.raw.get("billing")
+    value = billing.get("multiplier") if isinstance(billing, dict) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def is_enabled(model: Model) -> bool:
+    """Whether its terms are accepted, or need not be (contract §4.3)."""
+    policy = model.raw.get("policy")
+    return not isinstance(policy, dict) or policy.get("state") in (None, "enabled")
+
+
+def check_catalogue(catalog: Catalog) -> Iterator[Finding]:
+    try:
+        models = catalog.models()
+    except GatewayError as error:
+        yield problem("models", error.message)
+        return
+    if not models:
+        yield problem("models", "Copilot's list is empty.", "Look at https://github.com/settings/copilot.")
+        return
+    counts = {
+        path: sum(path in model.endpoints for model in models) for path in (CHAT, RESPONSES, MESSAGES, EMBEDDINGS)
+    }
+    yield ok("models", f"{len(models)}; " + ", ".join(f"{count} at {path}" for path, count in counts.items()))
+    free = [model.id for model in models if cost_of(model) == 0 and model.type == "chat" and _is_picked(model.raw)]
+    if free:
+        yield ok("without cost", _some(free))
+    if disabled := [model.id for model in models if not is_enabled(model)]:
+        yield note(
+            "not enabled",
+            f"{_some(disabled)}: listed, but refused until the terms are accepted.",
+            f"Enable them at {_ENABLE}; in an organisation its administrator does.",
+        )
+
+
+def check_mapping(mapping: ModelMapping, catalog: Catalog) -> Iterator[Finding]:
+    try:
+        entries, models = mapping.all(), catalog.models()
+    except GatewayError as error:
+        yield problem("mapping", error.message)
+        return
+    yield from _targets(entries, models)
+
+
+def _targets(entries: Mapping[str, str], models: Sequence[Model]) -> Iterator[Finding]:
+    lost = {source: target for source, target in entries.items() if find_model(target, models) is None}
+    for source, target in lost.items():
+        close = near_matches(target, (model.id for model in models if model.type == "chat"))
+        # The default came with the service: nobody chose it, and nobody may ever ask for it.
+        status = note if DEFAULT_MAPPING.get(source) == target else problem
+        yield status(
+            "mapping",
+            f"{source} → {target}, which this account does not have.",
+            (f"Close to it: {', '.join(close)}. " if close else "")
+            + f"Change it (/admin/mapping/set?from={source}&to=…) or delete it (/admin/mapping/del?from={source}).",
+        )
+    if len(lost) < len(entries) or not entries:
+        shown = [f"{source} → {_priced(target, models)}" for source, target in entries.items() if source not in lost]
+        yield ok("mapping", _some(shown) if shown else "no names are mapped")
+
+
+def _priced(target: str, models: Sequence[Model]) -> str:
+    model = find_model(target, models)
+    cost = cost_of(model) if model is not None else None
+    return f"{target} ({cost:g} premium request{'' if cost == 1 else 's'} a call)" if cost else target
+
+
+def _is_picked(raw: Mapping[str, Any]) -> bool:
+    return raw.get("model_picker_enabled") is not False
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,188 @@
+"""Files of people's: backed up, replaced in one step, and left alone where there is any doubt."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from app.clients import write
+from app.clients.merge import MergeError
+from app.clients.record import ConfigFile
+from app.clients.write import apply, plan
+
+NOW = datetime(2026, 1, 2, 3, 4, 5)
+FILE = ConfigFile(".tool/settings.json", "json", {"env": {"KEY": "k"}})
+OTHER = ConfigFile(".tool/other.toml", "toml", {"a": 1}, secret=False)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def everything(home: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def existing(home: Path, text: str = '{"mine": 1}\n', path: str = FILE.path) -> Path:
+    file = home / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_a_new_file_is_for_its_owner_only(home: Path) -> None:
+    (done,) = apply(plan([FILE], home), now=NOW)
+    assert done.backup is None
+    assert json.loads((home / FILE.path).read_text()) == {"env": {"KEY": "k"}}
+    assert mode(home / FILE.path) == 0o600
+    assert list(everything(home)) == [FILE.path]
+
+
+def test_what_was_there_is_kept_beside_it(home: Path) -> None:
+    file = existing(home)
+    file.chmod(0o640)
+    (done,) = apply(plan([FILE], home), now=NOW)
+    assert done.backup == file.with_name("settings.json.bak-20260102-030405")
+    assert done.backup.read_text() == '{"mine": 1}\n'
+    assert json.loads(file.read_text()) == {"mine": 1, "env": {"KEY": "k"}}
+    assert (mode(file), mode(done.backup)) == (0o640, 0o640)
+    assert done.change.readable
+    assert len(everything(home)) == 2
+
+
+def test_a_second_run_changes_nothing_and_keeps_no_backup(home: Path) -> None:
+    existing(home)
+    apply(plan([FILE], home), now=NOW)
+    before = everything(home)
+    (done,) = apply(plan([FILE], home), now=datetime(2027, 1, 1))
+    assert (done.backup, done.change.after) == (None, None)
+    assert everything(home) == before
+
+
+def test_no_backup_takes_the_place_of_another(home: Path) -> None:
+    file = existing(home)
+    apply(plan([FILE], home), now=NOW)
+    file.write_text('{"second": 2}')
+    (done,) = apply(plan([FILE], home), now=NOW)
+    assert done.backup is not None
+    assert done.backup.name == "settings.json.bak-20260102-030405-1"
+    assert file.with_name("settings.json.bak-20260102-030405").read_text() == '{"mine": 1}\n'
+    assert done.backup.read_text() == '{"second": 2}'
+
+
+def test_links_are_followed(home: Path) -> None:
+    real = existing(home, path="dotfiles/settings.json")
+    (home / ".tool").mkdir()
+    link = home / FILE.path
+    link.symlink_to(real)
+    (done,) = apply(plan([FILE], home), now=NOW)
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["env"] == {"KEY": "k"}
+    assert done.backup is not None
+    assert done.backup.parent == real.parent
+
+
+def test_a_link_to_nowhere_is_filled_at_its_end(home: Path) -> None:
+    (home / ".tool").mkdir()
+    (home / FILE.path).symlink_to(home / "dotfiles" / "settings.json")
+    apply(plan([FILE], home), now=NOW)
+    assert (home / FILE.path).is_symlink()
+    assert (home / "dotfiles" / "settings.json").is_file()
+
+
+def test_another_name_of_the_file_is_used_if_it_is_there(home: Path) -> None:
+    file = ConfigFile("a.json", "json", {"x": 1}, instead=("a.jsonc",))
+    existing(home, "{ // mine\n}", "a.jsonc")
+    apply(plan([file], home), now=NOW)
+    assert not (home / "a.json").exists()
+    assert (home / "a.jsonc").read_text() == '{ // mine\n  "x": 1\n}'
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b'{"mine": ', "not valid JSON"), (b"\xff\xfe{}", "not UTF-8"), (b'{"env": 1}', "“env” holds a single value")],
+)
+def test_a_file_that_cannot_be_merged_stops_everything(home: Path, content: bytes, words: str) -> None:
+    existing(home).write_bytes(content)
+    existing(home, "mine = 1\n", OTHER.path)
+    before = everything(home)
+    with pytest.raises(MergeError, match=words) as caught:
+        plan([OTHER, FILE], home)
+    assert everything(home) == before
+    assert str(home / FILE.path) in caught.value.message
+    assert caught.value.details == {"by_hand": FILE.path}
+    assert '"k"' not in caught.value.message, "a key does not belong into an error"
+
+
+def test_a_folder_in_its_place_stops_everything(home: Path) -> None:
+    (home / FILE.path).mkdir(parents=True)
+    with pytest.raises(MergeError, match=r"settings\.json cannot be read"):
+        plan([FILE], home)
+
+
+def test_a_file_where_a_folder_belongs_stops_everything(home: Path) -> None:
+    (home / ".tool").write_text("a file")
+    with pytest.raises(MergeError, match="Nothing was written"):
+        plan([FILE], home)
+    assert everything(home) == {".tool": b"a file"}
+
+
+def test_a_change_in_between_stops_everything(home: Path) -> None:
+    file = existing(home)
+    changes = plan([OTHER, FILE], home)
+    file.write_text('{"newer": 1}')
+    before = everything(home)
+    with pytest.raises(MergeError, match="changed by another program"):
+        apply(changes, now=NOW)
+    assert everything(home) == before
+
+
+def test_a_failure_half_way_takes_back_what_was_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = existing(home)
+    changes = plan([FILE, OTHER], home)
+    replace = os.replace
+
+    def full(source: str, target: Path) -> None:
+        if target == home / OTHER.path:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(write.os, "replace", full)
+    with pytest.raises(MergeError, match=r"other\.toml could not be written: No space left.*as they were before"):
+        apply(changes, now=NOW)
+    assert first.read_text() == '{"mine": 1}\n'
+    assert not (home / OTHER.path).exists()
+    assert {name for name in everything(home) if not name.startswith(".tool/settings.json.bak-")} == {FILE.path}
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = existing(home)
+    seen: list[str] = []
+    replace = os.replace
+
+    def look(source: str, target: Path) -> None:
+        seen.append(file.read_text())
+        assert json.loads(Path(source).read_text())["env"] == {"KEY": "k"}
+        assert mode(Path(source)) == mode(file)
+        replace(source, target)
+
+    monkeypatch.setattr(write.os, "replace", look)
+    apply(plan([FILE], home), now=NOW)
+    assert seen == ['{"mine": 1}\n']
+
+
+def test_a_huge_file_is_no_settings_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "_MAX_BYTES", 10)
+    existing(home)
+    with pytest.raises(MergeError, match="too large"):
+        plan([FILE], home)

@@ -1,0 +1,71 @@
+"""Options of native chat requests within what the model takes (clients.md 0.8)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.converters.chat.native import prepare
+from app.converters.chat.options import mend_options
+from app.converters.limits import Limits
+
+GPT = Limits(model="gpt-4.1", vendor="OpenAI", max_output_tokens=16384)
+GPT5 = Limits(model="gpt-5", vendor="OpenAI", max_output_tokens=64000, reasoning_effort=("low", "medium", "high"))
+UNKNOWN = Limits(model="new")
+
+
+@pytest.mark.parametrize(
+    ("limits", "given", "expected", "dropped"),
+    [
+        (GPT, {"max_tokens": 64000}, {"max_tokens": 16384}, []),
+        (GPT, {"max_completion_tokens": 64000}, {"max_completion_tokens": 16384}, []),
+        (GPT, {"max_tokens": 1}, {"max_tokens": 1}, []),
+        (GPT, {"max_tokens": -1}, {"max_tokens": -1}, []),  # for upstream to say
+        (GPT, {"max_tokens": True}, {"max_tokens": True}, []),
+        (GPT, {"reasoning_effort": "high"}, {}, ["reasoning_effort"]),
+        (GPT5, {"reasoning_effort": "high"}, {"reasoning_effort": "high"}, []),
+        (GPT5, {"reasoning_effort": "minimal"}, {"reasoning_effort": "low"}, []),
+        (GPT5, {"reasoning_effort": "xhigh"}, {"reasoning_effort": "high"}, []),
+        (GPT5, {"reasoning_effort": "odd"}, {"reasoning_effort": "odd"}, []),
+        (GPT5, {"reasoning_effort": None}, {"reasoning_effort": None}, []),
+        (
+            UNKNOWN,
+            {"reasoning_effort": "high", "max_tokens": 10**9},
+            {"reasoning_effort": "high", "max_tokens": 10**9},
+            [],
+        ),
+        (GPT, {"stream_options": {"include_usage": True}}, {}, ["stream_options"]),
+        (
+            GPT,
+            {"stream_options": {"include_usage": True}, "stream": True},
+            {"stream_options": {"include_usage": True}, "stream": True},
+            [],
+        ),
+    ],
+)
+def test_options_within_what_the_model_takes(
+    limits: Limits, given: dict[str, Any], expected: dict[str, Any], dropped: list[str]
+) -> None:
+    body = {"messages": [], **given}
+    mended, without = mend_options(body, limits)
+    assert mended == {"messages": [], **expected}
+    assert without == dropped
+    assert (mended is body) is (given == expected)
+
+
+def test_all_else_keeps_its_place_and_its_digits() -> None:
+    raw = b'{"seed":12345678901234567890123,"max_tokens":64000,"model":"a","messages":[]}'
+    prepared = prepare(raw, json.loads(raw), model="gpt-4.1", limits=GPT, inlined={}, headers={}, refused=frozenset())
+    assert prepared.body == raw.replace(b"64000", b"16384").replace(b'"a"', b'"gpt-4.1"')
+
+
+def test_what_was_left_out_is_named() -> None:
+    body = {"model": "gpt-4.1", "messages": [], "store": True, "reasoning_effort": "low"}
+    prepared = prepare(
+        json.dumps(body).encode(), body, model="gpt-4.1", limits=GPT, inlined={}, headers={}, refused=frozenset()
+    )
+    assert json.loads(prepared.body) == {"model": "gpt-4.1", "messages": []}
+    assert prepared.dropped == ("store", "reasoning_effort")
+    assert body["reasoning_effort"] == "low"

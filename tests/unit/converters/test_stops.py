@@ -1,0 +1,128 @@
+"""Stop sequences for upstreams that have none: whole and streamed, cut at the same place."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.converters.estimate import estimate, estimate_input
+from app.converters.events import (
+    Event,
+    PartDelta,
+    PartEnd,
+    PartStart,
+    Ping,
+    ResponseEnd,
+    ResponseStart,
+    accumulate,
+    check,
+)
+from app.converters.ir import FinishReason, Image, Message, Reasoning, Request, Response, Text, Tool, ToolCall, Usage
+from app.converters.stops import StreamCutter, cut_response
+
+USAGE = Usage(10, 0, 0, 20, 0)
+
+
+def answer(*texts: str, finish_reason: FinishReason = "stop") -> Response:
+    return Response("r", "m", 1, tuple(map(Text, texts)), finish_reason, usage=USAGE)
+
+
+def asked(*stops: str) -> Request:
+    return Request(model="m", messages=(Message("user", (Text("four letters"),)),), stop=stops)
+
+
+def streamed(pieces: list[str], *stops: str) -> list[Event]:
+    """The events of one text in these pieces, through the cutter."""
+    events: list[Event] = [ResponseStart("r", "m", 1), PartStart(0, Text(""))]
+    events += [PartDelta(0, "text", piece) for piece in pieces if piece]
+    events += [Ping(), PartEnd(0, Text("".join(pieces))), ResponseEnd("stop", None, USAGE)]
+    cutter = StreamCutter(asked(*stops))
+    return [passed for event in events for passed in cutter.feed(event)]
+
+
+@pytest.mark.parametrize(
+    ("text", "stops", "kept", "stop"),
+    [
+        ("one STOP two", ("STOP",), "one ", "STOP"),
+        ("one STOP two", ("HALT", "STOP"), "one ", "STOP"),
+        ("STOP", ("STOP",), "", "STOP"),
+        ("a b", ("b", "a"), "", "a"),  # which comes first, not which stands first
+        ("aSb", ("aSb", "S"), "a", "S"),  # complete first
+        ("aS", ("S", "aS"), "", "aS"),
+        ("abab", ("ab",), "", "ab"),
+        ("STO STOP", ("STOP",), "STO ", "STOP"),
+        ("SSTOP", ("STOP",), "S", "STOP"),
+        ("停止在这里吧", ("在",), "停止", "在"),
+    ],
+)
+def test_whole_answer_ends_where_a_stop_sequence_begins(
+    text: str, stops: tuple[str, ...], kept: str, stop: str
+) -> None:
+    cut = cut_response(answer(text), stops)
+    assert (cut.text, cut.finish_reason, cut.stop_sequence) == (kept, "stop_sequence", stop)
+    assert cut.usage == USAGE
+
+
+def test_nothing_changes_without_a_stop_sequence_in_the_text() -> None:
+    whole = answer("one two", finish_reason="length")
+    assert cut_response(whole, ("STOP", "")) is whole
+    events = streamed(["one S", "TO two ST"], "STOP")
+    assert accumulate(events).text == "one STO two ST"
+    assert isinstance(events[-1], ResponseEnd)
+    assert (events[-1].finish_reason, events[-1].usage) == ("stop", USAGE)
+
+
+def test_what_comes_later_is_gone_and_thoughts_do_not_count() -> None:
+    thought, call = Reasoning("I shall say STOP"), ToolCall("c", "f", "{}")
+    whole = Response("r", "m", 1, (thought, Text("a STOP b"), call, Text("c")), "tool_calls")
+    assert cut_response(whole, ("STOP",)).parts == (thought, Text("a "))
+
+
+def test_stream_ends_at_once_with_an_estimate_of_its_usage() -> None:
+    events = streamed(["one S", "T", "OP", " two", " three"], "STOP")
+    check(events)
+    end = events[-1]
+    assert end == ResponseEnd("stop_sequence", "STOP", Usage(input_tokens=3, output_tokens=1))
+    assert accumulate(events).text == "one "
+
+
+def test_calls_and_thoughts_of_a_stream_pass() -> None:
+    events: list[Event] = [
+        ResponseStart("r", "m"),
+        PartStart(0, Reasoning("")),
+        PartDelta(0, "text", "STOP"),
+        PartEnd(0, Reasoning("STOP")),
+        PartStart(1, ToolCall("c", "f", "")),
+        PartDelta(1, "arguments", '"STOP"'),
+        PartEnd(1, ToolCall("c", "f", '"STOP"')),
+        ResponseEnd("tool_calls"),
+    ]
+    cutter = StreamCutter(asked("STOP"))
+    assert [passed for event in events for passed in cutter.feed(event)] == events
+
+
+@given(
+    pieces=st.lists(st.text("abS T", max_size=4), max_size=12),
+    stops=st.lists(st.text("abST", min_size=1, max_size=3), min_size=1, max_size=3),
+)
+def test_stream_is_cut_where_the_whole_answer_is(pieces: list[str], stops: list[str]) -> None:
+    whole = cut_response(answer("".join(pieces)), stops)
+    events = streamed(pieces, *stops)
+    check(events)
+    given = accumulate(events)
+    assert given.text == whole.text
+    assert (given.finish_reason, given.stop_sequence) == (whole.finish_reason, whole.stop_sequence)
+
+
+def test_estimate_is_a_token_for_four_bytes() -> None:
+    assert estimate("") == 0
+    assert estimate("four") == 1
+    assert estimate("fours") == 2
+    assert estimate("中文中文") == 3
+    request = Request(
+        model="m",
+        messages=(Message("user", (Text("word " * 8), Image(data="x"))),),
+        tools=(Tool("look", schema={"type": "object"}),),
+    )
+    assert estimate_input(request) == 10 + 1000 + 1 + 5

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import responses
+
+from app.doctor.account import check_plan, check_sign_in
+from app.doctor.calls import PlannedCall, announce, plan
+from app.doctor.finding import Finding
+from app.doctor.models import check_catalogue, check_mapping
+from app.gateway import Gateway
+from app.routing import Model
+from app.settings import Settings
+
+USER_URL = "https://api.github.test/copilot_internal/user"
+
+
+def quota(remaining: float, entitlement: float = 300, **more: Any) -> dict[str, Any]:
+    percent = remaining / entitlement * 100 if entitlement else 0
+    return {
+        "entitlement": entitlement,
+        "remaining": remaining,
+        "percent_remaining": percent,
+        "unlimited": False,
+        **more,
+    }
+
+
+def plan_of(gateway: Gateway, upstream: responses.RequestsMock, **fields: Any) -> dict[str, Finding]:
+    body = {"login": "octocat", "copilot_plan": "individual", "chat_enabled": True, **fields}
+    upstream.get(USER_URL, json=body)
+    token = gateway.github_tokens.current()
+    assert token is not None
+    return {finding.title: finding for finding in check_plan(gateway.github, token, gateway.settings)}
+
+
+@pytest.mark.usefixtures("signed_in")
+class TestPlan:
+    @pytest.mark.parametrize(
+        ("snapshot", "status", "words"),
+        [
+            (quota(212), "ok", "212 of 300 left. Reset: 2026-12-01."),
+            (quota(12), "note", "12 of 300 left"),
+            (quota(0), "problem", "refused (429) until then"),
+            (quota(-1), "problem", "-1 of 300 left"),
+            (quota(0, overage_permitted=True), "note", "billed to the account"),
+            (quota(0, 0), "note", "includes none"),
+            (quota(0, 0, unlimited=True), "ok", "unlimited"),
+        ],
+    )
+    def test_premium_requests(
+        self, gateway: Gateway, upstream: responses.RequestsMock, snapshot: Any, status: str, words: str
+    ) -> None:
+        snapshots = {"premium_interactions": snapshot}
+        found = plan_of(gateway, upstream, quota_snapshots=snapshots, quota_reset_date="2026-12-01")
+        assert found["premium requests"].status == status
+        assert words in found["premium requests"].what
+
+    def test_chat_switched_off(self, gateway: Gateway, upstream: responses.RequestsMock) -> None:
+        assert plan_of(gateway, upstream, chat_enabled=False)["plan"].status == "problem"
+
+    def test_older_free_plan_that_is_used_up(self, gateway: Gateway, upstream: responses.RequestsMock) -> None:
+        found = plan_of(gateway, upstream, limited_user_quotas={"chat": 0}, monthly_quotas={"chat": 500})
+        assert found["chat requests"].status == "problem"
+        assert "Every model is refused" in found["chat requests"].what
+
+    def test_plan_that_tells_no_quota(self, gateway: Gateway, upstream: responses.RequestsMock) -> None:
+        assert list(plan_of(gateway, upstream)) == ["plan"]
+
+    @pytest.mark.parametrize(("status", "body"), [(200, "<html>"), (500, "{}"), (429, "{}"), (401, "{}")])
+    def test_answers_that_are_none(
+        self, gateway: Gateway, upstream: responses.RequestsMock, status: int, body: str
+    ) -> None:
+        upstream.get(USER_URL, status=status, body=body)
+        token = gateway.github_tokens.current()
+        assert token is not None
+        [finding] = check_plan(gateway.github, token, gateway.settings)
+        assert finding.status == "problem"
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "words"),
+    [
+        ("ghu_test_unit", "ok", "from GH_COPILOT_TOKEN"),
+        ("gho_test_unit", "ok", "from GH_COPILOT_TOKEN"),
+        ("github_pat_test_unit", "note", "fine-grained"),
+        ("ghp_test_unit", "problem", "classic"),
+        ("ghs_test_unit", "problem", "installation token"),
+        ("ghr_test_unit", "problem", "refresh token"),
+        ("", "problem", "Nobody is signed in"),
+    ],
+)
+def test_kinds_of_tokens(environment: dict[str, str], token: str, status: str, words: str) -> None:
+    settings = Settings.from_env({**environment, "GH_COPILOT_TOKEN": token})
+    gateway = Gateway.build(settings)
+    [finding] = check_sign_in(gateway.github_tokens, settings)
+    assert finding.status == status
+    assert words in finding.what
+    assert "test_unit" not in str(finding)
+    gateway.close()
+
+
+def test_own_sign_in_names_the_person(gateway: Gateway) -> None:
+    gateway.github_tokens.save("ghu_test_unit", "octocat")
+    [finding] = check_sign_in(gateway.github_tokens, gateway.settings)
+    assert finding.what == "from the bridge's own sign-in, of octocat"
+
+
+# ── models ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def entry(id: str, *endpoints: str, cost: float | None = 0, **fields: Any) -> dict[str, Any]:
+    billing = {} if cost is None else {"billing": {"multiplier": cost, **fields.pop("billing", {})}}
+    return {"id": id, "supported_endpoints": list(endpoints or ["/chat/completions"]), **billing, **fields}
+
+
+@pytest.mark.usefixtures("signed_in")
+class TestCatalogue:
+    def test_counts_cost_and_policies(self, gateway: Gateway, catalogue: Callable[..., None]) -> None:
+        catalogue(
+            entry("gpt-4.1"),
+            entry("gpt-5", "/responses", cost=1),
+            entry("claude", "/v1/messages", "/chat/completions", cost=1, policy={"state": "disabled"}),
+            entry("grok", cost=1, policy={"state": "unconfigured"}),
+        )
+        found = {finding.title: finding for finding in check_catalogue(gateway.catalog)}
+        assert found["models"].what == "4; 3 at /chat/completions, 1 at /responses, 1 at /v1/messages, 0 at /embeddings"
+        assert found["without cost"].what == "gpt-4.1"
+        assert found["not enabled"].what.startswith("claude, grok:")
+        assert "https://github.com/settings/copilot/features" in found["not enabled"].advice
+
+    def test_empty_list(self, gateway: Gateway, catalogue: Callable[..., None]) -> None:
+        catalogue()
+        assert [finding.status for finding in check_catalogue(gateway.catalog)] == ["problem"]
+
+    def test_mapping(self, gateway: Gateway, catalogue: Callable[..., None]) -> None:
+        catalogue(entry("claude-opus-4.6", cost=3), entry("gpt-4.1"))
+        [finding] = check_mapping(gateway.mapping, gateway.catalog)
+        assert finding.status == "ok"
+        assert "gpt-4o-mini → claude-opus-4.6 (3 premium requests a call)" in finding.what
+        gateway.mapping.set("fast", "gpt-41")
+        lost = next(f for f in check_mapping(gateway.mapping, gateway.catalog) if f.status != "ok")
+        assert lost.status == "problem"
+        assert "Close to it: gpt-4.1" in lost.advice
+
+
+# ── which calls ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def planned(*entries: dict[str, Any], mapping: dict[str, str] | None = None) -> dict[str, PlannedCall]:
+    models = [model for each in entries if (model := Model.parse(each)) is not None]
+    return {call.protocol: call for call in plan(models, lambda name: (mapping or {}).get(name, name))}
+
+
+def test_the_cheapest_is_called_natively() -> None:
+    calls = planned(
+        entry("dear", "/chat/completions", "/v1/messages", cost=3),
+        entry("cheap", "/v1/messages", cost=0.33),
+        entry("unknown", "/v1/messages", "/chat/completions", cost=None),
+        entry("free", "/chat/completions"),
+    )
+    assert {name: call.model for name, call in calls.items()} == {"chat": "free", "messages": "cheap"}
+    assert calls["chat"].price == "free of charge"
+    assert calls["messages"].price == "0.33 premium requests"
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        entry("a", policy={"state": "disabled"}),
+        entry("a", capabilities={"type": "embeddings"}),
+        entry("a", "/responses"),
+        entry("mapped"),  # it would be answered, and billed, as another model
+    ],
+)
+def test_models_that_are_not_called(unfit: dict[str, Any]) -> None:
+    calls = planned(unfit, entry("last-resort", cost=1), mapping={"mapped": "claude-opus-4.6"})
+    assert calls["chat"].model == "last-resort"
+
+
+def test_models_of_every_plan_that_people_pick_go_first() -> None:
+    calls = planned(
+        entry("a", billing={"restricted_to": ["pro"]}), entry("b", model_picker_enabled=False), entry("c"), entry("d")
+    )
+    assert calls["chat"].model == "c"
+
+
+def test_unknown_price_is_said() -> None:
+    assert announce(list(planned(entry("new", cost=None)).values())).what == "chat with new (cost unknown)"
