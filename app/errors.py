@@ -185,6 +185,16 @@ class UpstreamProtocolError(UpstreamError):
     code = "upstream_protocol_error"
 
 
+def broken_off(said: str = "") -> UpstreamProtocolError:
+    """The error that ends a stream which Copilot did not. said: a sentence about what came instead.
+
+    There is no status in a stream: clients see by these words that another try may help. opencode and pi look for
+    "connection lost", Continue for "premature end".
+    """
+    what = "GitHub Copilot broke off before the answer was complete (connection lost, premature end)."
+    return UpstreamProtocolError(" ".join(filter(None, (what, said, "Try again."))))
+
+
 class StoreError(GatewayError):
     """Our own state (SQLite or Redis) cannot be read or written."""
 

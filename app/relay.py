@@ -283,7 +283,7 @@ class Relay:
         """
         self._client.require_token()
         if model is None:
-            raise self._unknown_model(record, "it is not in the account's list of models.")
+            raise self._unknown_model(record, "GET /v1/models does not list it.")
         if not model.is_enabled:
             return None
         content = answer_probe(codec, body, traits=traits, identity=identity)
@@ -414,7 +414,7 @@ class Relay:
         asked = repr(record.model)
         if record.served_model != record.model:
             asked += f" (mapped to {record.served_model!r})"
-        hint = f" Did you mean: {', '.join(close)}?" if close else " GET /v1/models lists what this account has."
+        hint = f" Did you mean: {', '.join(close)}?" if close else ""
         return NotFoundError(
             f"Copilot does not offer the model {asked} to this account: {why}{hint}",
             param="model",

@@ -191,7 +191,9 @@ def _add_cors(response: Response) -> None:
     headers = response.headers
     headers["Access-Control-Allow-Origin"] = origin
     headers.add("Vary", "Origin")
-    headers["Access-Control-Expose-Headers"] = "x-request-id, x-bridge-model, x-bridge-dropped, retry-after"
+    headers["Access-Control-Expose-Headers"] = (
+        "x-request-id, x-bridge-model, x-bridge-dropped, x-bridge-answered, retry-after"
+    )
     if request.method == "OPTIONS":
         headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
         headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "authorization")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import click
 from flask.cli import with_appcontext
@@ -13,13 +14,20 @@ from flask.cli import with_appcontext
 from app.clients.merge import MergeError, render
 from app.clients.models import Selection, select
 from app.clients.record import KEY_VARIABLE, Facts, Platform, Setup
-from app.clients.registry import CLIENTS
+from app.clients.registry import CLIENTS, MOVED_BY
 from app.clients.shell import SHELLS
 from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, shell_lines
 from app.clients.write import Written, apply, plan
 from app.errors import GatewayError, SignInRequiredError
 from app.gateway import Gateway, current_gateway
 from app.settings import DEFAULT_API_KEY, parse_url
+
+
+class _Places(NamedTuple):
+    """Where files go: the home folder, and folders below it that are elsewhere."""
+
+    home: Path
+    moved: Mapping[str, Path]
 
 
 def _url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -29,6 +37,16 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str | None
         return parse_url(value).removesuffix("/v1")
     except ValueError as problem:
         raise click.BadParameter(f"{value!r} {problem}; example: http://localhost:8000") from None
+
+
+def _moved_by(command: Callable[..., None]) -> Callable[..., None]:
+    """Read the variables with which people move a client's folder."""
+    for variable in MOVED_BY:
+        option = click.option(
+            f"--{variable.lower().replace('_', '-')}", envvar=variable, hidden=True, type=click.Path(path_type=Path)
+        )
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -44,6 +62,7 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str | None
     type=click.Path(file_okay=False, path_type=Path),
     help="The home folder that --write writes below.  [default: your own]",
 )
+@_moved_by
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="Language of the explanations.")
 @with_appcontext
 def configure(
@@ -56,6 +75,7 @@ def configure(
     show_key: bool,
     home: Path | None,
     language: Language,
+    **moved: Path | None,
 ) -> None:
     """Set up a client for this bridge. Without CLIENT: list them."""
     if client is None:
@@ -73,13 +93,21 @@ def configure(
         if shell:
             _print_exports(CLIENTS[client](shown), shell)
         elif write:
-            _write(client, _facts(gateway, models, url, show_key=True), shown, home or Path.home(), language)
+            _write(client, _facts(gateway, models, url, show_key=True), shown, _places(home, moved), language)
         else:
             click.echo(as_text(CLIENTS[client](shown), language), nl=False)
     except SignInRequiredError as error:
         raise click.ClickException(f"{error.message} From here: flask --app wsgi login") from error
     except GatewayError as error:
         raise click.ClickException(error.message) from error
+
+
+def _places(home: Path | None, moved: Mapping[str, Path | None]) -> _Places:
+    """A home folder that was asked for is meant as a whole: the variables are of one's own."""
+    if home is not None:
+        return _Places(home, {})
+    own = {folder: place for variable, folder in MOVED_BY.items() if (place := moved[variable.lower()]) is not None}
+    return _Places(Path.home(), own)
 
 
 def _facts(gateway: Gateway, models: Selection, url: str | None, *, show_key: bool) -> Facts:
@@ -114,7 +142,7 @@ def _print_exports(setup: Setup, shell: str) -> None:
         click.echo(f"These lines read the key from {KEY_VARIABLE}; --show-key prints it instead.", err=True)
 
 
-def _write(client: str, facts: Facts, shown: Facts, home: Path, language: Language) -> None:
+def _write(client: str, facts: Facts, shown: Facts, places: _Places, language: Language) -> None:
     """shown: the same with the key hidden, for what is printed when a file cannot be changed."""
     zh = language == "zh"
     setup = CLIENTS[client](facts)
@@ -125,7 +153,7 @@ def _write(client: str, facts: Facts, shown: Facts, home: Path, language: Langua
             else f"{setup.title} keeps its settings itself: there is no file to write. Leave out --write to see how."
         )
     try:
-        written = apply(plan(setup.files, home), now=datetime.now())
+        written = apply(plan(setup.files, *places), now=datetime.now())
     except MergeError as error:
         by_hand = (error.details or {}).get("by_hand")
         texts = [render(file) for file in CLIENTS[client](shown).files if file.path == by_hand]

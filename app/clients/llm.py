@@ -34,12 +34,6 @@ def setup(facts: Facts) -> Setup:
                 f"设为默认模型：llm models default {chat}",
             ),
         ),
-        notes=(
-            Words(
-                "The files lie in $LLM_USER_PATH if that variable is set (`llm logs path` shows the folder).",
-                "如果设置了 LLM_USER_PATH，文件位于该目录（可用 `llm logs path` 查看）。",
-            ),
-        ),
     )
 
 

@@ -98,7 +98,9 @@ def select(models: Sequence[Model], *, main: str | None = None, small: str | Non
         raise NoModelsError(_why_none(models))
     wished, wished_small = _wish(main, usable, "--model"), _wish(small, usable, "--small-model")
     opus, sonnet, haiku = (_newest(usable, _of_family(name)) for name in FAMILIES)
-    gpt = _newest(usable, lambda m: m.is_openai and RESPONSES in m.endpoints and not _is_small(m))
+    gpts = [model for model in usable if model.is_openai and RESPONSES in model.endpoints and not _is_small(model)]
+    # Nobody should find out afterwards that the default cost several requests a turn.
+    gpt = _newest(gpts, lambda m: _multiplier(m) <= 1) or _newest(gpts, lambda _: True)
     large = gpt or _newest(usable, lambda m: not _is_small(m)) or _best(usable)
     cheap = wished_small or min(usable, key=_cheapness)
     first = wished or sonnet or opus or large
@@ -175,7 +177,7 @@ def _rank(model: Model) -> tuple[int, int]:
 
 
 def _order(model: Model) -> tuple[Any, ...]:
-    """Best first: rank, newest version, what costs no more than one request, a model made for code, the plain name."""
+    """Best first: rank, newest version, a model made for code, the plain name."""
     newest = tuple(-number for number in _version(model))
     hidden, preview = _rank(model)
     # (4, 6) is newer than (4,), and compared as tuples of negatives the longer one must not lose: pad it.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.clients.models import Offer
-from app.clients.record import PROVIDER, ConfigFile, Facts, Setup, Words
+from app.clients.record import PROVIDER, ConfigFile, Facts, Setup
 
 # Protocol → provider id, npm package inside opencode, name in its list.
 _PROVIDERS = {
@@ -42,12 +42,6 @@ def setup(facts: Facts) -> Setup:
             ConfigFile(".config/opencode/opencode.json", "json", tree, instead=(".config/opencode/opencode.jsonc",)),
         ),
         run="opencode",
-        notes=(
-            Words(
-                "The file lies in $XDG_CONFIG_HOME/opencode if that variable is set.",
-                "如果设置了 XDG_CONFIG_HOME，配置文件位于 $XDG_CONFIG_HOME/opencode。",
-            ),
-        ),
     )
 
 

@@ -7,6 +7,8 @@ from app.clients.record import KEY_VARIABLE, ConfigFile, Entries, Facts, Setup, 
 
 def setup(facts: Facts) -> Setup:
     models = facts.models
+    # For a name that is not in this list it takes the first of it, whatever that one costs.
+    in_order = sorted(models.listed, key=lambda model: model.id != models.main.id)
     providers = [
         {
             "id": model.id,
@@ -15,7 +17,7 @@ def setup(facts: Facts) -> Setup:
             "envKey": KEY_VARIABLE,
             **({"generationConfig": {"contextWindowSize": model.window}} if model.window else {}),
         }
-        for model in models.listed
+        for model in in_order
     ]
     tree = {
         "modelProviders": {"openai": Entries(("id", "baseUrl"), tuple(providers))},

@@ -20,6 +20,19 @@ from app.clients import (
 )
 from app.clients.record import Facts, Setup
 
+MOVED_BY: Mapping[str, str] = {
+    "CLAUDE_CONFIG_DIR": ".claude",
+    "CODEX_HOME": ".codex",
+    "XDG_CONFIG_HOME": ".config",
+    "LLM_USER_PATH": ".config/io.datasette.llm",
+    "CONTINUE_GLOBAL_DIR": ".continue",
+    "QWEN_HOME": ".qwen",
+    "CLINE_DIR": ".cline",
+    "CLINE_DATA_DIR": ".cline/data",
+    "PI_CODING_AGENT_DIR": ".pi/agent",
+}
+"""Variables with which people move a client's folder, and the folder below the home folder that they move."""
+
 CLIENTS: Mapping[str, Callable[[Facts], Setup]] = {
     "claude-code": claude_code.setup,
     "codex": codex.setup,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,13 +42,13 @@ class Written:
     backup: Path | None
 
 
-def plan(files: Sequence[ConfigFile], home: Path) -> list[Change]:
-    """What would be written. Touches nothing.
+def plan(files: Sequence[ConfigFile], home: Path, moved: Mapping[str, Path] | None = None) -> list[Change]:
+    """What would be written. Touches nothing. moved: folder below home → where it is instead.
 
     Raises: MergeError, naming the file and what is wrong with it; its details hold the ``path`` of the file that has
     to be changed ``by_hand``, for the caller to show.
     """
-    return [_plan(file, home) for file in files]
+    return [_plan(file, home, moved or {}) for file in files]
 
 
 def apply(changes: Sequence[Change], *, now: datetime) -> list[Written]:
@@ -56,10 +57,8 @@ def apply(changes: Sequence[Change], *, now: datetime) -> list[Written]:
     Raises: MergeError if a file changed since it was planned, or could not be written; then all is as it was before.
     """
     for change in changes:
-        if change.after is not None and _read(change.target) != change.before:
-            raise MergeError(
-                f"{change.path} was changed by another program just now. Nothing more was written; try again."
-            )
+        if change.after is not None and _now(change) != change.before:
+            raise MergeError(f"{change.path} was changed by another program just now. Nothing was written; try again.")
     done: list[Written] = []
     for change in changes:
         try:
@@ -91,24 +90,24 @@ def _restore(change: Change) -> None:
         _replace(change.target, change.before)
 
 
-def _plan(file: ConfigFile, home: Path) -> Change:
-    path = next((p for name in (*file.instead, file.path) if (p := home / name).exists()), home / file.path)
-    target = path.resolve()
+def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path]) -> Change:
+    names = [_place(name, home, moved) for name in (*file.instead, file.path)]
+    path = names[-1]
     try:
+        path = next((place for place in names if place.exists()), path)
+        target = path.resolve()
         before = _read(target)
-        existing = before.decode("utf-8") if before is not None else None
-        merged = merge(file, existing)
+        merged = merge(file, before.decode("utf-8") if before is not None else None)
+        after = merged.text.encode()
+        if after != before:
+            _require_writable(target)
+        mode = stat.S_IMODE(target.stat().st_mode) if before is not None else 0o600
     except MergeError as error:
         raise _by_hand(path, error.message, file) from None
     except UnicodeDecodeError:
         raise _by_hand(path, "It is not UTF-8 text.", file) from None
-    except OSError as error:
-        raise MergeError(f"{path} cannot be read: {error.strerror}. Nothing was written.") from None
-    folder = next(parent for parent in target.parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise MergeError(f"{path} cannot be written: {folder} is no folder that you may write to. Nothing was written.")
-    after = merged.text.encode()
-    mode = stat.S_IMODE(target.stat().st_mode) if before is not None else 0o600
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        raise _by_hand(path, f"It cannot be reached: {getattr(error, 'strerror', None) or error}.", file) from None
     return Change(
         path=path,
         target=target,
@@ -120,6 +119,21 @@ def _plan(file: ConfigFile, home: Path) -> Change:
     )
 
 
+def _require_writable(target: Path) -> None:
+    """A file is replaced by a new one, so it is the folder that must let us."""
+    folder = next(parent for parent in target.parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise MergeError(f"{folder} is no folder that you may write to.")
+
+
+def _place(name: str, home: Path, moved: Mapping[str, Path]) -> Path:
+    """The longest moved folder that the name lies in counts."""
+    for folder in sorted(moved, key=len, reverse=True):
+        if name.startswith(folder + "/"):
+            return moved[folder] / name.removeprefix(folder + "/")
+    return home / name
+
+
 def _by_hand(path: Path, problem: str, file: ConfigFile) -> MergeError:
     return MergeError(
         f"{path} was left alone, and so was everything else. {problem}\n"
@@ -128,8 +142,17 @@ def _by_hand(path: Path, problem: str, file: ConfigFile) -> MergeError:
     )
 
 
+def _now(change: Change) -> bytes | None:
+    try:
+        return _read(change.target)
+    except OSError as error:
+        raise MergeError(f"{change.path} cannot be read: {error.strerror}. Nothing was written.") from None
+
+
 def _read(target: Path) -> bytes | None:
     try:
+        if not stat.S_ISREG(target.stat().st_mode):  # a pipe would keep us waiting, and cannot be replaced
+            raise MergeError("It is no ordinary file.")
         with target.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
@@ -154,19 +177,22 @@ def _keep(target: Path, content: bytes, now: datetime) -> Path:
             os.fsync(file.fileno())
         os.chmod(backup, stat.S_IMODE(target.stat().st_mode))
         return backup
-    raise MergeError(f"{target} has a thousand backups of this second. Remove some.")
+    raise FileExistsError(f"{target} has a thousand backups of this second")
 
 
 def _replace(target: Path, content: bytes) -> None:
     """In one step, so that nobody ever sees half a file; with the mode and owner that it had, or for its owner only."""
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
+    former = target.stat() if target.exists() else None
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, mode)
+        if former is not None and os.name == "posix":
+            with contextlib.suppress(PermissionError):  # root may keep it somebody else's; others cannot
+                os.chown(name, former.st_uid, former.st_gid)
+        os.chmod(name, stat.S_IMODE(former.st_mode) if former is not None else 0o600)
         os.replace(name, target)
     except BaseException:
         os.unlink(name)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from app.converters.ir import Audio, Extra, FinishReason, Part, Reasoning, Refusal, Response, Text, ToolCall, Usage
-from app.errors import GatewayError, UpstreamProtocolError
+from app.errors import GatewayError, broken_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def accumulate(events: Iterable[Event]) -> Response:
                 usage,
                 event.extra,
             )
-    raise UpstreamProtocolError("GitHub Copilot's answer broke off before its end. Try again.")
+    raise broken_off()
 
 
 class GrammarError(AssertionError):

@@ -60,6 +60,8 @@ _BY_PRESENCE: Final[tuple[tuple[str, str], ...]] = (
 )
 _CODEX_METADATA: Final = "x-codex-turn-metadata"
 _CODEX_KINDS: Final[Mapping[str, Purpose]] = {"compaction": "summary", "memory": "auxiliary", "prewarm": "auxiliary"}
+# In the middle of a turn Codex goes on from a summary of its own, which stands there as if the user had said it.
+_CODEX_HANDOFF: Final = "Another language model started to solve this problem and produced a summary"
 # A review is a sub-agent that a person starts by hand, with no other call before it: it counts as their turn.
 _STARTED_BY_HAND: Final = "review"
 
@@ -127,8 +129,8 @@ def purpose_of(protocol: ProtocolName, headers: Mapping[str, str], body: Json, i
         return Verdict("notification", initiator)
     if protocol == "chat" and agent.startswith(_QWEN_CODE) and _is_end_of_own_task(body):
         return Verdict("notification", "agent")
-    if initiator == "agent":
-        return Verdict("tool_round", initiator)
+    if initiator == "agent" or (protocol == "responses" and _goes_on_from_summary(headers, body)):
+        return Verdict("tool_round", "agent")
     template = _template(protocol, body)
     return Verdict(template or "turn", initiator)
 
@@ -165,6 +167,16 @@ def _codex(metadata: str | None) -> Json:
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _goes_on_from_summary(headers: Mapping[str, str], body: Json) -> bool:
+    """Whether Codex says that this thread has been compacted, and nobody has said anything since."""
+    window = _codex(headers.get(_CODEX_METADATA)).get("window_number")
+    items = body.get("input")
+    last = items[-1] if isinstance(items, list) and items else None
+    content = last.get("content") if isinstance(last, dict) else None
+    is_compacted = isinstance(window, int) and window > 0
+    return is_compacted and next(_texts(content), "").startswith(_CODEX_HANDOFF)
 
 
 def _started_by_hand(headers: Mapping[str, str]) -> bool:

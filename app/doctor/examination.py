@@ -123,6 +123,8 @@ def _models(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     yield from models.check_catalogue(gateway.catalog)
     if gateway.catalog.is_known():
         yield from models.check_mapping(gateway.mapping, gateway.catalog)
+        if gateway.settings.web_search_model:
+            yield from models.check_search_model(gateway.settings.web_search_model, gateway.catalog)
 
 
 def _calls(gateway: Gateway, contacts: network.Contacts, consent: Consent) -> Iterator[Finding]:

@@ -62,6 +62,22 @@ def check_mapping(mapping: ModelMapping, catalog: Catalog) -> Iterator[Finding]:
     yield from _targets(entries, models)
 
 
+def check_search_model(name: str, catalog: Catalog) -> Iterator[Finding]:
+    """WEB_SEARCH_MODEL: there, and served where web search is."""
+    try:
+        models = catalog.models()
+    except GatewayError:
+        return  # the catalogue's own check has told
+    model = find_model(name, models)
+    if model is not None and RESPONSES in model.endpoints:
+        yield ok("WEB_SEARCH_MODEL", name)
+        return
+    others = near_matches(name, (other.id for other in models if RESPONSES in other.endpoints and other.type == "chat"))
+    what = "this account does not have" if model is None else f"Copilot does not serve at {RESPONSES}"
+    advice = f"Try {' or '.join(others)}." if others else "Choose one that GET /v1/models lists with /responses."
+    yield problem("WEB_SEARCH_MODEL", f"{name} is a model that {what}: web searches fail.", advice)
+
+
 def _targets(entries: Mapping[str, str], models: Sequence[Model]) -> Iterator[Finding]:
     lost = {source: target for source, target in entries.items() if find_model(target, models) is None}
     for source, target in lost.items():

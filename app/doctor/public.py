@@ -92,7 +92,8 @@ def check_public_url(
     visit = _Visit(base, outbound, keys[0].reveal() if keys else None)
     if proxy := proxy_for(outbound, base):
         yield note("outbound proxy", f"This check leaves through {proxy}, which may change what it sees.")
-    for step in (_is_it_us, _may_show_key, _key):
+    first: tuple[_Step, ...] = (_is_it_us, _may_show_key, _key)
+    for step in first:
         findings = list(_guarded(step, visit))
         yield from findings
         if any(found.status == "problem" for found in findings):
@@ -102,7 +103,10 @@ def check_public_url(
         yield from _guarded(step, visit)
 
 
-def _guarded(step: Callable[[_Visit], Iterator[Finding]], visit: _Visit) -> Iterator[Finding]:
+_Step = Callable[[_Visit], Iterator[Finding]]
+
+
+def _guarded(step: _Step, visit: _Visit) -> Iterator[Finding]:
     """A step; a call of it that fails on its way is its last finding."""
     try:
         yield from step(visit)
@@ -275,7 +279,7 @@ class _Arrival:
         return len(self.sent_s) == _EVENTS
 
 
-def _stream_steps(clock: Callable[[], float]) -> Callable[[_Visit], Iterator[Finding]]:
+def _stream_steps(clock: Callable[[], float]) -> _Step:
     def check(visit: _Visit) -> Iterator[Finding]:
         arrival = _listen(visit, clock)
         if arrival.head.status_code != 200:

@@ -17,7 +17,7 @@ from typing import Any
 import requests
 import urllib3
 
-from app.errors import UpstreamProtocolError, UpstreamTimeoutError
+from app.errors import UpstreamProtocolError, UpstreamTimeoutError, broken_off
 from app.outbound import explain
 
 _READ_BYTES = 65536
@@ -53,7 +53,7 @@ def iter_bytes(response: requests.Response, *, silence_s: float, idle_s: float) 
 
 
 def _torn() -> UpstreamProtocolError:
-    return UpstreamProtocolError("Copilot closed the connection in the middle of its answer.")
+    return broken_off("It closed the connection.")
 
 
 def _plain_connection(response: requests.Response) -> http.client.HTTPResponse | None:

@@ -12,6 +12,7 @@ LIBRARIES = (
         ("openai-python",),
         ("chat", "responses"),
         (("openai-python", "OpenAI"),),
+        is_official=True,
     ),
     Library(
         "openai-node",
@@ -20,6 +21,7 @@ LIBRARIES = (
         ("openai-node",),
         ("chat", "responses"),
         (("openai-node", "OpenAI"),),
+        is_official=True,
     ),
     Library(
         "anthropic-python",
@@ -28,6 +30,7 @@ LIBRARIES = (
         ("anthropic-python",),
         ("messages",),
         (("anthropic-python", "Anthropic"),),
+        is_official=True,
     ),
     Library(
         "anthropic-node",
@@ -36,6 +39,7 @@ LIBRARIES = (
         ("anthropic-node",),
         ("messages",),
         (("anthropic-node", "Anthropic"),),
+        is_official=True,
     ),
     Library(
         "langchain",
@@ -70,6 +74,9 @@ LIBRARIES = (
         (("openai-python", "LiteLLM"),),
         # `responses` is for those who want the protocol itself.
         lacks=frozenset(("responses", verb) for verb in ("tools", "structured", "image", "thinking")),
+        kinds={"BadRequestError": "ContextWindowExceededError", "InternalServerError": "BadGatewayError"},
+        shows_headers=False,
+        repeats_all=True,
     ),
     Library(
         "instructor",
@@ -86,5 +93,13 @@ LIBRARIES = (
         ("openai-node", "anthropic-node"),
         ("chat", "responses", "messages"),
         (("openai-node", "Vercel AI SDK"),),
+        # One kind for all answers that are errors; they differ in `statusCode`.
+        kinds={
+            **dict.fromkeys(
+                ("AuthenticationError", "RateLimitError", "InternalServerError", "BadRequestError", "NotFoundError"),
+                "AI_APICallError",
+            ),
+            "APIError": "AI_StreamProviderError",
+        },
     ),
 )

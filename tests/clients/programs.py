@@ -49,10 +49,12 @@ def _pi(desk: Desk, prompt: str, model: str | None, *more: str) -> list[str]:
 
 CLAUDE_CODE = Client("claude-code", "claude-code", _claude)
 CODEX = Client("codex", "codex", _codex)
-OPENCODE = Client("opencode", "opencode", _opencode)
+# It would fetch a list of all vendors' models, and wait for it.
+OPENCODE = Client("opencode", "opencode", _opencode, {"OPENCODE_DISABLE_MODELS_FETCH": "1"})
 QWEN_CODE = Client("qwen-code", "qwen-code", _qwen)
-CLINE = Client("cline", "cline", _cline)
-CONTINUE = Client("continue", "continue", _continue)
-PI = Client("pi", "pi", _pi)
+CLINE = Client("cline", "cline", _cline, {"CLINE_NO_AUTO_UPDATE": "1"})
+CONTINUE = Client("continue", "continue", _continue, {"CONTINUE_METRICS_ENABLED": "0"})
+# It would look for a newer version of itself.
+PI = Client("pi", "pi", _pi, {"PI_OFFLINE": "1"})
 
 CLIENTS = {client.name: client for client in (CLAUDE_CODE, CODEX, OPENCODE, QWEN_CODE, CLINE, CONTINUE, PI)}

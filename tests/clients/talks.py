@@ -38,7 +38,9 @@ class Library:
     apis:     the ways in that it offers, by the door of the bridge they lead to.
     lacks:    verbs that it has not, for all ways or as (api, verb).
     kinds:    what it calls an error that the official SDKs have another name for.
-    retries:  it repeats a call by itself. shows_headers: its errors carry the headers of the answer.
+    shows_headers: its errors carry the headers of the answer.
+    repeats_all: when it repeats, it does so whatever the error.
+    is_official: one of the vendors' own, which are asked everything; others rest on them, or on the same protocols.
     """
 
     name: str
@@ -49,8 +51,9 @@ class Library:
     snippets: tuple[tuple[str, str], ...] = ()
     lacks: frozenset[Any] = frozenset()
     kinds: Mapping[str, str] = field(default_factory=dict)
-    retries: bool = True
     shows_headers: bool = True
+    is_official: bool = False
+    repeats_all: bool = False
 
     def has(self, api: str, verb: str) -> bool:
         return verb not in self.lacks and (api, verb) not in self.lacks

@@ -1,5 +1,6 @@
 """The pages, walked through by a real browser: Chromium, gunicorn with two workers, the simulator as GitHub."""
 
+import base64
 import json
 import os
 import re
@@ -386,3 +387,96 @@ def test_editors_sign_in_is_told_apart(start_bridge: Bridge, tmp_path: Path, vis
     expect(page.get_by_role("heading", level=1)).to_have_text("Signed in as hubot")
     expect(page.get_by_role("main")).to_contain_text("an editor on this machine")
     shoot(page, "linked-editor")
+
+
+_TYPED = "test-typed-key"
+
+
+@pytest.fixture
+def linked(start_bridge: Callable[..., Bridge]) -> Bridge:
+    return start_bridge(GH_COPILOT_TOKEN="ghu_test_individual")
+
+
+def test_setup_from_the_key_to_a_copied_setting(linked: Bridge, visit: Any, shoot: Any) -> None:
+    visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = visitor.open(linked.url + "/setup")
+    _enter_key(page, linked.api_key)
+    expect(page).to_have_url(linked.url + "/setup")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Set up a client")
+    expect(page.get_by_role("link", name="Setup")).to_have_attribute("aria-current", "page")
+    shoot(page, "setup")
+
+    claude = page.locator("#claude-code")
+    claude.get_by_text("Claude Code", exact=True).click()
+    settings = page.locator("#claude-code-file1")
+    expect(settings).to_contain_text('"ANTHROPIC_AUTH_TOKEN": "<your API_KEY>"')
+    page.get_by_label("API key").fill(_TYPED)
+    expect(settings).to_contain_text(f'"ANTHROPIC_AUTH_TOKEN": "{_TYPED}"')
+    claude.get_by_role("button", name="Copy: Merge into ~/.claude/settings.json").click()
+    expect(page.locator("#copy-status")).to_have_text("Copied")
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert copied["env"]["ANTHROPIC_BASE_URL"] == linked.url
+    assert copied["env"]["ANTHROPIC_AUTH_TOKEN"] == _TYPED
+    shoot(page, "setup-open")
+
+    page.get_by_label("API key").fill("")
+    expect(settings).to_contain_text("<your API_KEY>")
+    sent = "".join(visitor.bodies)
+    assert linked.api_key not in sent, "the page does not tell the key"
+    assert _TYPED not in linked.log
+
+
+def test_setup_import_link_gets_the_typed_key(linked: Bridge, visit: Any) -> None:
+    page = visit().open(f"{linked.url}/setup/cherry-studio?api_key={linked.api_key}")
+    expect(page.locator("#cherry-studio")).to_have_attribute("open", "")
+    link = page.locator("#cherry-studio a[data-link]")
+    expect(link).to_be_hidden()
+    page.get_by_label("API key").fill("k>?>?~~")
+    expect(page.locator("#key-help")).to_contain_text("by hand")
+    expect(link).to_be_hidden()
+    page.get_by_label("API key").fill("~~~///+++" + _TYPED)
+    expect(link).to_be_visible()
+    data = link.get_attribute("href").split("data=")[1].replace("_", "+").replace("-", "/")
+    provider = json.loads(base64.b64decode(data + "=" * (-len(data) % 4), validate=True))
+    assert provider["apiKey"] == "~~~///+++" + _TYPED
+    assert provider["baseUrl"] == linked.url
+
+
+def test_setup_without_the_clipboard_the_text_is_selected(linked: Bridge, visit: Any) -> None:
+    """A plain http address in the network is no secure context: there is no clipboard API."""
+    visitor = visit()
+    visitor.context.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page = visitor.open(f"{linked.url}/setup/codex?api_key={linked.api_key}")
+    page.locator("#codex").get_by_role("button", name="config.toml").click()
+    expect(page.locator("#copy-status")).to_have_text("Copied")
+    assert page.evaluate("getSelection().toString()").strip() == page.locator("#codex-file1").text_content().strip()
+
+
+def test_setup_in_chinese_with_another_model(linked: Bridge, visit: Any, shoot: Any) -> None:
+    page = visit(locale="zh-CN").open(f"{linked.url}/setup/opencode?api_key={linked.api_key}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("设置客户端")
+    page.get_by_label("模型", exact=True).select_option("claude-opus-4.6")
+    expect(page.locator("#opencode-file1")).to_contain_text('"model": "copilot-bridge-messages/claude-opus-4.6"')
+    expect(page.get_by_label("模型", exact=True)).to_have_value("claude-opus-4.6")
+    page.locator("#opencode").evaluate("element => element.open = true")
+    shoot(page, "setup-chinese")
+    page.get_by_role("link", name="English").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Set up a client")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("claude-opus-4.6")
+
+
+def test_setup_before_the_sign_in(start_bridge: Any, visit: Any, shoot: Any) -> None:
+    bridge = start_bridge()
+    page = visit().open(f"{bridge.url}/setup?api_key={bridge.api_key}")
+    expect(page.get_by_role("alert")).to_contain_text("Not signed in")
+    shoot(page, "setup-signed-out")
+    page.get_by_role("link", name="Go to the sign-in page").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to GitHub")
+
+
+def test_setup_without_a_script(linked: Bridge, visit: Any) -> None:
+    page = visit(java_script_enabled=False).open(f"{linked.url}/setup/claude-code?api_key={linked.api_key}")
+    expect(page.locator("#claude-code-file1")).to_be_visible()
+    page.get_by_label("Model", exact=True).select_option("claude-opus-4.6")
+    page.get_by_role("button", name="Use").click()
+    expect(page.locator("#claude-code-file1")).to_contain_text('"ANTHROPIC_MODEL": "claude-opus-4.6"')

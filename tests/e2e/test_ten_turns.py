@@ -381,12 +381,12 @@ def test_ten_turns_in_every_dialect(
             looking = clients.ask(dialect, model, history)
             assert looking.text == f"looking {number}"
             assert [json.loads(call.arguments) for call in looking.calls] == arguments(number)
-            assert thoughts_of(looking) == ("" if is_silent(dialect, model) else f"thought {number}")
+            assert thoughts_of(looking) == f"thought {number}"
             contents = [(call.id, result(number, at)) for at, call in enumerate(looking.calls)]
             history += [looking, Results(contents)]
             answer = clients.ask(dialect, model, history)
             assert answer.text == f"answer {number} über 你好"
-            assert thoughts_of(answer) == ("" if is_silent(dialect, model) else f"afterthought {number}")
+            assert thoughts_of(answer) == f"afterthought {number}"
             for one in (looking, answer):  # Gemini's proof comes after its words, as a thought of its own
                 assert any(thought.proof for thought in one.thoughts)
             history.append(answer)
@@ -432,8 +432,3 @@ def is_home(minted_by: str, model: str) -> bool:
 
 def thoughts_of(answer: Answer) -> str:
     return "".join(thought.text for thought in answer.thoughts)
-
-
-def is_silent(dialect: str, model: str) -> bool:
-    """Chat has no field that asks for a summary, and /responses gives none unasked: the proof comes alone."""
-    return dialect == "chat" and SPOKEN_UPSTREAM[model] == "/responses"

@@ -220,3 +220,29 @@ def test_without_a_sign_in_it_says_what_to_do(app: Flask, monkeypatch: pytest.Mo
     assert refused.exit_code == 1
     assert "Not signed in" in refused.output
     assert "login" in refused.output
+
+
+def test_a_moved_folder_is_written_where_it_is(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, moved = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(moved / "xdg"))
+    monkeypatch.setenv("CODEX_HOME", str(moved / "codex"))
+    monkeypatch.setenv("LLM_USER_PATH", str(moved / "llm"))
+    for client in ("codex", "opencode", "llm", "qwen-code"):
+        done = configure(app, client, "--write")
+        assert done.exit_code == 0, done.output
+    assert (moved / "codex" / "config.toml").is_file()
+    assert (moved / "codex" / ".env").is_file()
+    assert (moved / "xdg" / "opencode" / "opencode.json").is_file()
+    assert (moved / "llm" / "keys.json").is_file()
+    assert [path.name for path in home.iterdir()] == [".qwen"]
+
+
+def test_a_home_that_was_asked_for_is_meant_as_a_whole(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODEX_HOME", str(tmp_path / "elsewhere"))
+    configure(app, "codex", "--write", "--home", str(tmp_path / "home"))
+    assert (tmp_path / "home" / ".codex" / "config.toml").is_file()
+    assert not (tmp_path / "elsewhere").exists()

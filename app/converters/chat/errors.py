@@ -32,7 +32,7 @@ class Verdict:
 _OUR_KEY = "GitHub Copilot does not accept the bridge's own credentials (this is not about your API key)"
 _FAILED = "GitHub Copilot failed"
 
-_MODEL = Verdict(404, "model_not_found", param="model")  # the relay tells which models there are
+_MODEL = Verdict(404, "model_not_found", "Choose a model that GET /v1/models lists.", "model")
 _API = Verdict(
     400, "unsupported_api_for_model", "Use this model through another API, or choose another model.", "model"
 )

@@ -94,6 +94,8 @@ ANSWER_ONLY: Final = frozenset(
         "content_filter_results",
         "content_filter_offsets",
         "prompt_filter_results",
+        "provider_specific_fields",
     }
 )
-"""What an assistant message may carry that upstream said but will not hear again (contract §6.2, §12.3.8)."""
+"""What an assistant message may carry that upstream said, or LiteLLM added, but that upstream will not hear again
+(contract §6.2, §12.3.8)."""

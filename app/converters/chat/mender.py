@@ -21,7 +21,7 @@ from app.converters import json_bytes, sse
 from app.converters.chat import quirks, surroundings
 from app.converters.chat.calls import ToolCalls
 from app.converters.chat.errors import decode_error, describe_page, error_frame, is_page
-from app.errors import GatewayError, UpstreamProtocolError
+from app.errors import GatewayError, UpstreamProtocolError, broken_off
 
 _MAX_KNOWN = 6
 
@@ -358,8 +358,7 @@ class StreamMender:
 
     def _broken_off(self) -> GatewayError:
         stray = " ".join(self._stray.decode("utf-8", "replace").split())
-        said = f' It said: "{stray}".' if stray else ""
-        return UpstreamProtocolError(f"GitHub Copilot broke off before the answer was complete.{said} Try again.")
+        return broken_off(f'It said: "{stray}".' if stray else "")
 
 
 def _torn() -> GatewayError:

@@ -12,8 +12,9 @@ _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
 def mend_options(body: dict[str, Any], limits: Limits) -> tuple[dict[str, Any], list[str]]:
     """The body with these options as the model takes them, and what was left out; the same object if all is well.
 
-    ``max_tokens`` within what the model offers, the nearest ``reasoning_effort`` that it lists, no ``stream_options``
-    without a stream. Of a model that is not in the catalogue nothing is known, and nothing guessed.
+    ``max_tokens`` within what the model offers, the nearest ``reasoning_effort`` that it lists, none for a model that
+    does not think, no ``stream_options`` without a stream.
+    Of a model that is not in the catalogue nothing is known, and nothing guessed.
     """
     changes: dict[str, Any] = {}
     dropped: list[str] = []
@@ -26,10 +27,10 @@ def mend_options(body: dict[str, Any], limits: Limits) -> tuple[dict[str, Any], 
                 changes[name] = clamped
         effort = as_effort(body.get("reasoning_effort"))
         offered = clamp_effort(effort, limits) if effort is not None else None
-        if effort is not None and offered is None:
-            dropped.append("reasoning_effort")
-        elif offered != effort:
+        if offered is not None and offered != effort:
             changes["reasoning_effort"] = offered
+        elif effort is not None and offered is None and not limits.thinks:
+            dropped.append("reasoning_effort")
     if not (changes or dropped):
         return body, dropped
     return {name: changes.get(name, value) for name, value in body.items() if name not in dropped}, dropped

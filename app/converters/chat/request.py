@@ -34,7 +34,8 @@ _ANSWER_ONLY = (
     "content_filter_offsets",
     "prompt_filter_results",
 )
-_UNSENDABLE = frozenset({*_ANSWER_ONLY, "reasoning_content"})
+# `provider_specific_fields` is LiteLLM's own, and LiteLLM sends it along with the turns before.
+_UNSENDABLE = frozenset({*_ANSWER_ONLY, "reasoning_content", "provider_specific_fields"})
 
 _IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 _INSTRUCTIONS = frozenset({"system", "developer"})

@@ -24,7 +24,7 @@ from app.converters.messages.answers import NO_EDITS
 from app.converters.messages.errors import decode_error, error_frame
 from app.converters.messages.stream_decoder import StreamDecoder
 from app.converters.messages.stream_encoder import StreamEncoder
-from app.errors import GatewayError, UpstreamProtocolError
+from app.errors import GatewayError, UpstreamProtocolError, broken_off
 
 Json = dict[str, Any]
 
@@ -281,8 +281,7 @@ class Mender:
 
     def _broken_off(self) -> GatewayError:
         stray = " ".join(self._stray.decode("utf-8", "replace").split())
-        said = f' It said: "{stray}".' if stray else ""
-        return UpstreamProtocolError(f"GitHub Copilot broke off before the answer was complete.{said} Try again.")
+        return broken_off(f'It said: "{stray}".' if stray else "")
 
 
 def mend_message(message: Json, model: str, fallback_id: str) -> Json:

@@ -13,7 +13,7 @@ from app.converters.messages.blocks_decoder import citation, citations
 from app.converters.messages.errors import decode_error
 from app.converters.messages.tables import PROTOCOL, decode_usage
 from app.converters.sequencer import PartSequencer
-from app.errors import GatewayError, UpstreamProtocolError
+from app.errors import GatewayError, UpstreamProtocolError, broken_off
 
 Json = dict[str, Any]
 
@@ -70,7 +70,7 @@ class StreamDecoder:
         """Upstream has closed. Idempotent."""
         if self._is_ended:
             return []
-        return self._fail(UpstreamProtocolError("GitHub Copilot broke off before the answer was complete. Try again."))
+        return self._fail(broken_off())
 
     def _fail(self, error: GatewayError) -> list[Event]:
         self._is_ended = True

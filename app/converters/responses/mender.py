@@ -24,7 +24,7 @@ from app.converters.responses.mended_item import MendedItem
 from app.converters.responses.response import Identity, mend_object, public
 from app.converters.responses.restore import Restore
 from app.converters.responses.tables import TERMINALS, response_id
-from app.errors import GatewayError, UpstreamProtocolError
+from app.errors import GatewayError, UpstreamProtocolError, broken_off
 
 _BEGINNINGS: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
 _SSE_FIELDS: Final = frozenset({b"event", b"id", b"retry"})
@@ -296,8 +296,7 @@ class Mender:
 
     def _broken_off(self) -> GatewayError:
         stray = " ".join(self._stray.decode("utf-8", "replace").split())
-        said = f' It said: "{stray}".' if stray else ""
-        return UpstreamProtocolError(f"GitHub Copilot broke off before the answer was complete.{said} Try again.")
+        return broken_off(f'It said: "{stray}".' if stray else "")
 
 
 _HALF_A_CALL: Final = "GitHub Copilot ended its answer inside a tool call. Try again."

@@ -17,7 +17,7 @@ from app.converters.responses.errors import error_in
 from app.converters.responses.output_items import decode_call, decode_content_part, decode_item
 from app.converters.responses.tables import TERMINALS, decode_usage, response_id
 from app.converters.sequencer import PartSequencer
-from app.errors import GatewayError, UpstreamProtocolError
+from app.errors import GatewayError, UpstreamProtocolError, broken_off
 
 
 class StreamDecoder:
@@ -52,7 +52,7 @@ class StreamDecoder:
         """Upstream closed: an error, unless the answer has ended. Idempotent."""
         if self._ended:
             return []
-        return self._fail(UpstreamProtocolError("GitHub Copilot broke off before the answer was complete. Try again."))
+        return self._fail(broken_off())
 
     def _fail(self, error: GatewayError) -> list[Event]:
         self._ended = True

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from conversation import as_printed, given, serve, telling
+from conversation import as_printed, serve, telling
 from pydantic import BaseModel
 
 made: dict[str, Any] = {}
@@ -33,7 +33,7 @@ def options(api: str, model: str, key: str | None = None, retries: int | None = 
         "model": f"{provider}/{model}",
         "api_base": base,
         "api_key": key or usual,
-        **given(max_retries=retries),
+        **({"num_retries": 2} if retries is None else {"max_retries": retries}),
         **more,
     }
 
@@ -93,9 +93,14 @@ def image(api: str, model: str, prompt: str, url: str) -> Any:
 
 
 def thinking(api: str, model: str, prompt: str) -> Any:
-    answer = made["litellm"].completion(
-        messages=user(prompt), reasoning_effort="high", **options(api, model, retries=0)
-    )
+    how: Any = {"reasoning_effort": "high"}
+    if api == "messages":
+        # It knows from the name which models think, and has to be told of others.
+        how = {"thinking": {"type": "enabled", "budget_tokens": 2048}, "allowed_openai_params": ["thinking"]}
+    elif "codex" in model:
+        # It calls /responses for these, and asks for a summary only where it is told to.
+        how = {"reasoning_effort": {"effort": "high", "summary": "auto"}}
+    answer = made["litellm"].completion(messages=user(prompt), **how, **options(api, model, retries=0))
     message = answer.choices[0].message
     return {"thoughts": message.reasoning_content, "text": message.content}
 

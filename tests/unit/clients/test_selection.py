@@ -51,6 +51,13 @@ def test_of_one_version_the_one_for_code_goes_first() -> None:
     assert select([model(name) for name in names]).responses.id == "gpt-5.1-codex"
 
 
+def test_a_gpt_model_that_costs_several_requests_is_no_default() -> None:
+    dear = model("gpt-5.5", billing={"multiplier": 7.5})
+    assert select([dear, model("gpt-5.4")]).responses.id == "gpt-5.4"
+    assert select([dear]).responses.id == "gpt-5.5"
+    assert select([dear, model("gpt-5.4")], main="gpt-5.5").responses.id == "gpt-5.5"
+
+
 def test_finished_models_go_before_previews_and_shown_ones_before_hidden() -> None:
     newer = model("claude-opus-5", preview=True)
     hidden = model("claude-opus-4.8", model_picker_enabled=False)

@@ -188,3 +188,11 @@ def test_cherry_studio_decodes_its_link(key: str) -> None:
 def test_python_code_is_python(client: str) -> None:
     for snippet in CLIENTS[client](facts()).snippets:
         compile(snippet.code, client, "exec")
+
+
+@pytest.mark.parametrize("catalogue", CATALOGUES)
+def test_qwen_code_begins_with_the_chosen_model(catalogue: str) -> None:
+    """For a name that it does not know it takes the first of the list: not the dearest by accident."""
+    settings = CLIENTS["qwen-code"](facts(catalogue)).files[0].tree
+    assert isinstance(settings, dict)
+    assert settings["modelProviders"]["openai"].items[0]["id"] == settings["model"]["name"]

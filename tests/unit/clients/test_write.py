@@ -126,15 +126,55 @@ def test_a_file_that_cannot_be_merged_stops_everything(home: Path, content: byte
 
 def test_a_folder_in_its_place_stops_everything(home: Path) -> None:
     (home / FILE.path).mkdir(parents=True)
-    with pytest.raises(MergeError, match=r"settings\.json cannot be read"):
+    with pytest.raises(MergeError, match=r"settings\.json was left alone.*no ordinary file"):
         plan([FILE], home)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(home: Path) -> None:
+    """Password managers offer .env files as pipes."""
+    (home / ".tool").mkdir()
+    os.mkfifo(home / FILE.path)
+    with pytest.raises(MergeError, match="no ordinary file"):
+        plan([FILE], home)
+
+
+def test_links_in_a_circle_stop_everything(home: Path) -> None:
+    (home / ".tool").mkdir()
+    (home / FILE.path).symlink_to(home / ".tool" / "b")
+    (home / ".tool" / "b").symlink_to(home / FILE.path)
+    with pytest.raises(MergeError, match="so was everything else"):
+        plan([FILE], home)
+
+
+def test_a_file_stays_its_owners(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run by root, as with sudo, the new file must not become root's."""
+    file = existing(home)
+    owners: list[tuple[int, int]] = []
+    monkeypatch.setattr(write.os, "chown", lambda _, uid, gid: owners.append((uid, gid)))
+    apply(plan([FILE], home), now=NOW)
+    assert owners == [(file.stat().st_uid, file.stat().st_gid)]
+
+
+def test_a_moved_folder_is_followed(home: Path) -> None:
+    moved = {".tool": home / "there", ".tool/deep": home / "deeper"}
+    places = [change.path for change in plan([FILE, ConfigFile(".tool/deep/x", "env", {"A": "b"})], home, moved)]
+    assert places == [home / "there" / "settings.json", home / "deeper" / "x"]
 
 
 def test_a_file_where_a_folder_belongs_stops_everything(home: Path) -> None:
     (home / ".tool").write_text("a file")
-    with pytest.raises(MergeError, match="Nothing was written"):
+    with pytest.raises(MergeError, match="was left alone, and so was everything else"):
         plan([FILE], home)
     assert everything(home) == {".tool": b"a file"}
+
+
+def test_a_folder_that_may_not_be_written_to_stops_everything(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = existing(home)
+    monkeypatch.setattr(write.os, "access", lambda *_: False)  # whoever runs the tests may be root
+    with pytest.raises(MergeError, match=r"\.tool is no folder that you may write to"):
+        plan([FILE], home)
+    file.write_text('{"env": {"KEY": "k"}}')
+    assert plan([FILE], home)[0].after is None, "nothing to write, nothing to complain about"
 
 
 def test_a_change_in_between_stops_everything(home: Path) -> None:

@@ -131,6 +131,16 @@ ENVIRONMENT = {
     "content": [{"type": "input_text", "text": "<environment_context>\n  <cwd>/tmp</cwd>\n</environment_context>"}],
 }
 ASKED = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Patch it."}]}
+HANDOFF = {
+    "type": "message",
+    "role": "user",
+    "content": [
+        {
+            "type": "input_text",
+            "text": "Another language model started to solve this problem and produced a summary of its …",
+        }
+    ],
+}
 CALLED = {"type": "function_call", "call_id": "c1", "name": "exec_command", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
 
@@ -158,6 +168,11 @@ OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
             "subagent",
             "user",
         ),
+        # Compacted in the middle of a turn: the summary is the last word, and nobody's but Codex's.
+        ({**CODEX, **turn_metadata(window_number=1)}, responses(DEVELOPER, ASKED, HANDOFF), "tool_round", "agent"),
+        ({**CODEX, **turn_metadata(window_number=1)}, responses(DEVELOPER, HANDOFF, ASKED), "turn", "user"),
+        ({**CODEX, **turn_metadata(window_number=0)}, responses(DEVELOPER, HANDOFF), "turn", "user"),
+        (OTHER, responses(HANDOFF), "turn", "user"),
         ({**CODEX, "x-codex-turn-metadata": "{torn"}, responses(ASKED), "turn", "user"),
         ({**CODEX, "x-codex-turn-metadata": '["a list"]'}, responses(ASKED), "turn", "user"),
         (

@@ -9,7 +9,7 @@ import responses
 from app.doctor.account import check_plan, check_sign_in
 from app.doctor.calls import PlannedCall, announce, plan
 from app.doctor.finding import Finding
-from app.doctor.models import check_catalogue, check_mapping
+from app.doctor.models import check_catalogue, check_mapping, check_search_model
 from app.gateway import Gateway
 from app.routing import Model
 from app.settings import Settings
@@ -144,6 +144,23 @@ class TestCatalogue:
         lost = next(f for f in check_mapping(gateway.mapping, gateway.catalog) if f.status != "ok")
         assert lost.status == "problem"
         assert "Close to it: gpt-4.1" in lost.advice
+
+
+@pytest.mark.usefixtures("signed_in")
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("gpt-5.4", "ok", "gpt-5.4"),
+        ("gpt-5.5", "problem", "this account does not have"),
+        ("gpt-4.1", "problem", "does not serve at /responses"),
+    ],
+)
+def test_search_model(gateway: Gateway, catalogue: Callable[..., None], name: str, status: str, words: str) -> None:
+    catalogue(entry("gpt-5.4", "/responses"), entry("gpt-4.1"))
+    [finding] = check_search_model(name, gateway.catalog)
+    assert finding.status == status
+    assert words in finding.what
+    assert bool(finding.advice) is (status == "problem")
 
 
 # ── which calls ─────────────────────────────────────────────────────────────────────────────────────────────────────

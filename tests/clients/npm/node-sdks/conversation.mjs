@@ -32,7 +32,7 @@ function described(error) {
     kinds: [error?.name, ...kinds],
     message: String(error?.message ?? error),
     status: error?.status ?? error?.statusCode ?? null,
-    code: error?.code ?? null,
+    code: error?.code ?? error?.data?.error?.code ?? null,
     retry_after: (typeof headers?.get === 'function' ? headers.get('retry-after') : headers?.['retry-after']) ?? null,
     seen: error?.seen ?? null,
     cause: error?.lastError || error?.cause ? described(error.lastError ?? error.cause) : null,

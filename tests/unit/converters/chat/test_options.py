@@ -13,6 +13,7 @@ from app.converters.limits import Limits
 
 GPT = Limits(model="gpt-4.1", vendor="OpenAI", max_output_tokens=16384)
 GPT5 = Limits(model="gpt-5", vendor="OpenAI", max_output_tokens=64000, reasoning_effort=("low", "medium", "high"))
+THINKS = Limits(model="claude", vendor="Anthropic", max_thinking_budget=32000)
 UNKNOWN = Limits(model="new")
 
 
@@ -26,6 +27,7 @@ UNKNOWN = Limits(model="new")
         (GPT, {"max_tokens": True}, {"max_tokens": True}, []),
         (GPT, {"reasoning_effort": "high"}, {}, ["reasoning_effort"]),
         (GPT5, {"reasoning_effort": "high"}, {"reasoning_effort": "high"}, []),
+        (THINKS, {"reasoning_effort": "high"}, {"reasoning_effort": "high"}, []),  # lists none; upstream may know
         (GPT5, {"reasoning_effort": "minimal"}, {"reasoning_effort": "low"}, []),
         (GPT5, {"reasoning_effort": "xhigh"}, {"reasoning_effort": "high"}, []),
         (GPT5, {"reasoning_effort": "odd"}, {"reasoning_effort": "odd"}, []),

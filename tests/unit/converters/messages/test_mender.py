@@ -67,8 +67,8 @@ def test_private_extras_are_removed_and_text_stays() -> None:
 def test_a_report_of_no_context_edits_is_removed() -> None:
     """LangChain's stream takes what it has not asked for to be an object of the SDK's, and breaks."""
     mender = started()
-    ending = b'event: message_delta\ndata: {"context_management":{"applied_edits":[]},"delta":{"stop_reason":"end_turn"}}\n\n'
-    assert json.loads(frames_of(mender.feed(ending))[0][1]) == {"delta": {"stop_reason": "end_turn"}}
+    ending = b'event: message_delta\ndata: {"context_management":{"applied_edits":[]},"delta":{"stop_reason":"x"}}\n\n'
+    assert json.loads(frames_of(mender.feed(ending))[0][1]) == {"delta": {"stop_reason": "x"}}
     told = ending.replace(b"[]", b'[{"type":"clear_thinking_20251015"}]')
     assert mender.feed(told) == told
     whole = {"content": [], "stop_reason": "end_turn", "context_management": {"applied_edits": []}}
