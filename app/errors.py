@@ -188,10 +188,9 @@ class UpstreamProtocolError(UpstreamError):
 def broken_off(said: str = "") -> UpstreamProtocolError:
     """The error that ends a stream which Copilot did not. said: a sentence about what came instead.
 
-    There is no status in a stream: clients see by these words that another try may help. opencode and pi look for
-    "connection lost", Continue for "premature end".
+    There is no status in a stream: opencode and pi see by the words "connection lost" that another try may help.
     """
-    what = "GitHub Copilot broke off before the answer was complete (connection lost, premature end)."
+    what = "Connection lost: GitHub Copilot broke off before the answer was complete."
     return UpstreamProtocolError(" ".join(filter(None, (what, said, "Try again."))))
 
 

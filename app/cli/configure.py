@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -20,6 +21,7 @@ from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, shell_lines
 from app.clients.write import Written, apply, plan
 from app.errors import GatewayError, SignInRequiredError
 from app.gateway import Gateway, current_gateway
+from app.logs import logger
 from app.settings import DEFAULT_API_KEY, parse_url
 
 

@@ -47,6 +47,19 @@ def _pi(desk: Desk, prompt: str, model: str | None, *more: str) -> list[str]:
     return ["pi", "--mode", "json", *chosen, *more, "--print", prompt]
 
 
+def _aider(desk: Desk, prompt: str, model: str | None, *more: str) -> list[str]:
+    """model: with the prefix ``openai/``, as in its settings."""
+    chosen = ["--model", model] if model else []
+    # It would ask the package index for a newer self and report to its makers.
+    alone = ["--no-check-update", "--analytics-disable", "--no-show-release-notes"]
+    return ["aider", "--yes-always", "--no-git", *alone, *chosen, *more, "--message", prompt]
+
+
+def _llm(desk: Desk, prompt: str, model: str | None, *more: str) -> list[str]:
+    """Its default would be a model of OpenAI's own, which the settings leave as it is."""
+    return ["llm", "prompt", "--model", model or "copilot/gpt-4.1", *more, prompt]
+
+
 CLAUDE_CODE = Client("claude-code", "claude-code", _claude)
 CODEX = Client("codex", "codex", _codex)
 # It would fetch a list of all vendors' models, and wait for it.
@@ -56,5 +69,8 @@ CLINE = Client("cline", "cline", _cline, {"CLINE_NO_AUTO_UPDATE": "1"})
 CONTINUE = Client("continue", "continue", _continue, {"CONTINUE_METRICS_ENABLED": "0"})
 # It would look for a newer version of itself.
 PI = Client("pi", "pi", _pi, {"PI_OFFLINE": "1"})
+# LiteLLM, which is inside, would fetch a price list.
+AIDER = Client("aider", "aider", _aider, {"LITELLM_LOCAL_MODEL_COST_MAP": "True"})
+LLM = Client("llm", "llm", _llm)
 
-CLIENTS = {client.name: client for client in (CLAUDE_CODE, CODEX, OPENCODE, QWEN_CODE, CLINE, CONTINUE, PI)}
+CLIENTS = {client.name: client for client in (CLAUDE_CODE, CODEX, OPENCODE, QWEN_CODE, CLINE, CONTINUE, PI, AIDER, LLM)}
