@@ -24,11 +24,12 @@ def bridge(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def upstream(bridge: Bridge, simulator_process: Simulator) -> Simulator:
+def upstream(bridge: Bridge, simulator_process: Simulator) -> Iterator[Simulator]:
     """The simulator, with nothing recorded yet and nothing scripted."""
     simulator_process.requests(clear=True)
     simulator_process.clear_faults()
-    return simulator_process
+    yield simulator_process
+    simulator_process.clear_faults()
 
 
 @pytest.fixture

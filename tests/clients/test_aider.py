@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -73,15 +73,16 @@ def test_writes_a_whole_file(desk: Desk, upstream: Simulator) -> None:
 
 
 def test_knows_the_models_as_configured(desk: Desk, upstream: Simulator) -> None:
-    """The default, the small model beside it, and their sizes: without these it warns, and asks."""
+    """The main model, the small one beside it, and their sizes: without these it warns."""
     run = desk.ask("[[say: Hello.]]")
 
     config = (desk.home / ".aider.conf.yml").read_text("utf-8")
-    sizes = json.loads((desk.home / ".aider.model.metadata.json").read_text("utf-8"))
-    main = next(line.split()[-1] for line in run.out.splitlines() if "odel: " in line and "Weak" not in line)
-    assert f"model: {main.split(' with')[0]}" or main in config, run
+    shown = dict(re.findall(r"^(Main|Weak) model: (\S+)", run.out, re.MULTILINE))
+    assert f"model: {shown['Main']}\n" in config, run
+    assert f"weak-model: {shown['Weak']}\n" in config, run
+    assert "diff edit format" in run.out
     assert "Warning" not in run.text, run
-    assert sizes
+    assert [f"openai/{call['json']['model']}" for call in generations(upstream)] == [shown["Main"]]
 
 
 # ── trouble ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,9 +126,10 @@ def test_unknown_model(desk: Desk, upstream: Simulator) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_cut_stream(desk: Desk, upstream: Simulator, model: str) -> None:
-    """What has arrived is no edit."""
-    run = edit(desk, model, DIFF + "[[cut: 9]]", "--timeout", "20")
-    print(run)
-    assert hello(desk) == BEFORE
-    assert False
+def test_cut_stream(desk: Desk, troubles: Troubles, upstream: Simulator, model: str) -> None:
+    """What has arrived is no edit: it asks again."""
+    troubles.cut(times=1)
+    run = edit(desk, model)
+    assert "broke off before the answer was complete" in " ".join(run.text.split()), run
+    assert hello(desk) == AFTER, run
+    assert len(generations(upstream)) == 2

@@ -98,10 +98,11 @@ def test_context_overflow(desk: Desk, troubles: Troubles, upstream: Simulator, m
     assert len(generations(upstream)) == 1
 
 
-def test_unknown_model(desk: Desk) -> None:
+def test_unknown_model(desk: Desk, upstream: Simulator) -> None:
     run = desk.ask(say("Never."), trouble.NO_MODEL)
     assert (run.code, result(run)["finishReason"]) == (1, "error"), run
     assert trouble.NO_MODEL in result(run)["text"]
+    assert len(generations(upstream)) == 1
 
 
 @pytest.mark.parametrize("model", MODELS)

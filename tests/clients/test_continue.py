@@ -1,4 +1,4 @@
-"""Continue's command line (``cn --print``): OpenAI's and Anthropic's protocol, the model being the first of its file."""
+"""Continue's command line (``cn --print``), on OpenAI's and Anthropic's protocol. It takes the first model it has."""
 
 from __future__ import annotations
 
@@ -138,13 +138,14 @@ def test_context_overflow_on_claude(desk_for: Callable[[str], Desk], troubles: T
     assert len(generations(upstream)) == 1
 
 
-def test_unknown_model(desk_for: Callable[[str], Desk]) -> None:
+def test_unknown_model(desk_for: Callable[[str], Desk], upstream: Simulator) -> None:
     desk = desk_for("gpt-4.1")
     told = config(desk).read_text("utf-8")
     config(desk).write_text(re.sub(r"model: \S+", f"model: {trouble.NO_MODEL}", told), "utf-8")
     said = failure(desk.ask(say("Never.")))
     assert trouble.NO_MODEL in said, said
     assert "404" in said
+    assert len(generations(upstream)) == 1
 
 
 @pytest.mark.parametrize("model", MODELS)

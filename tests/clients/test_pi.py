@@ -143,12 +143,13 @@ def test_context_overflow(desk: Desk, troubles: Troubles, name: str) -> None:
     assert [event["reason"] for event in events(run, "compaction_start")] == ["overflow"]
 
 
-def test_unknown_model(desk: Desk) -> None:
+def test_unknown_model(desk: Desk, upstream: Simulator) -> None:
     add(desk, f"{CHAT}/{trouble.NO_MODEL}")
     run = desk.ask(say("Never."), f"{CHAT}/{trouble.NO_MODEL}")
     assert answer(run)["errorMessage"].startswith("404 "), run
     assert trouble.NO_MODEL in answer(run)["errorMessage"]
     assert events(run, "auto_retry_start") == []
+    assert len(generations(upstream)) == 1
 
 
 @pytest.mark.parametrize("name", NATIVE)
