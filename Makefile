@@ -37,7 +37,8 @@ test: $(TOOLS)
 
 e2e: $(TOOLS)
 	@$(BIN)/python -m tests.clients.install
-	@$(BIN)/python -m pytest tests/clients tests/test_secrets.py $(ARGS)
+	@export TEST_EVIDENCE_DIR="$$(mktemp -d)" && $(BIN)/python -m pytest -n 2 --dist loadfile tests/clients $(ARGS) \
+		&& $(BIN)/python -m pytest -q tests/test_secrets.py
 
 lint: $(TOOLS)
 	$(BIN)/ruff check .

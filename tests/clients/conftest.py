@@ -16,9 +16,9 @@ from tests.support.bridge import Bridge
 
 @pytest.fixture(scope="session")
 def bridge(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
-    """Signed in as the paying individual, with the settings a new user has."""
+    """Signed in as somebody whom so many requests do not lead to the end of a quota; else as a new user has it."""
     simulator_process.reset()
-    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_unlimited"}
     with Bridge(env, tmp_path_factory.mktemp("bridge")) as running:
         yield running
 

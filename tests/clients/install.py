@@ -53,6 +53,7 @@ def install(name: str) -> None:
         shutil.rmtree(home, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(home)], PIP)
         pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip.append("--no-compile")  # most of it is never imported
         _run([*pip, "-r", str(PIP / f"{name}.txt")], PIP)
     (home / _STAMP).write_text(_wanted(name), "utf-8")
 

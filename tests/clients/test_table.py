@@ -22,6 +22,12 @@ def test_every_client_meets_every_trouble(name: str) -> None:
     assert missing == []
 
 
+def test_all_libraries_meet_every_trouble() -> None:
+    text = (HERE / "test_library_troubles.py").read_text("utf-8")
+    missing = [trouble for trouble in NAMES if not re.search(rf"^def test_{trouble}", text, re.MULTILINE)]
+    assert missing == []
+
+
 @pytest.mark.parametrize("lock", sorted(install.NPM.glob("*/package-lock.json")), ids=lambda lock: lock.parent.name)
 def test_npm_packages_are_pinned(lock: Path) -> None:
     wanted = json.loads(lock.with_name("package.json").read_text("utf-8"))["dependencies"]
