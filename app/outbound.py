@@ -120,6 +120,12 @@ def explain(error: BaseException, url: str) -> UpstreamError:
         return UpstreamTimeoutError(f"{host} did not accept a connection in time. Check network and proxy.")
     if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.ReadTimeoutError) or "timed out" in text:
         return UpstreamTimeoutError(f"{host} sent nothing for too long.")
+    if "connection refused" in text:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return UpstreamConnectError(
+            f"{host} refused the connection at port {port}: nothing listens there, or a firewall is in between."
+        )
     if any(hint in text for hint in _DNS_HINTS):
         return UpstreamConnectError(
             f"The name {host} cannot be resolved. Check DNS, or set HTTPS_PROXY if this network needs a proxy.",

@@ -21,7 +21,7 @@ from app.converters.local_answers import HEADER, LOCALLY, answer_probe
 from app.converters.messages import web_search
 from app.converters.messages.counting import countable, read_count
 from app.converters.messages.native import prepare_count
-from app.converters.purposes import is_probe, purpose_of
+from app.converters.purposes import is_mere_probe, purpose_of
 from app.converters.traits import ProtocolName, Traits
 from app.errors import GatewayError, NotFoundError, UpstreamProtocolError
 from app.logs import logger
@@ -138,7 +138,7 @@ class Relay:
             "created": int(started_at),
             "fallback_id": f"{codec.id_prefix}{record.request_id}",
         }
-        if self._answer_probes and traits.choices == 1 and is_probe(body) and self._catalog.is_known():
+        if self._answer_probes and traits.choices == 1 and is_mere_probe(body) and self._catalog.is_known():
             local = self._answered_probe(codec, body, traits, identity, model, record)
             if local is not None:
                 return local
@@ -363,7 +363,7 @@ class Relay:
 
     def _upstream_for(self, client: Codec, model: Model | None) -> Codec:
         if model is None:
-            return client
+            return self._by_path[client.upstream_path]
         return self._by_path[choose_endpoint(model, client.upstream_path, self._catalog.models())]
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -101,6 +101,8 @@ def parse_url(raw: str) -> str:
         _ = parts.port  # raises on a port that is no number
     except ValueError:
         raise ValueError("is not a URL") from None
+    if any(char.isspace() for char in raw):
+        raise ValueError("is not a URL: it has a space in it")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("is not an http:// or https:// URL")
     if parts.query or parts.fragment or parts.username is not None:
@@ -376,7 +378,7 @@ class Settings:
         "ANSWER_PROBES",
         False,
         _flag,
-        'answer "are you there" probes (max_tokens of 1, no tools) here, without a request to Copilot',
+        'answer "are you there" probes (max_tokens of 1 and one or two words) here, without a request to Copilot',
         "ANSWER_PROBES=true",
     )
     web_search_model: str = setting(

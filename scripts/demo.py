@@ -2,6 +2,7 @@
 
 Nothing here reaches the real services or touches a real sign-in: state goes to a temporary folder, ``.env`` and the
 bridge's variables in the environment are ignored (but for PORT and LOG_LEVEL), and both processes end with this one.
+``configure`` and ``doctor`` find all that in a file which ``flask --env-file`` reads; its name is printed.
 
     PORT=8001     another port
     SIGN_IN=1     start signed out, to walk through the sign-in page (the simulator approves the code by itself)
@@ -28,11 +29,12 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from app.commands import flask_command  # noqa: E402
 from app.settings import DEFAULT_API_KEY, Settings, SettingsError  # noqa: E402
 
 MODEL = "claude-haiku-4.5"
-KEPT = ("PORT", "LOG_LEVEL")
 STOP_LIMIT_S = 10.0
+_OURS = frozenset(field.metadata["env"] for field in dataclasses.fields(Settings))
 
 
 class Stop:
@@ -56,9 +58,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="copilot-bridge-demo-") as name, contextlib.ExitStack() as running:
         folder = Path(name)
         urls = running.enter_context(_simulator(folder))
-        bridge = running.enter_context(_bridge(folder, urls, port, wants_sign_in))
+        env = _environment(folder, urls, port, wants_sign_in)
+        bridge = running.enter_context(_bridge(folder, env))
         if _wait_until_alive(bridge, port, stop):
-            print(_hints(port, urls, wants_sign_in), flush=True)
+            print(_hints(port, urls, wants_sign_in, _for_commands(folder, env)), flush=True)
         while not stop.wanted and bridge.poll() is None:
             time.sleep(0.1)
     if not stop.wanted:
@@ -101,30 +104,42 @@ def _simulator(folder: Path) -> Iterator[dict[str, str]]:
         yield json.loads(line)
 
 
-@contextlib.contextmanager
-def _bridge(folder: Path, urls: Mapping[str, str], port: int, wants_sign_in: bool) -> Iterator[subprocess.Popen[bytes]]:
-    """The service itself, as ``make run`` starts it, but on this machine only and with nothing of the person's own."""
-    ours = {field.metadata["env"] for field in dataclasses.fields(Settings)}
-    env = {name: value for name, value in os.environ.items() if name not in ours or name in KEPT}
-    no_proxy = ",".join(filter(None, ("127.0.0.1,localhost", env.get("NO_PROXY") or env.get("no_proxy"))))
-    env |= {
+def _environment(folder: Path, urls: Mapping[str, str], port: int, wants_sign_in: bool) -> dict[str, str]:
+    """The bridge's settings: on this machine only, and with nothing of the person's own."""
+    no_proxy = ",".join(filter(None, ("127.0.0.1,localhost", os.environ.get("NO_PROXY") or os.environ.get("no_proxy"))))
+    settings = {
         "HOST": "127.0.0.1",
         "PORT": str(port),
+        "API_KEY": DEFAULT_API_KEY,
         "DATA_DIR": str(folder / "data"),
         "COPILOT_CONFIG_DIR": str(folder / "no-editor"),
         "GITHUB_BASE_URL": urls["web"],
         "GITHUB_API_BASE_URL": urls["api"],
         "GRACEFUL_TIMEOUT_S": "2",
-        "LOG_LEVEL": env.get("LOG_LEVEL", "WARNING"),
-        "NO_PROXY": no_proxy,
-        "no_proxy": no_proxy,
-        "PYTHONPATH": str(ROOT),
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
     }
     if not wants_sign_in:
-        env["GH_COPILOT_TOKEN"] = "ghu_test_individual"  # noqa: S105 - one of the simulator's accounts
+        settings["GH_COPILOT_TOKEN"] = "ghu_test_individual"  # noqa: S105 - one of the simulator's accounts
+    return settings | {"NO_PROXY": no_proxy, "no_proxy": no_proxy}
+
+
+def _for_commands(folder: Path, env: Mapping[str, str]) -> Path:
+    """A file that ``flask --env-file`` takes, so that its commands see what the bridge sees."""
+    file = folder / "env"
+    # All settings, the others empty: what is not named there, flask would take from a person's own .env.
+    every = dict.fromkeys(sorted(_OURS), "") | env
+    file.write_text("".join(f"{name}='{value}'\n" for name, value in every.items()))
+    return file
+
+
+@contextlib.contextmanager
+def _bridge(folder: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The service itself, as ``make run`` starts it."""
     # The working directory is the temporary folder, because the service reads .env from there.
     command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
-    with _child(command, cwd=folder, env=env, stdin=subprocess.DEVNULL) as process:
+    others = {name: value for name, value in os.environ.items() if name not in _OURS}
+    whole = others | env | {"PYTHONPATH": str(ROOT)}
+    with _child(command, cwd=folder, env=whole, stdin=subprocess.DEVNULL) as process:
         yield process
 
 
@@ -158,8 +173,9 @@ def _wait_until_alive(process: "subprocess.Popen[bytes]", port: int, stop: Stop)
     return False
 
 
-def _hints(port: int, urls: Mapping[str, str], wants_sign_in: bool) -> str:
+def _hints(port: int, urls: Mapping[str, str], wants_sign_in: bool, env_file: Path) -> str:
     base = f"http://localhost:{port}"
+    flask = f"{flask_command('').split()[0]} --env-file {env_file} --app wsgi"
     lines = [
         "",
         f"The bridge runs on {base}, in front of a simulator; no real service is involved.",
@@ -184,6 +200,11 @@ def _hints(port: int, urls: Mapping[str, str], wants_sign_in: bool) -> str:
     lines += [
         f'  curl {base}/v1/models -H "Authorization: Bearer {DEFAULT_API_KEY}"',
         f"  {base}/usage?api_key={DEFAULT_API_KEY}      (in a browser)",
+        "",
+        f"Settings for Claude Code, Codex and others: {base}/setup (in a browser), or",
+        f"  {flask} configure claude-code",
+        "--write puts them into your own files, which then lead to this demo. Is all in order?",
+        f"  {flask} doctor",
         "",
         "Directives in a prompt steer the simulated model: [[say: text]], [[error: 429]], [[pace: 5/s]] and more, see",
         f"tests/simulator/README.md. What it was asked: {urls['control']}/requests",

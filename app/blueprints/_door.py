@@ -104,17 +104,23 @@ def read_json() -> tuple[bytes, dict[str, Any]]:
     encoding = request.headers.get("Content-Encoding", "identity").lower()
     if encoding != "identity":
         raise UnsupportedMediaTypeError(f"The body is {encoding}-encoded; send it without Content-Encoding.")
-    raw = request.get_data(cache=False)
-    limit = current_gateway().settings.max_body_bytes
-    if request.content_length is None and len(raw) >= limit:
-        # A chunked body is cut at the limit without a word.
-        raise _too_large(limit)
+    raw = read_body()
     if not raw.strip():
         raise InvalidRequestError("The body is empty; a JSON object is needed.")
     body = _parse(raw)
     if not isinstance(body, dict):
         raise InvalidRequestError("The body must be a JSON object.")
     return raw, body
+
+
+def read_body() -> bytes:
+    """The body as it came. One over MAX_BODY_BYTES is a 413."""
+    raw = request.get_data(cache=False)
+    limit = current_gateway().settings.max_body_bytes
+    if request.content_length is None and len(raw) >= limit:
+        # A chunked body is cut at the limit without a word.
+        raise _too_large(limit)
+    return raw
 
 
 def client_headers() -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
-from app.blueprints._door import json_response
+from app.blueprints._door import json_response, read_body
 from app.errors import InvalidRequestError
 from app.gateway import current_gateway
 from app.relay import EVENT_STREAM
@@ -40,7 +40,7 @@ def stream() -> Response:
 @bp.post("/body")
 def body() -> Response:
     """``{"received_bytes": …}``: how much of a body got through. One over MAX_BODY_BYTES is a 413 as everywhere."""
-    return json_response({"received_bytes": len(request.get_data(cache=False))})
+    return json_response({"received_bytes": len(read_body())})
 
 
 def _paced(events: int, interval_s: float, seen: dict[str, Any]) -> Iterator[bytes]:

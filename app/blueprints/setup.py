@@ -16,6 +16,7 @@ from app.clients.record import Facts, Platform
 from app.clients.registry import CLIENTS
 from app.clients.shell import exports
 from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, say
+from app.commands import flask_command
 from app.errors import GatewayError, NotFoundError
 from app.gateway import current_gateway
 from app.settings import DEFAULT_API_KEY
@@ -59,6 +60,7 @@ def _page(opened: str | None) -> str:
         placeholder=PLACEHOLDER,
         render=render,
         exports=exports,
+        flask_command=flask_command,
         warning=gateway.keys.warning,
     )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -19,9 +19,9 @@ from app.clients.registry import CLIENTS, MOVED_BY
 from app.clients.shell import SHELLS
 from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, shell_lines
 from app.clients.write import Written, apply, plan
+from app.commands import flask_command
 from app.errors import GatewayError, SignInRequiredError
 from app.gateway import Gateway, current_gateway
-from app.logs import logger
 from app.settings import DEFAULT_API_KEY, parse_url
 
 
@@ -81,7 +81,7 @@ def configure(
 ) -> None:
     """Set up a client for this bridge. Without CLIENT: list them."""
     if client is None:
-        click.echo("Which client? flask --app wsgi configure CLIENT [--write], where CLIENT is one of:\n")
+        click.echo(f"Which client? {flask_command('configure CLIENT [--write]')}, where CLIENT is one of:\n")
         click.echo("\n".join(f"  {name}" for name in CLIENTS))
         return
     if client not in CLIENTS:
@@ -99,7 +99,11 @@ def configure(
         else:
             click.echo(as_text(CLIENTS[client](shown), language), nl=False)
     except SignInRequiredError as error:
-        raise click.ClickException(f"{error.message} From here: flask --app wsgi login") from error
+        raise click.ClickException(
+            f"{error.message} From here: {flask_command('login')}\n"
+            "This is about the settings and the sign-in of this folder. If your bridge has others (it runs in Docker, "
+            "as make demo, or elsewhere), open its page /setup instead."
+        ) from error
     except GatewayError as error:
         raise click.ClickException(error.message) from error
 
@@ -139,9 +143,14 @@ def _platform() -> Platform:
 def _print_exports(setup: Setup, shell: str) -> None:
     if setup.exports is None:
         raise click.ClickException(f"{setup.title} takes no shell variables. Leave out --shell to see what it takes.")
-    click.echo(shell_lines(setup, shell))
+    # To be evaluated: the variable that the key is read from must not be overwritten by a placeholder.
+    told = {name: value for name, value in setup.exports.items() if (name, value) != (KEY_VARIABLE, PLACEHOLDER)}
+    if lines := shell_lines(replace(setup, exports=told), shell):
+        click.echo(lines)
     if PLACEHOLDER in setup.exports.values():
-        click.echo(f"These lines read the key from {KEY_VARIABLE}; --show-key prints it instead.", err=True)
+        click.echo(
+            f"The key is read from {KEY_VARIABLE}, which you set yourself; --show-key prints it instead.", err=True
+        )
 
 
 def _write(client: str, facts: Facts, shown: Facts, places: _Places, language: Language) -> None:

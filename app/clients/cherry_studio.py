@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 from app.clients.record import PROVIDER, Facts, Setup, Words
+
+_LINKABLE = re.compile(r"[^'()]*")
 
 
 def setup(facts: Facts) -> Setup:
@@ -13,7 +16,7 @@ def setup(facts: Facts) -> Setup:
         name="cherry-studio",
         title="Cherry Studio",
         home_page="https://www.cherry-ai.com",
-        link=import_link(facts),
+        link=import_link(facts) if _LINKABLE.fullmatch(facts.url + facts.key) else None,
         steps=(
             Words(
                 "Settings → Model Provider → Add; name it copilot-bridge, provider type “OpenAI”.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ _FOLDERS = {
 def setup(facts: Facts) -> Setup:
     folder = _FOLDERS[facts.platform]
     entries = Entries(("model_id",), tuple(_model(model, facts) for model in facts.models.listed))
-    chat = f"copilot/{facts.models.chat.id}"
+    chat = shlex.quote(f"copilot/{facts.models.chat.id}")
     return Setup(
         name="llm",
         title="llm",

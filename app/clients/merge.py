@@ -47,6 +47,13 @@ def merge(file: ConfigFile, existing: str | None) -> Merged:
 
     Raises: MergeError.
     """
+    try:
+        return _merged(file, existing)
+    except RecursionError:
+        raise MergeError("It is nested too deeply, or within itself.") from None
+
+
+def _merged(file: ConfigFile, existing: str | None) -> Merged:
     empty = existing is None or not existing.strip()
     before = None if empty else _PARSERS[file.format](existing or "")
     wanted, notes = _combine(before, file.tree, ())
@@ -158,9 +165,9 @@ def _parse_env(text: str) -> dict[str, str]:
 
 
 def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1]
-    return value
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        return re.sub(r'\\(["\\$])', r"\1", value[1:-1])
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == "'" else value
 
 
 _PARSERS: Mapping[Format, Callable[[str], Any]] = {
@@ -178,6 +185,20 @@ def _write_json(text: str, wanted: Any) -> str:
     if not text.strip("\ufeff \t\r\n"):
         return jsonc.dump(wanted, "  ") + "\n"
     return mark + jsonc.rewrite(text.removeprefix(mark), wanted)
+
+
+def _with_its_line_ends(write: Callable[[str, Any], str]) -> Callable[[str, Any], str]:
+    """For libraries that know line feeds only: a file from Windows gets its byte order mark and line ends back."""
+
+    def written(text: str, wanted: Any) -> str:
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        plain = text.removeprefix(mark).replace("\r\n", "\n")
+        if text.count("\n") != text.count("\r\n"):  # mixed: every line stays as it is
+            return mark + write(text.removeprefix(mark), wanted)
+        new = write(plain, wanted)
+        return mark + (new.replace("\n", "\r\n") if plain.count("\n") else new)
+
+    return written
 
 
 def _write_toml(text: str, wanted: Any) -> str:
@@ -214,6 +235,8 @@ def _write_yaml(text: str, wanted: Any) -> str:
             writer.indent(mapping=2, sequence=indent, offset=offset)
     if document is None:  # nothing, or comments only, which belong to no value that could carry them
         document = CommentedSeq() if isinstance(wanted, list) else CommentedMap()
+        if isinstance(wanted, list):  # at the margin, so that it can be put below other entries by hand
+            writer.indent(mapping=2, sequence=2, offset=0)
         head = text if not text or text.endswith("\n") else text + "\n"
     _put(document, wanted, _yaml)
     out = io.StringIO()
@@ -223,11 +246,12 @@ def _write_yaml(text: str, wanted: Any) -> str:
 
 def _put(document: Any, wanted: Any, make: Callable[[Any, Any], Any]) -> None:
     """Bring a document that keeps its comments to say `wanted`, touching only what differs."""
-    pairs: Iterator[tuple[Any, Any]] = iter(wanted.items() if isinstance(wanted, Mapping) else enumerate(wanted))
+    is_group = isinstance(wanted, Mapping)  # whose names may be numbers, in YAML
+    pairs: Iterator[tuple[Any, Any]] = iter(wanted.items() if is_group else enumerate(wanted))
     for name, value in pairs:
-        if isinstance(name, int) and name >= len(document):
+        if not is_group and name >= len(document):
             document.append(make(value, document))
-        elif isinstance(name, str) and name not in document:
+        elif is_group and name not in document:
             document[name] = make(value, document)
         elif _is_extended(document[name], value):
             _put(document[name], value, make)
@@ -263,12 +287,15 @@ def _write_env(text: str, wanted: Mapping[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
-    return value if re.fullmatch(r"[A-Za-z0-9_./:@%+=,-]+", value) else f"'{value}'"
+    """As readers of .env files agree on: nothing counts within single quotes, and none may stand there."""
+    if re.fullmatch(r"[A-Za-z0-9_./:@%+=,-]+", value):
+        return value
+    return f"'{value}'" if "'" not in value else '"' + re.sub(r'["\\$]', r"\\\g<0>", value) + '"'
 
 
 _WRITERS: Mapping[Format, Callable[[str, Any], str]] = {
     "json": _write_json,
-    "toml": _write_toml,
-    "yaml": _write_yaml,
+    "toml": _with_its_line_ends(_write_toml),
+    "yaml": _with_its_line_ends(_write_yaml),
     "env": _write_env,
 }

@@ -96,7 +96,7 @@ def select(models: Sequence[Model], *, main: str | None = None, small: str | Non
     usable = [model for model in models if model.type == "chat" and model.endpoints and _is_enabled(model)]
     if not usable:
         raise NoModelsError(_why_none(models))
-    wished, wished_small = _wish(main, usable, "--model"), _wish(small, usable, "--small-model")
+    wished, wished_small = _wish(main, usable, "model"), _wish(small, usable, "small_model")
     opus, sonnet, haiku = (_newest(usable, _of_family(name)) for name in FAMILIES)
     gpts = [model for model in usable if model.is_openai and RESPONSES in model.endpoints and not _is_small(model)]
     # Nobody should find out afterwards that the default cost several requests a turn.
@@ -163,7 +163,7 @@ def _of_family(name: str) -> Callable[[Model], bool]:
 
 
 _DATED = re.compile(r"-(20\d{6}|20\d\d-\d\d-\d\d)\b")
-_NUMBER = re.compile(r"(?<![a-z0-9])\d+(?![a-z0-9])|(?<=gpt-)\d+|(?<=^o)\d+")
+_NUMBER = re.compile(r"(?<![a-z0-9])[0-9]{1,9}(?![a-z0-9])|(?<=gpt-)[0-9]{1,9}|(?<=^o)[0-9]{1,9}")
 
 
 def _version(model: Model) -> tuple[int, ...]:
@@ -212,15 +212,18 @@ def _listed(usable: Sequence[Model], *chosen: Model) -> list[Model]:
     return sorted(unique.values(), key=lambda m: (not _is_claude(m.id), not m.is_openai, *_order(m)))
 
 
-def _wish(name: str | None, usable: Sequence[Model], option: str) -> Model | None:
+def _wish(name: str | None, usable: Sequence[Model], param: str) -> Model | None:
     if name is None:
         return None
     found = find_model(name, usable)
     if found is None:
-        near = near_matches(name, (model.id for model in usable)) or sorted(model.id for model in usable)
-        raise InvalidRequestError(
-            f"{option}: your account has no model {name!r}. Did you mean {' or '.join(near[:3])}?", param="model"
+        near = near_matches(name, (model.id for model in usable))
+        others = (
+            f"Did you mean {' or '.join(near[:3])}?"
+            if near
+            else f"There are: {', '.join(sorted(model.id for model in usable))}."
         )
+        raise InvalidRequestError(f"Your account has no model {name!r}. {others}", param=param)
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from app.clients.record import KEY_VARIABLE, Facts, Setup, Snippet, Words
 
 _FROM_ENVIRONMENT = Words(
@@ -10,16 +12,21 @@ _FROM_ENVIRONMENT = Words(
 )
 
 
+def _text(value: str) -> str:
+    """A string of Python's and of JavaScript's, whatever is in it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def openai_python(facts: Facts) -> Setup:
     code = f"""\
 import os
 
 from openai import OpenAI
 
-client = OpenAI(base_url="{facts.v1}", api_key=os.environ["{KEY_VARIABLE}"])
+client = OpenAI(base_url={_text(facts.v1)}, api_key=os.environ["{KEY_VARIABLE}"])
 
 answer = client.chat.completions.create(
-    model="{facts.models.chat.id}",
+    model={_text(facts.models.chat.id)},
     messages=[{{"role": "user", "content": "Say hello."}}],
 )
 print(answer.choices[0].message.content)
@@ -30,8 +37,8 @@ import os
 from langchain_openai import ChatOpenAI
 
 model = ChatOpenAI(
-    model="{facts.models.chat.id}",
-    base_url="{facts.v1}",
+    model={_text(facts.models.chat.id)},
+    base_url={_text(facts.v1)},
     api_key=os.environ["{KEY_VARIABLE}"],
 )
 print(model.invoke("Say hello.").content)
@@ -42,8 +49,8 @@ import os
 import litellm
 
 answer = litellm.completion(
-    model="openai/{facts.models.chat.id}",
-    api_base="{facts.v1}",
+    model={_text(f"openai/{facts.models.chat.id}")},
+    api_base={_text(facts.v1)},
     api_key=os.environ["{KEY_VARIABLE}"],
     messages=[{{"role": "user", "content": "Say hello."}}],
 )
@@ -67,10 +74,10 @@ def openai_node(facts: Facts) -> Setup:
     code = f"""\
 import OpenAI from "openai";
 
-const client = new OpenAI({{ baseURL: "{facts.v1}", apiKey: process.env.{KEY_VARIABLE} }});
+const client = new OpenAI({{ baseURL: {_text(facts.v1)}, apiKey: process.env.{KEY_VARIABLE} }});
 
 const answer = await client.chat.completions.create({{
-  model: "{facts.models.chat.id}",
+  model: {_text(facts.models.chat.id)},
   messages: [{{ role: "user", content: "Say hello." }}],
 }});
 console.log(answer.choices[0].message.content);
@@ -81,13 +88,13 @@ import {{ generateText }} from "ai";
 
 const copilot = createOpenAICompatible({{
   name: "copilot-bridge",
-  baseURL: "{facts.v1}",
+  baseURL: {_text(facts.v1)},
   apiKey: process.env.{KEY_VARIABLE},
   includeUsage: true,
   supportsStructuredOutputs: true,
 }});
 
-const {{ text }} = await generateText({{ model: copilot("{facts.models.chat.id}"), prompt: "Say hello." }});
+const {{ text }} = await generateText({{ model: copilot({_text(facts.models.chat.id)}), prompt: "Say hello." }});
 console.log(text);
 """
     return Setup(
@@ -109,10 +116,10 @@ import os
 
 from anthropic import Anthropic
 
-client = Anthropic(base_url="{facts.url}", api_key=os.environ["{KEY_VARIABLE}"])
+client = Anthropic(base_url={_text(facts.url)}, api_key=os.environ["{KEY_VARIABLE}"])
 
 answer = client.messages.create(
-    model="{facts.models.main.id}",
+    model={_text(facts.models.main.id)},
     max_tokens=1024,
     messages=[{{"role": "user", "content": "Say hello."}}],
 )
@@ -132,10 +139,10 @@ def anthropic_node(facts: Facts) -> Setup:
     code = f"""\
 import Anthropic from "@anthropic-ai/sdk";
 
-const client = new Anthropic({{ baseURL: "{facts.url}", apiKey: process.env.{KEY_VARIABLE} }});
+const client = new Anthropic({{ baseURL: {_text(facts.url)}, apiKey: process.env.{KEY_VARIABLE} }});
 
 const answer = await client.messages.create({{
-  model: "{facts.models.main.id}",
+  model: {_text(facts.models.main.id)},
   max_tokens: 1024,
   messages: [{{ role: "user", content: "Say hello." }}],
 }});

@@ -23,10 +23,17 @@ _SHELL = Words("In a terminal", "在终端中")
 _STEPS = Words("By hand", "手动设置")
 _LINK = Words("Or open this link, which imports it", "或者打开此链接导入")
 _RUN = Words("Then run: {}", "然后运行：{}")
-_HIDDEN = Words("Your API_KEY is not printed; --show-key prints it.", "这里没有显示你的 API_KEY；--show-key 会打印它。")
+_HIDDEN = Words(
+    "Your API_KEY is not shown; configure --show-key prints it.",
+    "这里没有显示你的 API_KEY；configure --show-key 会打印它。",
+)
 _HIDDEN_IN_FILES = Words(
-    "Your API_KEY is not printed: --write puts it into the files, --show-key prints it.",
-    "这里没有显示你的 API_KEY：--write 会把它写入文件，--show-key 会打印它。",
+    "Your API_KEY is not shown: configure --write puts it into the files, configure --show-key prints it.",
+    "这里没有显示你的 API_KEY：configure --write 会把它写入文件，configure --show-key 会打印它。",
+)
+_FROM_VARIABLE = Words(
+    "The lines for a terminal read it from {}: set that one first.",
+    "终端命令从环境变量 {} 读取密钥，请先设置它。",
 )
 
 
@@ -66,6 +73,10 @@ def _sections(setup: Setup, language: Language) -> Iterator[str]:
         yield f"# {say(_LINK, language)}\n\n{setup.link}"
     if setup.run:
         yield f"# {say(_RUN, language, setup.run)}"
-    notes = [*setup.notes, *([_HIDDEN_IN_FILES if setup.files else _HIDDEN] if hidden else [])]
+    notes = [say(note, language) for note in setup.notes]
+    if hidden:
+        notes.append(say(_HIDDEN_IN_FILES if setup.files else _HIDDEN, language))
+    if any(value == PLACEHOLDER and name != KEY_VARIABLE for name, value in (setup.exports or {}).items()):
+        notes.append(say(_FROM_VARIABLE, language, KEY_VARIABLE))
     if notes:
-        yield "\n".join(f"# {say(note, language)}" for note in notes)
+        yield "\n".join(f"# {note}" for note in notes)

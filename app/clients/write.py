@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -64,12 +65,21 @@ def apply(changes: Sequence[Change], *, now: datetime) -> list[Written]:
         try:
             done.append(Written(change, _write(change, now)))
         except OSError as error:
-            for former in reversed(done):
-                _restore(former.change)
-            raise MergeError(
-                f"{change.path} could not be written: {error.strerror or error}. All files are as they were before."
-            ) from None
+            problem = f"{change.path} could not be written: {error.strerror or error}."
+            raise MergeError(" ".join([problem, *_taken_back(done)])) from None
     return done
+
+
+def _taken_back(done: list[Written]) -> list[str]:
+    """Undo what was written, and say how that went. A full disk may refuse this too; the backups are there then."""
+    failed = []
+    for former in reversed(done):
+        try:
+            _restore(former.change)
+        except OSError:
+            kept = f"its former content is in {former.backup}" if former.backup else "it is new"
+            failed.append(f"{former.change.path} could not be put back: {kept}.")
+    return failed or ["All files are as they were before."]
 
 
 def _write(change: Change, now: datetime) -> Path | None:
@@ -77,7 +87,7 @@ def _write(change: Change, now: datetime) -> Path | None:
         return None
     change.target.parent.mkdir(parents=True, exist_ok=True)
     backup = _keep(change.target, change.before, now) if change.before is not None else None
-    _replace(change.target, change.after)
+    _replace(change.target, change.after, instead_of=change.before)
     return backup
 
 
@@ -87,7 +97,7 @@ def _restore(change: Change) -> None:
     if change.before is None:
         change.target.unlink(missing_ok=True)
     else:
-        _replace(change.target, change.before)
+        _replace(change.target, change.before, instead_of=change.after)
 
 
 def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path]) -> Change:
@@ -104,7 +114,7 @@ def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path]) -> Change:
         mode = stat.S_IMODE(target.stat().st_mode) if before is not None else 0o600
     except MergeError as error:
         raise _by_hand(path, error.message, file) from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise _by_hand(path, "It is not UTF-8 text.", file) from None
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         raise _by_hand(path, f"It cannot be reached: {getattr(error, 'strerror', None) or error}.", file) from None
@@ -120,7 +130,9 @@ def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path]) -> Change:
 
 
 def _require_writable(target: Path) -> None:
-    """A file is replaced by a new one, so it is the folder that must let us."""
+    """A file is replaced by a new one, so it is the folder that must let us. One that is read-only is meant to be."""
+    if target.exists() and os.name == "posix" and not target.stat().st_mode & 0o222:
+        raise MergeError("It is read-only.")
     folder = next(parent for parent in target.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise MergeError(f"{folder} is no folder that you may write to.")
@@ -180,8 +192,11 @@ def _keep(target: Path, content: bytes, now: datetime) -> Path:
     raise FileExistsError(f"{target} has a thousand backups of this second")
 
 
-def _replace(target: Path, content: bytes) -> None:
-    """In one step, so that nobody ever sees half a file; with the mode and owner that it had, or for its owner only."""
+def _replace(target: Path, content: bytes, *, instead_of: bytes | None) -> None:
+    """In one step, so that nobody ever sees half a file; with the mode and owner that it had, or for its owner only.
+
+    Raises: OSError, also if anything but `instead_of` is there by now: somebody else's change must not be lost.
+    """
     former = target.stat() if target.exists() else None
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".new")
     try:
@@ -193,6 +208,8 @@ def _replace(target: Path, content: bytes) -> None:
             with contextlib.suppress(PermissionError):  # root may keep it somebody else's; others cannot
                 os.chown(name, former.st_uid, former.st_gid)
         os.chmod(name, stat.S_IMODE(former.st_mode) if former is not None else 0o600)
+        if _read(target) != instead_of:
+            raise OSError(errno.EBUSY, "another program has just changed it")
         os.replace(name, target)
     except BaseException:
         os.unlink(name)

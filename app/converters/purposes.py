@@ -102,11 +102,23 @@ _BY_TEMPLATE: Final[tuple[tuple[str, Purpose], ...]] = (
     ("### Task:\nGenerate a concise, 3-5 word title", "title"),
     ("### Task:\nGenerate 1-3 broad tags categorizing", "auxiliary"),
     ("### Task:\nSuggest 3-5 relevant follow-up", "auxiliary"),
+    # Continue
+    ("Given the following... please reply with a title for the chat", "title"),
+    ("Please provide a concise summary of our conversation so far", "summary"),
+    # pi, which does not name itself in its requests
+    ("<conversation>\n[User]: ", "summary"),
     # Claude Code without the header above; a person may have asked for it (/compact)
     ("CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.", "summary"),
 )
 
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+# What a probe may say besides its words; anything else, a system prompt or logprobs say, is there for an answer.
+_IN_PROBES: Final = frozenset(
+    {*_LIMITS, "model", "messages", "input", "stream", "stream_options", "temperature", "top_p", "n", "user"}
+    | {"metadata", "store", "service_tier", "tools", "tool_choice"}
+)
+_TEXTS: Final = ("text", "input_text")
+_LONGEST_PROBE: Final = 20  # characters: "ping", "quota", "Say this is a test"
 
 
 def purpose_of(protocol: ProtocolName, headers: Mapping[str, str], body: Json, initiator: Initiator) -> Verdict:
@@ -140,6 +152,28 @@ def is_probe(body: Json) -> bool:
     comes. The limit stands under ``max_tokens``, ``max_completion_tokens`` or ``max_output_tokens``."""
     asked = [body[name] for name in _LIMITS if body.get(name) is not None]
     return bool(asked) and all(type(limit) is int and limit == 1 for limit in asked) and not body.get("tools")
+
+
+def is_mere_probe(body: Json) -> bool:
+    """Whether a probe (`is_probe`) can be answered without the model, because no answer could tell anything.
+
+    One word or two from a person and nothing else. A model that is asked for one token with a text to judge, with a
+    system prompt or for probabilities is a classifier, and its answer is wanted.
+    """
+    given = {name for name, value in body.items() if value is not None and value != []}
+    turns = body.get("messages", body.get("input"))
+    if isinstance(turns, str):
+        turns = [{"role": "user", "content": turns}]
+    if not is_probe(body) or given - _IN_PROBES or not isinstance(turns, list) or len(turns) != 1:
+        return False
+    turn = turns[0]
+    if not isinstance(turn, dict) or turn.get("role") != "user":
+        return False
+    content = turn.get("content")
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    is_text = all(isinstance(part, dict) and part.get("type") in _TEXTS for part in parts)
+    text = "".join(_texts(parts)).strip()
+    return is_text and 0 < len(text) <= _LONGEST_PROBE
 
 
 def _said_in_headers(headers: Mapping[str, str], agent: str) -> Purpose | None:

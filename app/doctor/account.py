@@ -9,6 +9,7 @@ from typing import Any
 from app.auth.copilot_token import CopilotTokens, explain_refusal
 from app.auth.github import GitHub, expect_object
 from app.auth.github_token import GitHubToken, GitHubTokens
+from app.commands import flask_command
 from app.converters.account import summarize
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
@@ -30,7 +31,7 @@ _SOURCES = {
 def how_to_sign_in(settings: Settings) -> str:
     return (
         f"Open http://localhost:{settings.port}/auth/device while the bridge runs, or sign in from here:\n"
-        "    flask --app wsgi login"
+        f"    {flask_command('login')}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from app.commands import flask_command
 from app.converters.registry import CODECS
 from app.converters.traits import ProtocolName
 from app.doctor.finding import Finding, note, ok, problem
@@ -95,4 +96,4 @@ def announce(calls: Sequence[PlannedCall]) -> Finding:
 
 def skipped() -> Finding:
     """The finding when nobody agreed to the calls."""
-    return note("calls", "None of them was made.", "To make them:\n    flask --app wsgi doctor --calls yes")
+    return note("calls", "None of them was made.", f"To make them:\n    {flask_command('doctor --calls yes')}")

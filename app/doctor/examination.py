@@ -58,7 +58,7 @@ def checks_for(gateway: Gateway, *, public_url: str | None, consent: Consent) ->
     return [
         Check("Settings", lambda: configuration.check_settings(settings, env_file())),
         Check("State", lambda: _state(gateway)),
-        Check("Service", lambda: listening.check_port(settings)),
+        Check("Service", lambda: _service(gateway)),
         Check("Network", lambda: _network(settings, contacts)),
         Check("Account", lambda: _account(gateway, contacts)),
         Check("Copilot", lambda: _copilot(gateway, contacts)),
@@ -73,6 +73,14 @@ def _state(gateway: Gateway) -> Iterator[Finding]:
     settings = gateway.settings
     yield from state.check_folder(settings.data_dir)
     yield from state.check_store(gateway.store, redis=settings.redis_url is not None)
+
+
+def _service(gateway: Gateway) -> Iterator[Finding]:
+    try:
+        signed_in = gateway.github_tokens.current() is not None
+    except GatewayError:  # told by the check of the account
+        signed_in = True
+    yield from listening.check_port(gateway.settings, signed_in=signed_in)
 
 
 def _network(settings: Settings, contacts: network.Contacts) -> Iterator[Finding]:

@@ -15,8 +15,8 @@ from app.settings import Settings
 _PATIENCE_S = 5.0
 
 
-def check_port(settings: Settings) -> Iterator[Finding]:
-    """Whoever answers at HOST:PORT; if nobody does, whether we could."""
+def check_port(settings: Settings, *, signed_in: bool) -> Iterator[Finding]:
+    """Whoever answers at HOST:PORT; if nobody does, whether we could. signed_in: whether these settings are."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
     url = f"http://[{host}]:{settings.port}" if ":" in host and "[" not in host else f"http://{host}:{settings.port}"
     title = f"port {settings.port}"
@@ -28,7 +28,7 @@ def check_port(settings: Settings) -> Iterator[Finding]:
                 f"{url}/livez", headers={"x-request-id": request_id}, timeout=_PATIENCE_S, allow_redirects=False
             )
             ours = answer.headers.get("x-request-id") == request_id and answer.status_code == 200
-            yield from _bridge(settings, session, url, title) if ours else _stranger(answer, title)
+            yield from _bridge(settings, session, url, title, signed_in) if ours else _stranger(answer, title)
     except requests.ConnectionError:
         yield from _nobody(settings, title)
     except requests.RequestException:
@@ -39,7 +39,7 @@ def check_port(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _bridge(settings: Settings, session: requests.Session, url: str, title: str) -> Iterator[Finding]:
+def _bridge(settings: Settings, session: requests.Session, url: str, title: str, signed_in: bool) -> Iterator[Finding]:
     keys = [{"x-api-key": key.reveal()} for key in settings.api_keys] or [{}]
     answer = session.get(f"{url}/readyz", headers=keys[0], timeout=_PATIENCE_S, allow_redirects=False)
     if answer.status_code in (401, 403):
@@ -47,6 +47,12 @@ def _bridge(settings: Settings, session: requests.Session, url: str, title: str)
             title,
             f"A bridge runs at {url}, but does not take the API_KEY of these settings: it was started with others.",
             "Run doctor in the folder and environment of the service, or restart the service.",
+        )
+    elif answer.status_code == 200 and not signed_in:
+        yield note(
+            title,
+            f"The bridge at {url} is signed in, and these settings are not: it was started with others.",
+            "Run doctor in the folder and environment of the service.",
         )
     elif answer.status_code == 200:
         yield ok(title, f"the bridge runs at {url} and is ready")

@@ -153,9 +153,19 @@ def _is_it_us(visit: _Visit) -> Iterator[Finding]:
         )
 
 
+# OpenSSL's words for an answer in plain HTTP; the second since version 3.2.
+_NO_TLS_HINTS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+
+
 def _unreachable(visit: _Visit, error: UpstreamError) -> Finding:
     host = urlsplit(visit.base).hostname
     if error.code == "tls_error":
+        if any(hint in str(error.__cause__) for hint in _NO_TLS_HINTS):
+            return problem(
+                "TLS",
+                f"What answers at {visit.base} does not speak TLS.",
+                "Give the port where the proxy offers https://; the bridge itself speaks http:// only.",
+            )
         return problem(
             "TLS",
             f"The certificate of {host} is not trusted: self-signed, of another name, or sent without its chain.",

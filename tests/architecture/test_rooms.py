@@ -19,6 +19,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "app.errors": (set(), set()),
     "app.settings": (set(), {"dotenv"}),
     "app.logs": (set(), set()),
+    "app.commands": (set(), set()),
     "app.outbound": ({"app.errors"}, {"requests", "urllib3"}),
     "app.converters": ({"app.errors", "app.converters"}, {"orjson"}),
     "app.routing": ({"app.errors"}, set()),
@@ -45,6 +46,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         | {
             "app.blueprints",
             "app.clients",
+            "app.commands",
             "app.schemas",
             "app.gateway",
             "app.relay",
@@ -54,13 +56,17 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         },
         {"flask", "werkzeug", "orjson"},
     ),
-    "app.cli": (GROUND | {"app.cli", "app.clients", "app.converters.registry", "app.gateway"}, {"flask", "click"}),
+    "app.cli": (
+        GROUND | {"app.cli", "app.clients", "app.commands", "app.converters.registry", "app.gateway"},
+        {"flask", "click"},
+    ),
     "app.clients": ({"app.clients", "app.errors", "app.routing"}, {"ruamel", "tomlkit"}),
     "app.cli.doctor": (GROUND | {"app.doctor", "app.gateway"}, {"flask", "click"}),
     "app.doctor": (
         GROUND
         | {
             "app.auth",
+            "app.commands",
             "app.converters.account",
             "app.converters.registry",
             "app.converters.traits",

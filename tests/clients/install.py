@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -76,17 +77,20 @@ def main(wanted: list[str]) -> int:
     if unknown := [name for name in wanted if name not in names()]:
         print(f"There is no {', '.join(unknown)}; there are: {', '.join(names())}", file=sys.stderr)
         return 2
-    for name in wanted or names():
-        if is_installed(name):
-            continue
-        started_at = time.monotonic()
-        print(f"Installing {name} …", end=" ", flush=True)
-        try:
-            install(name)
-        except (subprocess.CalledProcessError, OSError) as problem:
-            print(f"failed\n{getattr(problem, 'output', None) or problem}", file=sys.stderr)
-            return 1
-        print(f"{time.monotonic() - started_at:.0f} s")
+    missing = [name for name in wanted or names() if not is_installed(name)]
+    with ThreadPoolExecutor(2) as pool:  # one waits for the network while another one unpacks
+        return max(pool.map(_reported, missing), default=0)
+
+
+def _reported(name: str) -> int:
+    """Install one and say so; 1 if it failed."""
+    started_at = time.monotonic()
+    try:
+        install(name)
+    except (subprocess.CalledProcessError, OSError) as problem:
+        print(f"Installing {name} failed.\n{getattr(problem, 'output', None) or problem}", file=sys.stderr, flush=True)
+        return 1
+    print(f"Installed {name} in {time.monotonic() - started_at:.0f} s", flush=True)
     return 0
 
 

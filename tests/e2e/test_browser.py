@@ -455,6 +455,7 @@ def test_setup_without_the_clipboard_the_text_is_selected(linked: Bridge, visit:
 def test_setup_in_chinese_with_another_model(linked: Bridge, visit: Any, shoot: Any) -> None:
     page = visit(locale="zh-CN").open(f"{linked.url}/setup/opencode?api_key={linked.api_key}")
     expect(page.get_by_role("heading", level=1)).to_have_text("设置客户端")
+    expect(page.get_by_role("link", name="客户端")).to_have_attribute("aria-current", "page")
     page.get_by_label("模型", exact=True).select_option("claude-opus-4.6")
     expect(page.locator("#opencode-file1")).to_contain_text('"model": "copilot-bridge-messages/claude-opus-4.6"')
     expect(page.get_by_label("模型", exact=True)).to_have_value("claude-opus-4.6")
@@ -463,6 +464,19 @@ def test_setup_in_chinese_with_another_model(linked: Bridge, visit: Any, shoot: 
     page.get_by_role("link", name="English").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Set up a client")
     expect(page.get_by_label("Model", exact=True)).to_have_value("claude-opus-4.6")
+
+
+def test_setup_another_model_keeps_key_and_open_sections(linked: Bridge, visit: Any) -> None:
+    visitor = visit()
+    page = visitor.open(f"{linked.url}/setup?api_key={linked.api_key}")
+    page.locator("#codex summary").click()
+    page.get_by_label("API key").fill(_TYPED)
+    page.get_by_label("Model", exact=True).select_option("gpt-4.1")
+    expect(page.locator("#codex-file1")).to_contain_text('model = "gpt-4.1"')
+    expect(page.locator("#codex-file2")).to_contain_text(_TYPED)
+    expect(page.locator("details[open]")).to_have_count(1)
+    assert page.evaluate("sessionStorage.length") == 0, "the key is not left lying about"
+    assert _TYPED not in "".join(visitor.bodies) + linked.log
 
 
 def test_setup_before_the_sign_in(start_bridge: Any, visit: Any, shoot: Any) -> None:

@@ -680,6 +680,7 @@ def test_0_13_probe_for_a_model_that_is_not_there_is_told_so(
         {"max_tokens": 2},
         {"max_tokens": 1, "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]},
         {"max_tokens": 1, "n": 2},
+        {"max_tokens": 1, "logprobs": True},
         {},
     ],
 )

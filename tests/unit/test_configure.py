@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def test_a_key_of_ones_own_is_not_printed(app: Flask, client: str) -> None:
     assert API_KEY not in printed.output
     assert "--show-key prints it" in printed.output
     assert API_KEY in configure(app, client, "--show-key").output
+    assert ("read it from COPILOT_BRIDGE_KEY" in printed.output) == ('"$COPILOT_BRIDGE_KEY"' in printed.output)
 
 
 def test_the_well_known_key_is_printed(environment: dict[str, str]) -> None:
@@ -125,6 +127,15 @@ def test_shell_variables_alone(app: Flask, shell: str, line: str) -> None:
     assert all(each.startswith(("export ", "$env:")) for each in printed.stdout.splitlines()), "to be evaluated"
     assert "--show-key" in printed.stderr
     assert API_KEY in configure(app, "claude-code", "--shell", shell, "--show-key").stdout
+
+
+@pytest.mark.parametrize("client", ["codex", "openai-python"])
+def test_what_is_evaluated_leaves_the_key_alone(app: Flask, client: str) -> None:
+    printed = configure(app, client, "--shell", "bash")
+    script = f"export COPILOT_BRIDGE_KEY=mine\n{printed.stdout}\nprintenv COPILOT_BRIDGE_KEY OPENAI_API_KEY"
+    read = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    assert set(read.stdout.split()) == {"mine"}
+    assert "COPILOT_BRIDGE_KEY" in printed.stderr
 
 
 def test_a_client_without_variables_says_so(app: Flask) -> None:
@@ -219,7 +230,8 @@ def test_without_a_sign_in_it_says_what_to_do(app: Flask, monkeypatch: pytest.Mo
     refused = configure(app, "codex")
     assert refused.exit_code == 1
     assert "Not signed in" in refused.output
-    assert "login" in refused.output
+    assert "flask --app wsgi login" in refused.output
+    assert "/setup" in refused.output, "for those whose bridge has other settings"
 
 
 def test_a_moved_folder_is_written_where_it_is(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ def test_empty_variable_counts_as_unset() -> None:
         ("MODEL_MAPPING", '["gpt-4"]', "is not a JSON object of model names"),
         ("MODEL_MAPPING", '{"gpt-4": 4}', "is not a JSON object of model names"),
         ("GITHUB_BASE_URL", "github.com", "is not an http:// or https:// URL"),
+        ("GITHUB_BASE_URL", "https://git hub.com", "is not a URL"),
         ("COPILOT_API_BASE_URL", "https://user@host", "must have neither user name, query nor fragment"),
         ("REDIS_URL", "http://localhost", "is not a redis://"),
         ("UPSTREAM_IDLE_TIMEOUT_S", "-1", "is not a positive number of seconds"),

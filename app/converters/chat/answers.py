@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from app.converters.chat import quirks
 from app.converters.chat.annotations import decode_annotations, encode_annotations
+from app.converters.chat.envelopes import enveloped_names
 from app.converters.chat.message_decoder import thoughts
 from app.converters.chat.response import mend_answer
 from app.converters.chat.tables import finish_from_chat, finish_to_chat, usage_from_chat, usage_to_chat
@@ -98,11 +99,16 @@ def decode_call(call: dict[str, Any]) -> ToolCall:
     )
 
 
-def encode_call(call: ToolCall) -> dict[str, Any]:
-    """A call in the client's terms (restored), without index. A function call without arguments has an empty object."""
-    if call.kind == "custom":
+def encode_call(call: ToolCall, enveloped: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """A call in the client's terms (restored), without index. A function call without arguments has an empty object.
+
+    enveloped: the free-text tools whose calls go in the envelope of a function, see `envelopes`.
+    """
+    is_text = call.kind == "custom"
+    if is_text and call.name not in enveloped:
         return {"id": call.call_id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
-    function: dict[str, Any] = {"name": call.name, "arguments": call.arguments if call.arguments.strip() else "{}"}
+    arguments = call.arguments if is_text or call.arguments.strip() else "{}"
+    function: dict[str, Any] = {"name": call.name, "arguments": arguments}
     if call.signature and call.origin == "chat":
         function["thought_signature"] = call.signature
     return {"id": call.call_id, "type": "function", "function": function}
@@ -141,8 +147,8 @@ def _message(response: Response, request: Request) -> dict[str, Any]:
         if isinstance(part, Text):
             annotations += encode_annotations(part.annotations, sum(map(len, texts)), len(part.text))
             texts.append(part.text)
-    names = ToolNames(request.tools)
-    calls = [encode_call(names.restore(call)) for call in response.calls]
+    names, enveloped = ToolNames(request.tools), enveloped_names(request.tools)
+    calls = [encode_call(names.restore(call), enveloped) for call in response.calls]
     refusal = "".join(part.text for part in response.parts if isinstance(part, Refusal))
     message: dict[str, Any] = {
         "role": "assistant",

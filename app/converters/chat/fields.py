@@ -18,6 +18,7 @@ _TOOLS = "as tools and tool calls; the answer calls in the legacy form"
 FIELDS: Final[dict[str, Field]] = {
     "model": Field("mapped", "through the model mapping and the catalogue"),
     "messages": Field("mapped", "roles, parts, calls and results in neutral terms"),
+    "input": Field("mapped", "in place of messages: a body as Responses has it, which Cursor sends; its tables count"),
     "stream": Field("mapped", "whether the answer is streamed"),
     "stream_options": Field("mapped", "include_usage decides on the usage chunk; upstream is always asked for usage"),
     "tools": Field("mapped", "functions as they are, custom tools as functions with one string argument"),
@@ -79,6 +80,12 @@ FIELDS: Final[dict[str, Field]] = {
     "messages[].content[].image_url": Field("mapped", "address or data URL, and detail"),
     "messages[].content[].file": Field("mapped", "a document; a chat upstream takes it as text only"),
     "messages[].content[].input_audio": Field("mapped", "refused by every target so far"),
+    "messages[].content[].tool_use": Field("mapped", "Anthropic's block, which Cursor writes for Claude: a call"),
+    "messages[].content[].tool_result": Field("mapped", "the same: the result of a call"),
+    "messages[].content[].thinking": Field("mapped", "the same: thought and its proof"),
+    "messages[].content[].source": Field("mapped", "an image in Anthropic's form"),
+    "tools[].input_schema": Field("mapped", "a function in Anthropic's form"),
+    "tools[].name": Field("mapped", "the flat form of Responses; a free-text tool's calls go as functions then"),
     "tools[].function.strict": Field("mapped", "kept as it was given"),
     "tools[].custom.format": Field("mapped", "in the description where the target has no grammars"),
 }

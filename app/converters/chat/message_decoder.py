@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Final
 
 from app.converters import json_bytes, seal
-from app.converters.chat import quirks, shapes
+from app.converters.chat import foreign, quirks, shapes
 from app.converters.chat.fields import ANSWER_ONLY
 from app.converters.chat.tables import ROLES
 from app.converters.ir import (
@@ -54,9 +54,9 @@ class MessageDecoder:
     def __init__(self) -> None:
         self._unanswered: list[tuple[str, str]] = []
 
-    def decode(self, raw: Any, index: int) -> Message:
-        """Raises: InvalidRequestError, UnsupportedFeatureError."""
-        path = f"messages[{index}]"
+    def decode(self, raw: Any, index: int, where: str = "messages") -> Message:
+        """Raises: InvalidRequestError, UnsupportedFeatureError. where: the name of the list that it stands in."""
+        path = f"{where}[{index}]"
         message = shapes.obj(raw, path)
         role = message.get("role")
         extra = _extra(message)
@@ -68,7 +68,7 @@ class MessageDecoder:
         if role == "assistant":
             parts = self._assistant(message, path, index)
         else:
-            parts = content_parts(message.get("content"), f"{path}.content")
+            parts = content_parts(message.get("content"), f"{path}.content", str(role))
         if shapes.has_cache_mark(message):
             parts = _marked(parts)
         found = next((known for known in ROLES if known == role), None)
@@ -81,13 +81,16 @@ class MessageDecoder:
             raise UnsupportedFeatureError("No model behind the bridge speaks.", param=f"{path}.audio")
         parts: list[Part] = list(thoughts(message))
         if message.get("content") is not None:
-            parts += content_parts(message["content"], f"{path}.content")
+            parts += content_parts(message["content"], f"{path}.content", "assistant")
         if message.get("refusal"):
             parts.append(Refusal(shapes.string(message["refusal"], f"{path}.refusal")))
         calls = message.get("tool_calls")
         if calls is not None:
             where = f"{path}.tool_calls"
-            parts += [_call(call, f"{where}[{at}]") for at, call in enumerate(shapes.items(calls, where))]
+            said = {part.call_id for part in parts if isinstance(part, ToolCall)}
+            given = (_call(call, f"{where}[{at}]") for at, call in enumerate(shapes.items(calls, where)))
+            # Who writes Anthropic's blocks may say the same call in chat's words as well.
+            parts += [call for call in given if call.call_id not in said]
         legacy = shapes.opt_obj(message.get("function_call"), f"{path}.function_call")
         if legacy is not None:
             name = shapes.name(legacy.get("name"), f"{path}.function_call.name")
@@ -108,15 +111,18 @@ class MessageDecoder:
         return ToolResult(waiting[1], tuple(content_parts(message.get("content"), f"{path}.content")))
 
 
-def content_parts(content: Any, path: str) -> list[Part]:
-    """Content as parts: a string is one Text; an empty string, null and an empty list are none."""
+def content_parts(content: Any, path: str, role: str = "") -> list[Part]:
+    """Content as parts: a string is one Text; an empty string, null and an empty list are none.
+
+    role: of the message that it is the content of, whose calls or results may be among it as Anthropic's blocks.
+    """
     if content is None or content == "":
         return []
     if isinstance(content, str):
         return [Text(content)]
     if not isinstance(content, list):
         shapes.wrong(path, "a string or a list of parts")
-    return [_part(part, f"{path}[{at}]") for at, part in enumerate(content)]
+    return [_part(part, f"{path}[{at}]", role) for at, part in enumerate(content)]
 
 
 def thoughts(message: dict[str, Any]) -> list[Reasoning]:
@@ -139,7 +145,7 @@ def thoughts(message: dict[str, Any]) -> list[Reasoning]:
     return [seal.proof_from_client(proof, "chat", text=text)] if text or proof else []
 
 
-def _part(raw: Any, path: str) -> Part:
+def _part(raw: Any, path: str, role: str) -> Part:
     if isinstance(raw, str):
         return Text(raw)
     part = shapes.obj(raw, path)
@@ -160,7 +166,21 @@ def _part(raw: Any, path: str) -> Part:
             shapes.name(audio.get("data"), f"{path}.input_audio.data"),
             shapes.opt_string(audio.get("format"), f"{path}.input_audio.format"),
         )
-    return Opaque("chat", part)
+    return _block(part, kind, path, role) if kind in foreign.BLOCKS else Opaque("chat", part)
+
+
+def _block(part: dict[str, Any], kind: str, path: str, role: str) -> Part:
+    """One of Anthropic's blocks, in a message of the role that it belongs to."""
+    if foreign.BLOCKS[kind] != role:
+        shapes.wrong(path, f"content; a block of type {kind} belongs to a message of role {foreign.BLOCKS[kind]}")
+    if kind == "tool_use":
+        return foreign.decode_call(part, path)
+    if kind == "tool_result":
+        call_id = shapes.name(part.get("tool_use_id"), f"{path}.tool_use_id")
+        is_error = shapes.opt_bool(part.get("is_error"), f"{path}.is_error") is True
+        parts = content_parts(part.get("content"), f"{path}.content")
+        return ToolResult(call_id, tuple(parts), is_error=is_error, cache=shapes.has_cache_mark(part))
+    return foreign.decode_thought(part, path)
 
 
 def _image(part: dict[str, Any], path: str) -> Image:

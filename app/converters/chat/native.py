@@ -7,6 +7,7 @@ from typing import Any
 
 from app.converters import json_bytes
 from app.converters.chat import request, response
+from app.converters.chat.foreign import is_foreign
 from app.converters.chat.mender import StreamMender
 from app.converters.chat.options import mend_options
 from app.converters.chat.refusals import PROOF, without_refused
@@ -52,14 +53,9 @@ def prepare(
 
 
 def passes_natively(raw: bytes, body: dict[str, Any]) -> bool:
-    """Not so with free-text tools or a choice among tools: Copilot's chat takes neither, and conversion knows how."""
-    if not is_unsealed(raw, body):
-        return False
-    if b'"custom"' not in raw and b'"allowed_tools"' not in raw:
-        return True
-    tools, choice = body.get("tools"), body.get("tool_choice")
-    has_custom = isinstance(tools, list) and any(isinstance(t, dict) and t.get("type") == "custom" for t in tools)
-    return not has_custom and not (isinstance(choice, dict) and choice.get("type") in ("custom", "allowed_tools"))
+    """Not so with what other protocols word (`foreign`), nor with free-text tools or a choice among tools: Copilot's
+    chat takes none of it, and conversion knows how."""
+    return is_unsealed(raw, body) and not is_foreign(body)
 
 
 def _turn_start(messages: list[Any]) -> int:

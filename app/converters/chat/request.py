@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from app.converters import json_bytes
 from app.converters.chat.content_encoder import CACHE_MARK
+from app.converters.chat.foreign import carries_results
 from app.converters.chat.shapes import CACHE_MARKS
 from app.converters.splice import exact, splice_model
 from app.converters.traits import Traits
@@ -33,9 +34,9 @@ _ANSWER_ONLY = (
     "content_filter_results",
     "content_filter_offsets",
     "prompt_filter_results",
+    "provider_specific_fields",  # LiteLLM's own, which it keeps on the turns it sends back
 )
-# `provider_specific_fields` is LiteLLM's own, and LiteLLM sends it along with the turns before.
-_UNSENDABLE = frozenset({*_ANSWER_ONLY, "reasoning_content", "provider_specific_fields"})
+_UNSENDABLE = frozenset({*_ANSWER_ONLY, "reasoning_content"})
 
 _IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
@@ -95,7 +96,8 @@ def prepare(
 def _needs_mending(message: dict[str, Any], is_openai: bool) -> bool:
     role = message.get("role")
     if role == "assistant":
-        return not _UNSENDABLE.isdisjoint(message)
+        # Cursor writes an empty list of calls, which OpenAI refuses (forum.cursor.com 146622).
+        return not _UNSENDABLE.isdisjoint(message) or message.get("tool_calls") == []
     return role == "developer" and not is_openai
 
 
@@ -123,7 +125,7 @@ def _mend_assistant(message: dict[str, Any]) -> dict[str, Any]:
         elif key == "reasoning_text":
             if value or not message.get("reasoning_content") or has_own:
                 mended[key] = value
-        elif key not in _ANSWER_ONLY:
+        elif key not in _ANSWER_ONLY and not (key == "tool_calls" and value == []):
             mended[key] = value
     return mended
 
@@ -215,16 +217,20 @@ def _initiator(messages: list[dict[str, Any]]) -> Literal["user", "agent"]:
     """§5.5: what ends in a tool's or the model's own words is a follow-up. Honest, because it decides billing."""
     for message in reversed(messages):
         if _role(message) not in _INSTRUCTIONS:
-            return "agent" if _role(message) in _AGENT_ROLES else "user"
+            return "agent" if _role(message) in _AGENT_ROLES or carries_results(message) else "user"
     return "user"
 
 
 def _interaction_key(messages: list[dict[str, Any]]) -> bytes:
     """Position and digest of the last user message: tool rounds append after it and leave both as they are."""
-    at = next((at for at in range(len(messages) - 1, -1, -1) if _role(messages[at]) == "user"), -1)
+    at = next((at for at in range(len(messages) - 1, -1, -1) if _is_of_user(messages[at])), -1)
     message = messages[at] if messages else {}
     digest = hashlib.sha256(json_bytes.dumps(_substance(message.get("content")))).hexdigest()
     return f"{at}:{digest}".encode()
+
+
+def _is_of_user(message: dict[str, Any]) -> bool:
+    return _role(message) == "user" and not carries_results(message)
 
 
 def _substance(content: Any) -> Any:

@@ -6,9 +6,10 @@ from typing import Any, Final, Literal
 
 from app.converters import fields
 from app.converters.chat import shapes
+from app.converters.chat.envelopes import enveloped_names, recalled
 from app.converters.chat.fields import FIELDS
 from app.converters.chat.message_decoder import MessageDecoder
-from app.converters.chat.tool_decoder import decode_choice, decode_functions, decode_tools
+from app.converters.chat.tool_decoder import decode_choice, decode_functions, decode_tools, forbids_parallel
 from app.converters.ir import Extra, OutputFormat, ReasoningConfig, Request, Tool, ToolChoice
 from app.converters.limits import EFFORTS, as_effort
 
@@ -29,6 +30,8 @@ def decode_request(body: dict[str, Any]) -> Request:
     decoder = MessageDecoder()
     messages = tuple(decoder.decode(raw, at) for at, raw in enumerate(given))
     tools, choice = _tools(body)
+    if enveloped_names(tools):
+        messages = recalled(messages, tools)
     options = shapes.opt_obj(body.get("stream_options"), "stream_options") or {}
     limit = shapes.opt_count(body.get("max_completion_tokens"), "max_completion_tokens", 1)
     legacy_limit = shapes.opt_count(body.get("max_tokens"), "max_tokens", 1)
@@ -38,9 +41,7 @@ def decode_request(body: dict[str, Any]) -> Request:
         tools=tools,
         tool_choice=choice,
         # The legacy form has room for one call in a turn.
-        parallel_tool_calls=False
-        if is_legacy(body)
-        else shapes.opt_bool(body.get("parallel_tool_calls"), "parallel_tool_calls"),
+        parallel_tool_calls=False if is_legacy(body) else _parallel(body),
         max_output_tokens=legacy_limit if limit is None else limit,
         temperature=shapes.opt_number(body.get("temperature"), "temperature"),
         top_p=shapes.opt_number(body.get("top_p"), "top_p"),
@@ -73,6 +74,13 @@ def _tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], ToolChoice | None]:
     if is_legacy(body):
         return decode_functions(body["functions"]), decode_choice(body.get("function_call"), "function_call")
     return decode_tools(body.get("tools")), decode_choice(body.get("tool_choice"), "tool_choice")
+
+
+def _parallel(body: dict[str, Any]) -> bool | None:
+    said = shapes.opt_bool(body.get("parallel_tool_calls"), "parallel_tool_calls")
+    choice = body.get("tool_choice")
+    # Anthropic says it within the choice.
+    return False if said is None and forbids_parallel(choice) else said
 
 
 def _stop(given: Any) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from app.converters import json_bytes, sse
 from app.converters.chat.annotations import encode_annotations
 from app.converters.chat.answers import answer_id, encode_call, proof_of, wants_functions
+from app.converters.chat.envelopes import enveloped_names
 from app.converters.chat.errors import error_frame
 from app.converters.chat.tables import finish_to_chat, usage_to_chat
 from app.converters.events import (
@@ -40,6 +41,7 @@ class StreamEncoder:
 
     def __init__(self, request: Request, *, model: str, include_usage: bool | None = None, created: int = 0) -> None:
         self._names = ToolNames(request.tools)
+        self._enveloped = enveloped_names(request.tools)
         self._is_legacy = wants_functions(request)
         self._include_usage = request.include_usage if include_usage is None else include_usage
         self._model = model
@@ -91,8 +93,8 @@ class StreamEncoder:
         self._calls += 1
         if self._is_legacy:
             return self._function_call({"name": call.name, "arguments": ""}) if self._calls == 1 else b""
-        first = encode_call(call)
-        if call.kind == "function":
+        first = encode_call(call, self._enveloped)
+        if "function" in first:
             first["function"]["arguments"] = ""
         return self._chunk({"tool_calls": [{"index": self._calls - 1, **first}]})
 
@@ -114,7 +116,8 @@ class StreamEncoder:
     def _arguments(self, call: ToolCall, value: str) -> bytes:
         if self._is_legacy:
             return self._function_call({"arguments": value}) if self._calls == 1 else b""
-        key, name = ("custom", "input") if call.kind == "custom" else ("function", "arguments")
+        is_custom = call.kind == "custom" and call.name not in self._enveloped
+        key, name = ("custom", "input") if is_custom else ("function", "arguments")
         return self._chunk({"tool_calls": [{"index": self._calls - 1, key: {name: value}}]})
 
     def _function_call(self, details: dict[str, str]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from app.converters.chat import shapes
+from app.converters.chat.envelopes import enveloped
 from app.converters.ir import Tool, ToolChoice, ToolRef
 
 
@@ -37,6 +38,11 @@ def decode_choice(given: Any, path: str) -> ToolChoice | None:
         shapes.wrong(f"{path}.type", "a string")
     # `{"type": "auto"}` is how the messages protocol says it; any other type is a hosted tool.
     return _mode(kind) or ToolChoice("named", tool=ToolRef(kind, kind="hosted"))
+
+
+def forbids_parallel(choice: Any) -> bool:
+    """Whether an Anthropic tool choice says that one turn may hold one call only."""
+    return isinstance(choice, dict) and choice.get("disable_parallel_tool_use") is True
 
 
 def _mode(word: str) -> ToolChoice | None:
@@ -74,36 +80,47 @@ def _ref(choice: dict[str, Any], path: str) -> ToolRef:
 
 def _tool(raw: Any, path: str) -> Tool:
     tool = shapes.obj(raw, path)
-    kind = tool.get("type", "function")
+    kind = "function" if tool.get("type") is None else tool["type"]
     is_marked = shapes.has_cache_mark(tool)
+    if kind == "custom" and "custom" not in tool and "name" in tool:
+        # Anthropic writes this type for a function with a schema, the flat form of responses for free text.
+        return _function(tool, path, is_marked=is_marked) if "input_schema" in tool else enveloped(_custom(tool, path))
     known = {"type", "function", "custom", *shapes.CACHE_MARKS}
     unknown = {key: value for key, value in tool.items() if key not in known and value is not None}
     if kind == "function":
         function = tool.get("function")
         if function is None and "name" in tool:
-            # The flat form of responses.
+            # The flat form of responses and of Anthropic.
             return _function(tool, path, is_marked=is_marked)
         return _function(shapes.obj(function, f"{path}.function"), f"{path}.function", unknown, is_marked=is_marked)
     if kind == "custom":
-        custom, where = shapes.obj(tool.get("custom"), f"{path}.custom"), f"{path}.custom"
-        return Tool(
-            shapes.name(custom.get("name"), f"{where}.name"),
-            shapes.opt_string(custom.get("description"), f"{where}.description"),
-            kind="custom",
-            format=shapes.opt_obj(custom.get("format"), f"{where}.format"),
-            cache=is_marked,
-            extra={"chat": unknown} if unknown else {},
-        )
+        where = f"{path}.custom"
+        return _custom(shapes.obj(tool.get("custom"), where), where, unknown, is_marked=is_marked)
     return Tool(shapes.name(kind, f"{path}.type"), kind="hosted", extra={"chat": tool})
+
+
+def _custom(
+    custom: dict[str, Any], path: str, unknown: dict[str, Any] | None = None, *, is_marked: bool = False
+) -> Tool:
+    return Tool(
+        shapes.name(custom.get("name"), f"{path}.name"),
+        shapes.opt_string(custom.get("description"), f"{path}.description"),
+        kind="custom",
+        format=shapes.opt_obj(custom.get("format"), f"{path}.format"),
+        cache=is_marked or shapes.has_cache_mark(custom),
+        extra={"chat": unknown} if unknown else {},
+    )
 
 
 def _function(
     function: dict[str, Any], path: str, unknown: dict[str, Any] | None = None, *, is_marked: bool = False
 ) -> Tool:
+    # Anthropic's word for it, in the tools that Cursor offers to models called Claude.
+    schema = "input_schema" if function.get("parameters") is None and "input_schema" in function else "parameters"
     return Tool(
         shapes.name(function.get("name"), f"{path}.name"),
         shapes.opt_string(function.get("description"), f"{path}.description"),
-        shapes.opt_obj(function.get("parameters"), f"{path}.parameters"),
+        shapes.opt_obj(function.get(schema), f"{path}.{schema}"),
         strict=shapes.opt_bool(function.get("strict"), f"{path}.strict"),
         cache=is_marked or shapes.has_cache_mark(function),
         extra={"chat": unknown} if unknown else {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
@@ -14,6 +15,8 @@ Json = dict[str, Any]
 _REMINDER: Final = "<system-reminder>"
 # Claude Code tells the model of a background task that has ended; nobody has said anything.
 _NOTIFICATION: Final = "<system-reminder>\n[SYSTEM NOTIFICATION - NOT USER INPUT]"
+_REMINDER_END: Final = "</system-reminder>"
+_SPACE: Final = re.compile(r"\s*")
 
 
 def traits(body: Json) -> Traits:
@@ -67,7 +70,7 @@ def _is_human(message: Json) -> bool:
     """Whether a user message holds more than results and notifications, and the reminders that clients put beside."""
     content = message.get("content")
     if isinstance(content, str):
-        return not content.startswith(_NOTIFICATION)
+        return not _is_notification(content)
     if not isinstance(content, list):
         return True
     if not any(isinstance(block, dict) and _is_event(block) for block in content):
@@ -78,7 +81,19 @@ def _is_human(message: Json) -> bool:
 def _is_event(block: Json) -> bool:
     """A result, or a notification."""
     text = block.get("text")
-    return block.get("type") == "tool_result" or (isinstance(text, str) and text.startswith(_NOTIFICATION))
+    return block.get("type") == "tool_result" or (isinstance(text, str) and _is_notification(text))
+
+
+def _is_notification(text: str) -> bool:
+    """Whether it is one, with nothing but reminders behind it: words there are a person's, who quotes one."""
+    at = 0
+    while text.startswith(_REMINDER if at else _NOTIFICATION, at):
+        end = text.find(_REMINDER_END, at)
+        if end < 0:
+            return False
+        space = _SPACE.match(text, end + len(_REMINDER_END))
+        at = space.end() if space else len(text)
+    return 0 < at == len(text)
 
 
 def _is_said(block: Json) -> bool:

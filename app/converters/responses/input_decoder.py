@@ -31,15 +31,18 @@ _OF_TOOLS: Final = frozenset(
 """Items of other kinds that the client writes; all other unknown ones are the model's."""
 
 
-def decode_input(raw: Any) -> list[Message]:
-    """`input`: a string, or items. `additional_tools` items are passed over: see ``request_decoder``."""
+def decode_input(raw: Any, start: int = 0) -> list[Message]:
+    """`input`: a string, or items. `additional_tools` items are passed over: see ``request_decoder``.
+
+    start: the place of the first item, if these are a part of the input.
+    """
     if isinstance(raw, str):
         return [Message("user", (Text(raw),) if raw else ())]
     if not isinstance(raw, list):
         raise InvalidRequestError("`input` must be a string or a list of items.", param="input")
     messages: list[Message] = []
     turn = _Turns(messages)
-    for at, given in enumerate(raw):
+    for at, given in enumerate(raw, start):
         path = f"input[{at}]"
         item = {"role": "user", "content": given} if isinstance(given, str) else need_dict(given, path)
         kind = kind_of(item, path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,16 @@ def test_stream_is_bounded(client: FlaskClient, query: str) -> None:
 def test_body_is_counted(client: FlaskClient) -> None:
     answer = client.post("/v1/probe/body", headers=KEY, data=b"\0" * 12345)
     assert answer.json == {"received_bytes": 12345}
+
+
+def test_body_that_is_cut_is_not_counted_but_refused(environment: dict[str, str]) -> None:
+    """Without a length it is read up to the limit, and no further."""
+    app = create_app(Settings.from_env({**environment, "MAX_BODY_BYTES": "4096"}))
+    answer = app.test_client().post(
+        "/v1/probe/body", headers=KEY, input_stream=BytesIO(b"x" * 5000), environ_base={"wsgi.input_terminated": True}
+    )
+    assert answer.status_code == 413
+    app.extensions["gateway"].close()
 
 
 @pytest.mark.parametrize("path", ["/v1/probe/stream", "/v1/probe/body"])

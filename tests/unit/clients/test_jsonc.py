@@ -90,6 +90,7 @@ def test_edits(before: str, wanted: Any, after: str) -> None:
         ('{"a": 1} /* open', "line 1, column 10"),
         (",", "line 1, column 1"),
         ("{,}", "line 1, column 2"),
+        ('{"a": 1, "\\q": 2}', "line 1, column 10"),
     ],
 )
 def test_what_is_no_json_is_refused_with_its_place(text: str, where: str) -> None:

@@ -201,6 +201,31 @@ def test_yaml_that_cannot_be_read_is_refused(before: str) -> None:
         merge(ConfigFile("f", "yaml", {"b": 1}), before)
 
 
+def test_numbers_and_flags_may_be_names_in_yaml() -> None:
+    before = "8080: x\ntrue: y\nports: {1: a, 2: b, 7: c}\n"
+    assert put("yaml", {"b": 1}, before).text == before + "b: 1\n"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    ("format", "before", "after"),
+    [
+        ("yaml", "a: 1\r\n# c\r\nl:\r\n  - q\r\n", "b: 1\r\n"),
+        ("toml", "a = 1\r\n# c\r\n", "b = 1\r\n"),
+        ("yaml", "a: 1\n", "b: 1\n"),
+        ("toml", "a = 1\n", "b = 1\n"),
+    ],
+)
+def test_files_from_windows_keep_their_form(format: Format, before: str, after: str, mark: str) -> None:
+    assert put(format, {"b": 1}, mark + before).text == mark + before + after
+
+
+@pytest.mark.parametrize("before", ["a: &a [*a]\n", "a: " + "[" * 1000 + "]" * 1000])
+def test_yaml_without_end_is_refused(before: str) -> None:
+    with pytest.raises(MergeError, match="nested too deeply"):
+        merge(ConfigFile("f", "yaml", {"b": 1}), before)
+
+
 def test_unlikely_values_of_yaml_are_no_change() -> None:
     before = "day: 2026-01-01\nnan: .nan\nyes: no\noct: 010\ntext: |\n  two\n  lines\n"
     assert put("yaml", {"b": 1}, before).text == before + "b: 1\n"
@@ -214,6 +239,18 @@ def test_env_keeps_every_other_line() -> None:
     done = put("env", {"KEY": "new", "C": "x y"}, before)
     assert done.text == "# mine\nexport A='1'\n\nKEY = new\nB=2\nC='x y'\n"
     assert (done.added, done.changed) == (("C",), ("KEY",))
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("k-1", "K=k-1\n"),
+        ('a"b $c `d` \\ #', "K='a\"b $c `d` \\ #'\n"),
+        ('it\'s "$x" \\n', 'K="it\'s \\"\\$x\\" \\\\n"\n'),
+    ],
+)
+def test_env_quotes_what_readers_would_take_apart(value: str, line: str) -> None:
+    assert put("env", {"K": value}, "A=1\n").text == "A=1\n" + line
 
 
 def test_env_with_line_ends_of_windows() -> None:

@@ -5,9 +5,11 @@ After a wanted change: UPDATE_GOLDENS=1 pytest tests/unit/clients/test_setups.py
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -196,3 +198,20 @@ def test_qwen_code_begins_with_the_chosen_model(catalogue: str) -> None:
     settings = CLIENTS["qwen-code"](facts(catalogue)).files[0].tree
     assert isinstance(settings, dict)
     assert settings["modelProviders"]["openai"].items[0]["id"] == settings["model"]["name"]
+
+
+def test_a_strange_name_stays_a_text_in_code_and_commands() -> None:
+    """Names come from a list that others keep; what is shown to be copied must not run anything by them."""
+    name = "x\"; import os; os.abort() #$(id)`id`'\n"
+    strange = Facts("http://a'b", "k'e(y)", select([model(name, supported_endpoints=["/chat/completions"])]))
+    for client in ("openai-python", "anthropic-python"):
+        for snippet in CLIENTS[client](strange).snippets:
+            texts = [node.value for node in ast.walk(ast.parse(snippet.code)) if isinstance(node, ast.Constant)]
+            assert any(isinstance(text, str) and text.endswith(name) for text in texts)
+    for client in ("openai-node", "anthropic-node"):
+        for snippet in CLIENTS[client](strange).snippets:
+            assert json.dumps(name) in snippet.code
+    run = CLIENTS["llm"](strange).run
+    assert run is not None
+    assert shlex.split(run) == ["llm", "-m", f"copilot/{name}", "Say hello"]
+    assert CLIENTS["cherry-studio"](strange).link is None, "it would be changed on its way"

@@ -22,6 +22,10 @@ def test_posix_shells_read_back_what_was_meant(shell: str) -> None:
 
 def test_powershell_doubles_its_quotes() -> None:
     assert exports({"A": "it's $x"}, "powershell") == "$env:A = 'it''s $x'"
+    # It takes each of these for a quote too (about_Quoting_Rules).
+    assert exports({"A": "\u2018; calc; \u2019\u201a\u201b"}, "powershell") == (
+        "$env:A = '\u2018\u2018; calc; \u2019\u2019\u201a\u201a\u201b\u201b'"
+    )
 
 
 def test_a_hidden_key_is_read_from_a_variable() -> None:

@@ -205,6 +205,53 @@ def test_a_failure_half_way_takes_back_what_was_done(home: Path, monkeypatch: py
     assert {name for name in everything(home) if not name.startswith(".tool/settings.json.bak-")} == {FILE.path}
 
 
+def test_what_could_not_be_taken_back_is_told_with_its_backup(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    existing(home)
+    changes = plan([FILE, OTHER], home)
+    replace, count = os.replace, iter(range(9))
+
+    def full(source: str, target: Path) -> None:
+        if next(count):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(write.os, "replace", full)
+    with pytest.raises(MergeError, match=r"settings\.json could not be put back: .* in .*\.bak-20260102-030405"):
+        apply(changes, now=NOW)
+    assert (home / (FILE.path + ".bak-20260102-030405")).read_text() == '{"mine": 1}\n'
+    assert not [name for name in everything(home) if name.endswith(".new")]
+
+
+def test_a_change_in_the_last_moment_is_not_lost(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = existing(home)
+    chmod = os.chmod
+
+    def change(path: Path | str, mode: int) -> None:
+        chmod(path, mode)
+        file.write_text('{"newer": 1}')
+
+    changes = plan([FILE], home)
+    monkeypatch.setattr(write.os, "chmod", change)
+    with pytest.raises(MergeError, match="another program has just changed it"):
+        apply(changes, now=NOW)
+    assert file.read_text() == '{"newer": 1}'
+    assert not [name for name in everything(home) if name.endswith(".new")]
+
+
+def test_a_read_only_file_is_meant_to_be(home: Path) -> None:
+    file = existing(home)
+    file.chmod(0o444)
+    with pytest.raises(MergeError, match="read-only"):
+        plan([FILE], home)
+    assert everything(home) == {FILE.path: b'{"mine": 1}\n'}
+
+
+def test_half_a_character_stops_everything(home: Path) -> None:
+    existing(home)
+    with pytest.raises(MergeError, match="not UTF-8"):
+        plan([ConfigFile(FILE.path, "json", {"model": "\ud800"})], home)
+
+
 def test_the_old_file_is_there_until_the_new_one_is_whole(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = existing(home)
     seen: list[str] = []

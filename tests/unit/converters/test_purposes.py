@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.converters.purposes import Initiator, Purpose, Verdict, is_probe, purpose_of
+from app.converters.purposes import Initiator, Purpose, Verdict, is_mere_probe, is_probe, purpose_of
 from app.converters.registry import CODECS
 from app.converters.traits import ProtocolName
 
@@ -213,6 +213,10 @@ def instructed(text: str) -> dict[str, Any]:
     ("headers", "body", "purpose", "initiator"),
     [
         (OTHER, chat(USER), "turn", "user"),
+        # Clients that do not name themselves: for the log alone.
+        (OTHER, chat(said("Given the following... please reply with a title for the chat that is …")), "title", "user"),
+        (OTHER, chat(said("Please provide a concise summary of our conversation so far, …")), "summary", "user"),
+        (OTHER, chat(said("<conversation>\n[User]: Hello\n</conversation>\n\nThe messages …")), "summary", "user"),
         # Qwen Code, as seen on the wire.
         (QWEN, chat(instructed("You are Qwen Code, a non-interactive CLI agent …"), USER), "turn", "user"),
         (
@@ -299,3 +303,40 @@ def test_odd_bodies_are_turns(protocol: ProtocolName, headers: dict[str, str], b
 )
 def test_probe_is_a_request_for_one_token_without_tools(body: dict[str, Any], expected: bool) -> None:
     assert is_probe(body) is expected
+
+
+PING = [{"role": "user", "content": "ping"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"messages": PING}, True),
+        ({"messages": PING, "stream": True, "stream_options": {"include_usage": True}, "tools": [], "n": None}, True),
+        ({"messages": [said("quota")], "metadata": {"user_id": "x"}}, True),
+        ({"input": "ping"}, True),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]}, True),
+        # One token is an answer to these.
+        ({"messages": [said("Is this review friendly? Answer y or n.")]}, False),
+        ({"messages": PING, "system": "Classify as 0 or 1."}, False),
+        ({"messages": [{"role": "system", "content": "Classify."}, *PING]}, False),
+        ({"messages": [*PING, {"role": "assistant", "content": "The answer is"}]}, False),
+        ({"input": "ping", "instructions": "Classify."}, False),
+        ({"messages": PING, "logprobs": True}, False),
+        ({"messages": PING, "logit_bias": {"1": 5}}, False),
+        ({"input": "ping", "include": ["message.output_text.logprobs"]}, False),
+        ({"input": "ping", "include": []}, True),
+        ({"messages": PING, "response_format": {"type": "json_object"}}, False),
+        ({"messages": PING, "functions": [{"name": "f"}]}, False),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]}, False),
+        # No requests at all: upstream, or a check, says what is wrong.
+        ({"messages": []}, False),
+        ({"messages": [{"role": "user", "content": 5}]}, False),
+        ({"messages": [None]}, False),
+        ({"messages": {"a": 1}}, False),
+        ({}, False),
+    ],
+)
+def test_only_a_probe_that_no_answer_could_serve_is_answered_here(body: dict[str, Any], expected: bool) -> None:
+    assert is_mere_probe({"model": "m", "max_tokens": 1, **body}) is expected
+    assert is_mere_probe({"model": "m", "max_tokens": 2, **body}) is False

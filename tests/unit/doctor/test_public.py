@@ -153,6 +153,12 @@ def carried_a_key(edge: Edge) -> bool:
         ({"status": 200, "body": "<html>", "content_type": "text/html"}, "reachable", "Something else answers"),
         ({"status": 200, "json": {"status": "ok"}}, "reachable", "Something else answers"),
         ({"body": requests.exceptions.SSLError("self-signed")}, "TLS", "is not trusted"),
+        ({"body": requests.exceptions.SSLError("[SSL: WRONG_VERSION_NUMBER]")}, "TLS", "does not speak TLS"),
+        (
+            {"body": requests.ConnectionError("[Errno 111] Connection refused")},
+            "reachable",
+            "refused the connection at port 443",
+        ),
         ({"body": requests.exceptions.SSLError("certificate has expired")}, "TLS", "outside its dates"),
         ({"body": requests.ConnectionError("gaierror")}, "reachable", "cannot be resolved"),
     ],

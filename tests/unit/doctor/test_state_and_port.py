@@ -120,15 +120,22 @@ def test_running_bridge(
     bridge: responses.RequestsMock, status: int, body: dict[str, object], expected: str, words: str
 ) -> None:
     bridge.get("http://127.0.0.1:8000/readyz", status=status, json=body)
-    [finding] = check_port(settings())
+    [finding] = check_port(settings(), signed_in=True)
     assert finding.status == expected
     assert words in finding.what
     assert API_KEY not in str(finding)
 
 
+def test_running_bridge_of_other_settings(bridge: responses.RequestsMock) -> None:
+    bridge.get("http://127.0.0.1:8000/readyz", json={})
+    [finding] = check_port(settings(), signed_in=False)
+    assert finding.status == "note"
+    assert "started with others" in finding.what
+
+
 def test_another_program_gets_no_key(upstream: responses.RequestsMock) -> None:
     upstream.get("http://127.0.0.1:8000/livez", json={"status": "ok"}, headers={"Server": "other/1.0"})
-    [finding] = check_port(settings())
+    [finding] = check_port(settings(), signed_in=True)
     assert finding.status == "problem"
     assert "Another program (other/1.0)" in finding.what
     assert len(upstream.calls) == 1
@@ -138,7 +145,7 @@ def test_free_port() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    [finding] = check_port(settings(PORT=str(port)))
+    [finding] = check_port(settings(PORT=str(port)), signed_in=False)
     assert finding.status == "ok"
     assert "is free" in finding.what
 
@@ -146,7 +153,7 @@ def test_free_port() -> None:
 def test_program_that_speaks_no_http() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))  # bound, and not listening: connections are refused
-        [finding] = check_port(settings(PORT=str(other.getsockname()[1])))
+        [finding] = check_port(settings(PORT=str(other.getsockname()[1])), signed_in=False)
     assert finding.status == "problem"
     assert "Another program holds it" in finding.what
 
@@ -155,6 +162,6 @@ def test_address_of_another_machine(upstream: responses.RequestsMock) -> None:
     import requests
 
     upstream.get("http://192.0.2.1:8000/livez", body=requests.ConnectionError())
-    [finding] = check_port(settings(HOST="192.0.2.1"))
+    [finding] = check_port(settings(HOST="192.0.2.1"), signed_in=False)
     assert finding.status == "problem"
     assert "no address of this machine" in finding.what

@@ -200,6 +200,12 @@ def test_12_3_8_padding_and_annotations_are_not_sent_back() -> None:
     assert out == [{"role": "assistant", "content": "x"}, kept]
 
 
+def test_what_litellm_adds_to_earlier_turns_is_not_sent() -> None:
+    message = {"role": "assistant", "content": "x", "provider_specific_fields": {"refusal": None}}
+    out = json.loads(prepared({"model": "m", "messages": [USER, message, USER]})[0])["messages"]
+    assert out == [USER, {"role": "assistant", "content": "x"}, USER]
+
+
 def test_6_2_developer_becomes_system_for_other_vendors_only() -> None:
     body = {"model": "m", "messages": [{"role": "developer", "content": "x"}, {"role": "user", "content": "developer"}]}
     assert prepared(body)[0] == json.dumps(body).encode()

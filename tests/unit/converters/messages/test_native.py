@@ -434,9 +434,14 @@ def test_notification_of_a_background_task_is_nobodys_turn() -> None:
     """Claude Code 2.1.330, after an agent in the background has ended."""
     told = "<system-reminder>\n[SYSTEM NOTIFICATION - NOT USER INPUT]\nThis is an automated …\n</system-reminder>"
     begun = [{"role": "user", "content": "Look"}, {"role": "assistant", "content": "I do."}]
-    for content in (told, [{"type": "text", "text": told}]):
+    twice = f"{told}\n{told}\n"
+    for content in (told, [{"type": "text", "text": told}], twice):
         notified = body_of(messages=[*begun, {"role": "user", "content": content}])
         assert traits(notified).initiator == "agent"
         assert traits(notified).interaction_key == traits(body_of(messages=begun)).interaction_key
+    for quoted in (told + "\nAnd now?", told.removesuffix("</system-reminder>") + "is what I got. Why?"):
+        for content in (quoted, [{"type": "text", "text": quoted}]):
+            said = body_of(messages=[*begun, {"role": "user", "content": content}])
+            assert traits(said).initiator == "user", "a person's words in it"
     beside = [{"type": "text", "text": told}, {"type": "text", "text": "And now?"}]
     assert traits(body_of(messages=[*begun, {"role": "user", "content": beside}])).initiator == "user"

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.commands import flask_command
+
+
+@pytest.fixture
+def flask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A virtual environment in the working directory, as `make run` makes it; nothing of it is on the PATH."""
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    program = folder / "flask"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return program
+
+
+def test_beside_the_python_that_runs(flask: Path) -> None:
+    assert flask_command("login") == ".venv/bin/flask --app wsgi login"
+
+
+def test_on_the_path(flask: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(flask.parent))
+    assert flask_command("login") == "flask --app wsgi login"
+
+
+def test_another_one_on_the_path_is_not_ours(flask: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = flask.parents[2] / "flask"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    assert flask_command("login") == ".venv/bin/flask --app wsgi login"
+
+
+def test_no_path_of_this_machine(flask: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", "/nowhere/bin/python")
+    assert flask_command("login") == "flask --app wsgi login"
