@@ -23,8 +23,8 @@ NO_MODEL = "gpt-99-of-the-future"
 PATIENCE = "Patience is rewarded."
 SILENT = f"[[say: {PATIENCE}]] [[silence: 30]]"
 _ALL = ("/chat/completions", "/responses", "/v1/messages")
-# The bridge repeats a call of its own accord, so the client sees one failure for that many upstream.
-ATTEMPTS = 3
+# The bridge repeats a call once of its own accord: the client sees one failure for that many upstream.
+ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)

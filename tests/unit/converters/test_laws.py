@@ -457,6 +457,7 @@ NO_BODY_FIELDS = {"messages": {"betas": "the SDK sends it as the header anthropi
 
 BEYOND_THE_SDK = {
     "chat": {
+        "input",  # Cursor
         "copilot_skills", "copilot_thread_id", "intent", "intent_threshold", "snippy", "state",  # contract §6.1
         "thinking", "thinking_budget", "top_k",  # what clients of Claude send
     },
