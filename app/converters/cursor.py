@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from app.converters import chat, fields, responses
+from app.converters.chat.call_proofs import restored_items
 from app.converters.chat.envelopes import enveloped, recalled
 from app.converters.chat.foreign import BLOCKS, carries_results
 from app.converters.chat.message_decoder import MessageDecoder
@@ -99,6 +100,7 @@ def _messages(given: Any) -> list[Message]:
     """The items in their order, runs of each kind read by the decoder that knows it."""
     if not isinstance(given, list):
         return decode_input(given)
+    given = restored_items(given)
     messages: list[Message] = []
     decoder = MessageDecoder()
     for is_chat, run in groupby(enumerate(given), key=lambda numbered: _is_of_chat(numbered[1])):

@@ -24,6 +24,7 @@ NATIVE = {
     f"{MESSAGES}/claude-sonnet-4.6": "/v1/messages",
 }
 OTHER = {
+    f"{CHAT}/gemini-3-pro-preview": "/chat/completions",
     f"{CHAT}/claude-sonnet-4.6": "/chat/completions",
     f"{MESSAGES}/gpt-5.3-codex": "/responses",
 }

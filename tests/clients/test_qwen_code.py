@@ -41,7 +41,7 @@ def calls_of(upstream: Simulator) -> list[dict[str, Any]]:
 # ── a day's work ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(("model", "path"), MODELS.items())
+@pytest.mark.parametrize(("model", "path"), [*MODELS.items(), ("gemini-3-pro-preview", "/chat/completions")])
 def test_writes_a_file_runs_a_command_and_goes_on(desk: Desk, upstream: Simulator, model: str, path: str) -> None:
     before = booked(upstream)
     steps = [

@@ -174,6 +174,39 @@ def test_reasoning_is_offered_and_taken_back(client: OpenAI, simulator: Simulato
     assert "reasoning_content" not in received
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_gemini_3_gets_its_proof_back_from_a_client_that_knows_of_none(
+    client: OpenAI, simulator: Simulator, stream: bool
+) -> None:
+    """Contract §6.6: it refuses a tool round without; the ids of the calls have brought it home."""
+    messages = user(
+        '[[tool: get_weather {"city": "Oslo"}]] [[tool: get_weather {"city": "Rome"}]] [[next]] [[say: Fine.]]'
+    )
+    for model in ("gemini-3-pro-preview", "gpt-4.1"):
+        if stream:
+            with client.chat.completions.stream(
+                model="gemini-3-pro-preview", messages=messages, tools=[WEATHER]
+            ) as events:
+                message = events.get_final_completion().choices[0].message
+        else:
+            answer = client.chat.completions.create(model="gemini-3-pro-preview", messages=messages, tools=[WEATHER])
+            message = answer.choices[0].message
+        calls: Any = [
+            {"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": "{}"}}
+            for call in message.tool_calls or []
+        ]
+        results: Any = [{"role": "tool", "tool_call_id": call["id"], "content": "rain"} for call in calls]
+        turn: Any = {"role": "assistant", "content": None, "tool_calls": calls}
+        # Another model takes over as easily: it gets the calls without what is not its own.
+        final = client.chat.completions.create(model=model, messages=[*messages, turn, *results], tools=[WEATHER])
+        assert final.choices[0].message.content == "Fine."
+        received = simulator.requests("/chat/completions")[-1]
+        assert received["status"] == 200
+        assert ("reasoning_opaque" in received["body"]) == (model != "gpt-4.1")
+        assert "__proof_" not in received["body"]
+    assert [one["status"] for one in simulator.requests("/chat/completions")] == [200] * 4
+
+
 def test_embeddings(client: OpenAI) -> None:
     """The SDK asks for base64 by itself, and for floats if told so; both are the same vectors."""
     as_base64 = client.embeddings.create(model="text-embedding-3-small", input=["one", "two"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters.chat import quirks
+from app.converters.chat import call_proofs, quirks
 from app.converters.chat.annotations import decode_annotations, encode_annotations
 from app.converters.chat.envelopes import enveloped_names
 from app.converters.chat.message_decoder import thoughts
@@ -85,13 +85,14 @@ def extra_of(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def decode_call(call: dict[str, Any]) -> ToolCall:
     """A mended call, whole or its first fragment."""
     custom, function = call.get("custom"), call.get("function")
+    call_id, _ = call_proofs.split(call["id"])
     if isinstance(custom, dict) and not isinstance(function, dict):
-        return ToolCall(call["id"], str(custom.get("name") or ""), str(custom.get("input") or ""), kind="custom")
+        return ToolCall(call_id, str(custom.get("name") or ""), str(custom.get("input") or ""), kind="custom")
     function = function if isinstance(function, dict) else {}
     proof = function.get("thought_signature")
     signature = proof if isinstance(proof, str) and proof else None
     return ToolCall(
-        call["id"],
+        call_id,
         str(function.get("name") or ""),
         quirks.arguments_of(function),
         signature=signature,
@@ -111,6 +112,7 @@ def encode_call(call: ToolCall, enveloped: frozenset[str] = frozenset()) -> dict
     function: dict[str, Any] = {"name": call.name, "arguments": arguments}
     if call.signature and call.origin == "chat":
         function["thought_signature"] = call.signature
+        return {"id": call_proofs.shown(call.call_id, call.signature), "type": "function", "function": function}
     return {"id": call.call_id, "type": "function", "function": function}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.converters.chat import quirks
+from app.converters.chat.call_proofs import shown
 
 
 class _Call:
@@ -41,8 +42,11 @@ class ToolCalls:
     def last(self) -> int | None:
         return self._last.index if self._last else None
 
-    def mend(self, raw: dict[str, Any], answer_id: str) -> dict[str, Any]:
-        """One fragment from upstream → the same fragment for the client."""
+    def mend(self, raw: dict[str, Any], answer_id: str, proof: object = None) -> dict[str, Any]:
+        """One fragment from upstream → the same fragment for the client.
+
+        proof: what the client has to send back with the call, where the call itself does not hold it.
+        """
         given = raw.get("function")
         function = given if isinstance(given, dict) else {}
         call = self._continued(raw, bool(function.get("name")))
@@ -50,7 +54,7 @@ class ToolCalls:
         if call is None:
             call = self._open(raw, answer_id)
         self._last = call
-        return _fragment(call, raw, function, is_first=is_first)
+        return _fragment(call, raw, function, shown(call.id, function.get("thought_signature") or proof), is_first)
 
     def _open(self, raw: dict[str, Any], answer_id: str) -> _Call:
         index = len(self._calls)
@@ -81,11 +85,13 @@ class ToolCalls:
         return last
 
 
-def _fragment(call: _Call, raw: dict[str, Any], function: dict[str, Any], *, is_first: bool) -> dict[str, Any]:
+def _fragment(
+    call: _Call, raw: dict[str, Any], function: dict[str, Any], shown_id: str, is_first: bool
+) -> dict[str, Any]:
     mended: dict[str, Any] = {"index": call.index}
     if is_first:
         kind = raw.get("type")
-        mended.update(id=call.id, type=kind if kind and isinstance(kind, str) else "function")
+        mended.update(id=shown_id, type=kind if kind and isinstance(kind, str) else "function")
     mended.update(quirks.public(raw, without=("index", "id", "type", "function")))
     if "custom" in raw and not function:
         return mended

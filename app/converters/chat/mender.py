@@ -19,6 +19,7 @@ from typing import Any
 
 from app.converters import json_bytes, sse
 from app.converters.chat import quirks, surroundings
+from app.converters.chat.call_proofs import needs_proofs
 from app.converters.chat.calls import ToolCalls
 from app.converters.chat.errors import decode_error, describe_page, error_frame, is_page
 from app.errors import GatewayError, UpstreamProtocolError, broken_off
@@ -268,7 +269,8 @@ class StreamMender:
         calls = raw.get("tool_calls")
         if isinstance(calls, list) and calls:
             last = choice.calls.last
-            delta["tool_calls"] = [choice.calls.mend(call, self._id) for call in calls if isinstance(call, dict)]
+            proof = raw.get("reasoning_opaque") if needs_proofs(self.upstream_model) else None
+            delta["tool_calls"] = [choice.calls.mend(call, self._id, proof) for call in calls if isinstance(call, dict)]
             choice.has_open_call = True
             if choice.calls.last != last:
                 self._forget_calls()

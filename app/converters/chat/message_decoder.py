@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Final
 
 from app.converters import json_bytes, seal
-from app.converters.chat import foreign, quirks, shapes
+from app.converters.chat import call_proofs, foreign, quirks, shapes
 from app.converters.chat.fields import ANSWER_ONLY
 from app.converters.chat.tables import ROLES
 from app.converters.ir import (
@@ -57,7 +57,7 @@ class MessageDecoder:
     def decode(self, raw: Any, index: int, where: str = "messages") -> Message:
         """Raises: InvalidRequestError, UnsupportedFeatureError. where: the name of the list that it stands in."""
         path = f"{where}[{index}]"
-        message = shapes.obj(raw, path)
+        message = call_proofs.restored(shapes.obj(raw, path))
         role = message.get("role")
         extra = _extra(message)
         if role == "tool":

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from app.converters import json_bytes
+from app.converters.chat import call_proofs
 from app.converters.chat.content_encoder import CACHE_MARK
 from app.converters.chat.foreign import carries_results
 from app.converters.chat.shapes import CACHE_MARKS
@@ -41,6 +42,7 @@ _UNSENDABLE = frozenset({*_ANSWER_ONLY, "reasoning_content"})
 _IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 _INSTRUCTIONS = frozenset({"system", "developer"})
 _AGENT_ROLES = frozenset({"tool", "function", "assistant"})
+_PROOF_IN_ID = call_proofs.MARK.encode()
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -77,7 +79,14 @@ def prepare(
     """
     dropped = [name for name in REFUSED_FIELDS if name in body]
     is_marked = b'"cache_control"' in raw and any(_has_foreign_mark(message) for message in _messages(body))
-    if not (dropped or inlined or is_marked or any(_needs_mending(message, is_openai) for message in _messages(body))):
+    has_proofs = _PROOF_IN_ID in raw
+    if not (
+        dropped
+        or inlined
+        or is_marked
+        or has_proofs
+        or any(_needs_mending(message, is_openai) for message in _messages(body))
+    ):
         if body.get("model") == model:
             return raw, dropped
         spliced = splice_model(raw, body, model)
@@ -87,7 +96,11 @@ def prepare(
     changed = {key: value for key, value in source.items() if key not in REFUSED_FIELDS}
     changed["model"] = model
     if isinstance(changed.get("messages"), list):
-        changed["messages"] = [_mend_message(item, is_openai, inlined) for item in changed["messages"]]
+        messages = changed["messages"]
+        if has_proofs:
+            wanted = call_proofs.needs_proofs(model)
+            messages = [call_proofs.restored(item, with_proofs=wanted) for item in messages]
+        changed["messages"] = [_mend_message(item, is_openai, inlined) for item in messages]
         if is_marked:
             changed["messages"] = [_with_own_cache_marks(item) for item in changed["messages"]]
     return json_bytes.dumps(changed), dropped

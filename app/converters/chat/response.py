@@ -9,6 +9,7 @@ from typing import Any
 
 from app.converters import json_bytes, sse
 from app.converters.chat import quirks
+from app.converters.chat.call_proofs import needs_proofs, shown
 from app.converters.chat.errors import decode_error, describe_page, is_page
 from app.converters.chat.mender import StreamMender
 from app.errors import UpstreamProtocolError
@@ -58,7 +59,9 @@ def mend_answer(
         "object": "chat.completion",
         "created": given_time if type(given_time) is int and given_time > 0 else created,
         "model": model,
-        "choices": _mend_choices(answer["choices"], answer_id, folds=choices == 1),
+        "choices": _mend_choices(
+            answer["choices"], answer_id, folds=choices == 1, with_proofs=needs_proofs(str(answer.get("model")))
+        ),
     }
     usage = answer.get("usage")
     if isinstance(usage, dict) and usage:
@@ -97,17 +100,20 @@ def _with_choices(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _mend_choices(entries: list[dict[str, Any]], answer_id: str, *, folds: bool) -> list[dict[str, Any]]:
+def _mend_choices(
+    entries: list[dict[str, Any]], answer_id: str, *, folds: bool, with_proofs: bool
+) -> list[dict[str, Any]]:
     if folds:
-        return [_fold(entries, 0, answer_id)]
+        return [_fold(entries, 0, answer_id, with_proofs)]
     indexes = [entry.get("index") for entry in entries]
     are_sound = all(type(index) is int for index in indexes) and len(set(indexes)) == len(indexes)
     return [
-        _fold([entry], entry["index"] if are_sound else position, answer_id) for position, entry in enumerate(entries)
+        _fold([entry], entry["index"] if are_sound else position, answer_id, with_proofs)
+        for position, entry in enumerate(entries)
     ]
 
 
-def _fold(entries: list[dict[str, Any]], index: int, answer_id: str) -> dict[str, Any]:
+def _fold(entries: list[dict[str, Any]], index: int, answer_id: str, with_proofs: bool) -> dict[str, Any]:
     """One choice out of all entries: texts and calls in order, else the first that is not empty (§6.3.3)."""
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
@@ -137,7 +143,8 @@ def _fold(entries: list[dict[str, Any]], index: int, answer_id: str) -> dict[str
     }
     quirks.offer_reasoning(mended)
     if calls:
-        mended["tool_calls"] = [_mend_call(call, answer_id, index, at) for at, call in enumerate(calls)]
+        proof = mended.get("reasoning_opaque") if with_proofs else None
+        mended["tool_calls"] = [_mend_call(call, answer_id, index, at, proof) for at, call in enumerate(calls)]
     reason = quirks.fold_finish(reasons or ["stop"], has_calls=bool(calls))
     return {"index": index, "message": mended, "logprobs": logprobs, **extras, "finish_reason": reason}
 
@@ -153,15 +160,16 @@ def _calls_in(message: dict[str, Any]) -> list[dict[str, Any]]:
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
-def _mend_call(raw: dict[str, Any], answer_id: str, choice: int, position: int) -> dict[str, Any]:
-    given, kind = raw.get("id"), raw.get("type")
+def _mend_call(raw: dict[str, Any], answer_id: str, choice: int, position: int, proof: object) -> dict[str, Any]:
+    given, kind, function = raw.get("id"), raw.get("type"), raw.get("function")
+    own_proof = function.get("thought_signature") if isinstance(function, dict) else None
+    call_id = given if given and isinstance(given, str) else quirks.make_call_id(answer_id, choice, position)
     call: dict[str, Any] = {
-        "id": given if given and isinstance(given, str) else quirks.make_call_id(answer_id, choice, position),
+        "id": shown(call_id, own_proof or proof),
         "type": kind if kind and isinstance(kind, str) else "function",
         # `index` belongs to streams only.
         **quirks.public(raw, without=("id", "type", "index", "function")),
     }
-    function = raw.get("function")
     if isinstance(function, dict) or "custom" not in raw:
         function = function if isinstance(function, dict) else {}
         call["function"] = {

@@ -40,6 +40,7 @@ from typing import Any
 
 import pytest
 
+from app.converters.chat.call_proofs import shown
 from app.converters.chat.mender import StreamMender
 from app.errors import UpstreamConnectError, UpstreamProtocolError
 
@@ -254,7 +255,8 @@ def test_6_5_7_fragment_with_a_known_id_continues_that_call(mend: Mend) -> None:
 
 def test_6_5_8_gemini_call_keeps_its_proofs(mend: Mend, case: Case) -> None:
     mended = mend(case("gemini_tool.stream.sse"), include_usage=True)
-    assert mended.calls == [("call_RImeWkHpA7rBm1u1", "read_file", '{"path":"a.txt"}')]
+    # The id carries the proof as well, for clients that send back nothing else (test_call_proofs.py).
+    assert mended.calls == [(shown("call_RImeWkHpA7rBm1u1", "CqsBCkgIBxAC…"), "read_file", '{"path":"a.txt"}')]
     assert mended.deltas[0]["reasoning_opaque"] == "CqsBCkgIBxAC…"
     assert mended.deltas[0]["tool_calls"][0]["function"]["thought_signature"] == "CqsBCkgIBxAC…"
     assert mended.usages[0]["completion_tokens_details"] == {"reasoning_tokens": 83}
