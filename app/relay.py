@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from app import tokens
 from app.converters import embeddings
-from app.converters.codec import WITHOUT_EARLIER_PROOFS, WITHOUT_PROOFS, Codec, Identity, Pump
+from app.converters.codec import WITHOUT_EARLIER_PROOFS, WITHOUT_PROOFS, Codec, Identity
 from app.converters.crossing import Converted, Crossing, Native
 from app.converters.limits import Limits
 from app.converters.local_answers import HEADER, LOCALLY, answer_probe
@@ -26,8 +26,10 @@ from app.converters.traits import ProtocolName, Traits
 from app.errors import GatewayError, NotFoundError, UpstreamProtocolError
 from app.logs import logger
 from app.opening import Opening
+from app.reply import EVENT_STREAM, JSON, Record, Reply
 from app.routing import EMBEDDINGS, MESSAGES, Model, choose_endpoint, find_model, near_matches, require_endpoint
 from app.store.mapping import ModelMapping
+from app.streaming import Answered, Opened, first_event, pass_on
 from app.upstream.catalog import Catalog
 from app.upstream.client import CopilotClient, UpstreamAnswer
 from app.upstream.headers import Call
@@ -37,56 +39,6 @@ from app.websearch import Asked, Searching, SearchPump, WebSearch, usage_for_log
 
 # Copilot's headers that are worth a client's while: ids for bug reports, what is left of the quota.
 _PASSED_HEADERS = ("x-github-request-id", "x-quota-snapshot-", "x-usage-ratelimit-")
-EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-
-
-@dataclass(slots=True)
-class Record:
-    """What one request came to, for its log line. Filled along the way, logged when the answer has ended."""
-
-    request_id: str
-    protocol: str = ""
-    upstream: str = ""
-    model: str = ""  # as asked for
-    served_model: str = ""
-    purpose: str | None = None  # what the call is for, see `purposes`
-    initiator: str | None = None
-    stream: bool = False
-    answered: str | None = None  # "locally": upstream was not asked
-    dropped: tuple[str, ...] = ()
-    searches: int | None = None  # on the web, within this answer
-    first_byte_ms: int | None = None
-    usage: dict[str, Any] | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer for the client. `close` must be called when the client is done or gone; it may be called twice."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes | Iterator[bytes]
-    close: Callable[[], None] = lambda: None
-
-
-class Answered(Protocol):
-    """What gives the headers of an answer, and has to be closed."""
-
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A streamed answer of which the first event has come: the rest of its pieces, and what the first gave."""
-
-    answer: Answered
-    pump: Pump
-    pieces: Iterator[bytes]
-    first: bytes
 
 
 class Relay:
@@ -197,7 +149,7 @@ class Relay:
         content = answer.read()
         record.first_byte_ms = self._since(started_at)
         whole = crossing.whole(content)
-        return Reply(200, self._headers(answer, record) | {"Content-Type": "application/json"}, whole)
+        return Reply(200, self._headers(answer, record) | JSON, whole)
 
     def embed(self, codec: Codec, body: dict[str, Any], record: Record) -> Reply:
         """Answer an embeddings request; `codec` reads upstream's errors. Raises: GatewayError."""
@@ -218,7 +170,7 @@ class Relay:
                 raise self._refusal(codec, answer, content, record)
             replies.append(content)
         merged = embeddings.merge_replies(replies, model=record.model, as_base64=as_base64)
-        return Reply(200, {"Content-Type": "application/json", "x-bridge-model": _header_safe(name)}, merged)
+        return Reply(200, {**JSON, "x-bridge-model": _header_safe(name)}, merged)
 
     def count_tokens(self, raw: bytes, body: dict[str, Any], headers: Mapping[str, str], record: Record) -> int:
         """Count the input tokens of a messages request: upstream does where it can (contract §8.9), else we do.
@@ -287,9 +239,7 @@ class Relay:
         if not model.is_enabled:
             return None
         content = answer_probe(codec, body, traits=traits, identity=identity)
-        record.upstream, record.answered = "", LOCALLY
-        kind = EVENT_STREAM if traits.stream else {"Content-Type": "application/json"}
-        return Reply(200, {"x-bridge-model": _header_safe(record.served_model), HEADER: LOCALLY} | kind, content)
+        return _local(content, record)
 
     # ── web search ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -310,7 +260,7 @@ class Relay:
                 searching.close()
             record.first_byte_ms, record.searches = self._since(started_at), searching.searches
             record.usage, record.finish_reason = usage_for_log(response), response.finish_reason
-            headers = self._headers(searching, record) | {"Content-Type": "application/json"}
+            headers = self._headers(searching, record) | JSON
             return Reply(200, headers, crossing.encoded(response))
         pump = SearchPump(searching, crossing.encoder())
 
@@ -328,7 +278,7 @@ class Relay:
 
         def pieces() -> Iterator[bytes]:
             try:
-                yield from self._stream(codec, crossing, opening, record)
+                yield from self._pieces(opening, codec, crossing, record)
             finally:
                 record.searches = searching.searches
 
@@ -341,9 +291,8 @@ class Relay:
         """Tell a client that wants nothing but a search that there is none, in the words it has for that: upstream
         could say no more, and a call would cost something."""
         content = web_search.unavailable(body, codec=codec, traits=traits, identity=identity)
-        record.upstream, record.answered, record.searches = "", LOCALLY, 0
-        kind = EVENT_STREAM if traits.stream else {"Content-Type": "application/json"}
-        return Reply(200, {"x-bridge-model": _header_safe(record.served_model), HEADER: LOCALLY} | kind, content)
+        record.searches = 0
+        return _local(content, record)
 
     # ── which model, which protocol ─────────────────────────────────────────────────────────────────────────────────
 
@@ -448,7 +397,7 @@ class Relay:
         def open_stream() -> Opened:
             answer = self._send(upstream, crossing, call, record)
             try:
-                opened = self._first_event(crossing, answer)
+                opened = first_event(crossing, answer, silence_s=self._keep_alive_s)
             except BaseException:
                 answer.close()
                 raise
@@ -456,7 +405,10 @@ class Relay:
             return opened
 
         opening = Opening(open_stream, discard=lambda opened: opened.answer.close())
-        return self._opened(opening, self._stream(client, crossing, opening, record), record)
+        return self._opened(opening, self._pieces(opening, client, crossing, record), record)
+
+    def _pieces(self, opening: Opening[Opened], client: Codec, crossing: Crossing, record: Record) -> Iterator[bytes]:
+        return pass_on(opening, client, crossing, record, keep_alive_s=self._keep_alive_s)
 
     def _opened(self, opening: Opening[Opened], body: Iterator[bytes], record: Record) -> Reply:
         """The reply of a stream that is being opened. Raises: GatewayError, if it fails in time to be told."""
@@ -466,76 +418,12 @@ class Relay:
             headers = self._own_headers(record)
         return Reply(200, headers | EVENT_STREAM, body, close=opening.close)
 
-    def _first_event(self, crossing: Crossing, answer: UpstreamAnswer) -> Opened:
-        """Wait for the first event of a stream.
 
-        Raises: GatewayError when the stream fails before anything could be given out.
-        """
-        if answer.content_type == "application/json":  # some models cannot stream; the client gets what it asked for
-            return Opened(answer, _Whole(), iter(()), crossing.whole_as_stream(answer.read()))
-        pump = crossing.pump()
-        pieces = answer.iter_bytes(silence_s=self._keep_alive_s)
-        out, seen = b"", b""
-        for piece in pieces:
-            out = pump.feed(piece)
-            seen += piece
-            if out or b"\n\n" in seen or b"\r\n\r\n" in seen:
-                break
-        else:
-            out = pump.finish()
-        if pump.error is not None and not pump.started:
-            raise pump.error
-        return Opened(answer, pump, pieces, out)
-
-    def _stream(self, client: Codec, crossing: Crossing, opening: Opening[Opened], record: Record) -> Iterator[bytes]:
-        """From the upstream socket to the client: one piece out for each read, as soon as it has come."""
-        pump: Pump | None = None
-        try:
-            while not opening.wait(self._keep_alive_s):
-                yield client.keep_alive
-            opened = opening.result()
-            pump, pieces = opened.pump, opened.pieces
-            # Whatever came is given out at once, and be it a comment: the status line leaves with the first bytes.
-            yield opened.first or client.keep_alive
-            while not pump.ended and (piece := next(pieces, None)) is not None:
-                if out := pump.feed(piece) if piece else client.keep_alive:
-                    yield out
-            if tail := pump.finish():
-                yield tail
-        except GatewayError as error:
-            record.error = error.code
-            yield (pump or crossing.pump()).fail(error)
-        except Exception:
-            # The last guard: the status line has long gone, so the client must learn of our bug in the stream.
-            logger.exception("stream failed", extra={"fields": {"request_id": record.request_id}})
-            record.error = "internal_error"
-            yield (pump or crossing.pump()).fail(
-                GatewayError("The bridge failed while passing the answer on. See its log.")
-            )
-        finally:
-            if pump is not None:
-                record.usage, record.finish_reason = pump.usage, pump.finish_reason
-                if pump.error is not None:
-                    record.error = pump.error.code
-
-
-class _Whole:
-    """The pump of an answer that came whole: everything has been given out already."""
-
-    usage: dict[str, Any] | None = None
-    finish_reason: str | None = None
-    ended = True
-    started = True
-    error: GatewayError | None = None
-
-    def feed(self, data: bytes) -> bytes:
-        return b""
-
-    def finish(self) -> bytes:
-        return b""
-
-    def fail(self, error: GatewayError) -> bytes:
-        return b""
+def _local(content: bytes, record: Record) -> Reply:
+    """An answer of the bridge's own."""
+    record.upstream, record.answered = "", LOCALLY
+    own = {"x-bridge-model": _header_safe(record.served_model), HEADER: LOCALLY}
+    return Reply(200, own | (EVENT_STREAM if record.stream else JSON), content)
 
 
 def _header_safe(text: str) -> str:

@@ -34,7 +34,7 @@ from app.errors import (
 )
 from app.gateway import current_gateway
 from app.logs import logger
-from app.relay import Record, Reply
+from app.reply import Record, Reply
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

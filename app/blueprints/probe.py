@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request
 from app.blueprints._door import json_response, read_body
 from app.errors import InvalidRequestError
 from app.gateway import current_gateway
-from app.relay import EVENT_STREAM
+from app.reply import EVENT_STREAM
 
 bp = Blueprint("probe", __name__, url_prefix="/v1/probe")
 

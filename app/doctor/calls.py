@@ -16,7 +16,8 @@ from app.converters.traits import ProtocolName
 from app.doctor.finding import Finding, note, ok, problem
 from app.doctor.models import cost_of, is_enabled
 from app.errors import GatewayError
-from app.relay import Record, Relay
+from app.relay import Relay
+from app.reply import Record
 from app.routing import Model
 
 _PROMPT = "Reply with the single word OK."

@@ -31,9 +31,24 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "app.opening": (set(), set()),
     "app.tokens": ({"app.converters.ir"}, {"rs_bpe"}),
+    "app.reply": (set(), set()),
+    "app.streaming": (
+        GROUND | {"app.converters.codec", "app.converters.crossing", "app.opening", "app.reply", "app.upstream"},
+        set(),
+    ),
     "app.relay": (
         GROUND
-        | {"app.converters", "app.opening", "app.routing", "app.store", "app.tokens", "app.upstream", "app.websearch"},
+        | {
+            "app.converters",
+            "app.opening",
+            "app.reply",
+            "app.routing",
+            "app.store",
+            "app.streaming",
+            "app.tokens",
+            "app.upstream",
+            "app.websearch",
+        },
         set(),
     ),
     "app.websearch": (
@@ -49,7 +64,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "app.commands",
             "app.schemas",
             "app.gateway",
-            "app.relay",
+            "app.reply",
             "app.converters",
             "app.routing",
             "app.auth",
@@ -73,6 +88,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "app.doctor",
             "app.gateway",
             "app.relay",
+            "app.reply",
             "app.routing",
             "app.store",
             "app.upstream",
@@ -169,4 +185,4 @@ def test_broad_excepts_are_the_known_guards() -> None:
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     ]
-    assert [place.split(":")[0] for place in broad] == ["app.auth.device", "app.doctor.examination", "app.relay"]
+    assert [place.split(":")[0] for place in broad] == ["app.auth.device", "app.doctor.examination", "app.streaming"]

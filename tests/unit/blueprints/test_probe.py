@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
-from app.relay import EVENT_STREAM
+from app.reply import EVENT_STREAM
 from app.settings import Settings
 from tests.support.secrets import API_KEY
 
