@@ -26,6 +26,11 @@ def setup(facts: Facts) -> Setup:
         # No telemetry, update checks and error reports to Anthropic: there is no account there.
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
+    if models.has_claude and not models.responses.is_claude:
+        # Of models by other makers, /model offers this one alone.
+        variables["ANTHROPIC_CUSTOM_MODEL_OPTION"] = models.responses.id
+        variables["ANTHROPIC_CUSTOM_MODEL_OPTION_NAME"] = models.responses.name
+        variables["ANTHROPIC_CUSTOM_MODEL_OPTION_DESCRIPTION"] = "Through GitHub Copilot"
     if models.main.window and _SMALLEST_WINDOW <= models.main.window < _ASSUMED_WINDOW:
         # Claude Code reckons with 200 000 tokens and would compact too late for Copilot's prompt limit.
         variables["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] = str(models.main.window)
