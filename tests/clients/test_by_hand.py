@@ -11,6 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_text(client: Entered, upstream: Simulator, model: str) -> None:
 # ── Cursor ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("model", [CLAUDE, GPT, CODEX])
+@pytest.mark.parametrize("model", KINDS)
 def test_cursor_patches_in_agent_mode(in_cursor: Entered, upstream: Simulator, model: str) -> None:
     prompt = rounds(tool("ApplyPatch", input=PATCH), tool("ReadFile", path="hello.txt"), say("Done."))
     turns: list[Any] = [prompt]
@@ -154,11 +155,12 @@ def test_cursor_patches_in_agent_mode(in_cursor: Entered, upstream: Simulator, m
     assert len({call["header"]["x-interaction-id"] for call in calls}) == 1
 
 
-@pytest.mark.parametrize("model", [CLAUDE, GPT, CODEX])
+@pytest.mark.parametrize("model", KINDS)
 def test_cursor_patches_in_ask_mode(in_cursor: Entered, upstream: Simulator, model: str) -> None:
     prompt = rounds(tool("ApplyPatch", input=PATCH), say("Done."))
     (call,) = shown(in_cursor.post(cursor.ask(model, prompt)))["tool_calls"]
-    assert (call["type"], call["function"]) == ("function", {"name": "ApplyPatch", "arguments": PATCH})
+    function = call["function"]
+    assert (call["type"], function["name"], function["arguments"]) == ("function", "ApplyPatch", PATCH)
     back = [cursor.chat_call(call["id"], "ApplyPatch", PATCH), cursor.chat_result(call["id"], "Done.")]
     assert shown(in_cursor.post(cursor.ask(model, prompt, *back)))["content"] == "Done."
 
@@ -200,7 +202,7 @@ def test_cherry_studio_sends_pictures_and_the_turns_before(
     assert shown(in_cherry_studio.post(chat_of_cherry_studio(model, *turns)))["content"] == SAID
 
 
-@pytest.mark.parametrize("model", [CLAUDE, GPT, CODEX])
+@pytest.mark.parametrize("model", KINDS)
 def test_cherry_studio_calls_the_tools_of_its_servers(
     in_cherry_studio: Entered, upstream: Simulator, model: str
 ) -> None:
@@ -279,3 +281,12 @@ def test_cut_stream(client: Entered, troubles: Troubles, upstream: Simulator, mo
     assert stream.error is not None
     assert "GitHub Copilot broke off before the answer was complete." in stream.error["message"]
     assert len(generations(upstream)) == 1
+
+
+def test_thirty_seconds_of_silence(in_cursor: Entered, in_cherry_studio: Entered, upstream: Simulator) -> None:
+    """Both on every kind of model, all at the same time."""
+    asked = [(client, model) for client in (in_cursor, in_cherry_studio) for model in KINDS]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        answers = list(pool.map(lambda one: one[0].ask(trouble.SILENT, one[1]), asked))
+    assert {shown(answer)["content"] for answer in answers} == {trouble.PATIENCE}
+    assert len(generations(upstream)) == len(asked)
