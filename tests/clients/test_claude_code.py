@@ -167,9 +167,7 @@ def test_compacting_is_no_second_prompt_of_the_person(desk: Desk, upstream: Simu
 
 def purposes(bridge: Bridge, upstream: Simulator) -> list[str]:
     """What the log says the calls of this test were for."""
-    ids = {one["header"]["x-request-id"] for one in generations(upstream)}
-    lines = [json.loads(line) for line in bridge.log.splitlines() if line.startswith("{")]
-    return [line["purpose"] for line in lines if line.get("request_id") in ids and line.get("purpose")]
+    return [bridge.request_line(one["header"]["x-request-id"])["purpose"] for one in generations(upstream)]
 
 
 def test_the_exports_alone_are_enough(bridge: Bridge, upstream: Simulator, tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def test_a_model_without_web_search(searching: Bridge, upstream: Simulator) -> N
     upstream.config(responses_tools=["function"])
     found = ask(searching, CLAUDE, FAILING)
     assert error_of(found) == "unavailable"
-    assert "web search tool is not supported" in searching.log
+    assert searching.log_line("web search tool is not supported")["event"] == "web search failed"
 
 
 def test_a_model_that_answers_from_memory(searching: Bridge, upstream: Simulator) -> None:
@@ -380,9 +380,7 @@ def test_a_client_that_leaves_ends_the_search(searching: Bridge, upstream: Simul
 
 def test_the_log_tells_of_searches(searching: Bridge, upstream: Simulator) -> None:
     answer = post(searching, body_of(CLAUDE, f"{KITES}[[next]][[say: They fly.]]"))
-    name = answer.headers["x-request-id"]
-    lines = [json.loads(line) for line in searching.log.splitlines() if line.startswith("{") and name in line]
-    assert [line["searches"] for line in lines if line["event"] == "request"] == [1]
+    assert searching.request_line(answer.headers["x-request-id"])["searches"] == 1
 
 
 # ── off ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import requests
 
@@ -56,6 +58,7 @@ class Bridge:
         }
         self.log_file = evidence.new_file("log")
         self._listening = threading.Event()
+        self._logged = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
 
@@ -113,7 +116,9 @@ class Bridge:
         assert self._process.stdout is not None
         with self.log_file.open("ab", buffering=0) as file:
             for line in self._process.stdout:
-                file.write(line)
+                with self._logged:
+                    file.write(line)
+                    self._logged.notify_all()
                 if re.search(rb"Listening at", line):
                     self._listening.set()
         self._listening.set()  # it ended; whoever waits will see why in the log
@@ -121,6 +126,23 @@ class Bridge:
     @property
     def log(self) -> str:
         return self.log_file.read_text("utf-8", "replace") if self.log_file.exists() else ""
+
+    def log_line(self, *words: str) -> dict[str, Any]:
+        """The first line of the log with all these words; waits for it, since a line may come after the answer."""
+        found: list[str] = []
+
+        def is_there() -> bool:
+            found.extend(line for line in self.log.splitlines() if all(word in line for word in words))
+            return bool(found)
+
+        with self._logged:
+            assert self._logged.wait_for(is_there, _START_S), f"no line with {words} in the log:\n{self.log}"
+        line: dict[str, Any] = json.loads(found[0])
+        return line
+
+    def request_line(self, request_id: str) -> dict[str, Any]:
+        """The one line that tells what became of a request."""
+        return self.log_line(f'"{request_id}"', '"event": "request"')
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
