@@ -15,7 +15,7 @@ from typing import Any
 from app import tokens
 from app.converters import embeddings
 from app.converters.codec import WITHOUT_EARLIER_PROOFS, WITHOUT_PROOFS, Codec, Identity
-from app.converters.crossing import Converted, Crossing, Native
+from app.converters.crossing import Converted, Crossing, Native, usage_for_log
 from app.converters.limits import Limits
 from app.converters.local_answers import HEADER, LOCALLY, answer_probe
 from app.converters.messages import web_search
@@ -35,7 +35,7 @@ from app.upstream.client import CopilotClient, UpstreamAnswer
 from app.upstream.headers import Call
 from app.upstream.images import ImageFetcher
 from app.upstream.refusals import Refusals
-from app.websearch import Asked, Searching, SearchPump, WebSearch, usage_for_log
+from app.websearch import Asked, Searching, SearchPump, WebSearch
 
 # Copilot's headers that are worth a client's while: ids for bug reports, what is left of the quota.
 _PASSED_HEADERS = ("x-github-request-id", "x-quota-snapshot-", "x-usage-ratelimit-")
@@ -262,7 +262,7 @@ class Relay:
             record.usage, record.finish_reason = usage_for_log(response), response.finish_reason
             headers = self._headers(searching, record) | JSON
             return Reply(200, headers, crossing.encoded(response))
-        pump = SearchPump(searching, crossing.encoder())
+        pump = SearchPump(searching, crossing.encoder(), searching.identity)
 
         def open_stream() -> Opened:
             pieces = pump.pieces()

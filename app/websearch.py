@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from app.converters import json_bytes
 from app.converters.codec import Codec, Identity, StreamEncoder
-from app.converters.crossing import Converted
-from app.converters.events import Event, Ping, ResponseEnd, ResponseStart, StreamError, accumulate, explode
+from app.converters.crossing import Converted, Encoding
+from app.converters.events import Event, Ping, ResponseStart, accumulate, explode
 from app.converters.ir import Response
 from app.converters.messages import web_search
 from app.converters.responses.web_search import findings_of, search_body
@@ -137,6 +137,10 @@ class Searching:
         self.batches = self._run()
 
     @property
+    def identity(self) -> Identity:
+        return self._asked.identity
+
+    @property
     def searches(self) -> int:
         """How many have found something, or nothing, but have not failed."""
         return self._turn.searches
@@ -230,34 +234,17 @@ class Searching:
         ]
 
 
-class SearchPump:
+class SearchPump(Encoding):
     """A streamed answer with searches, in the client's bytes (a `Pump`); what it is fed is what its `pieces` gave."""
 
-    def __init__(self, searching: Searching, encoder: StreamEncoder) -> None:
+    def __init__(self, searching: Searching, encoder: StreamEncoder, identity: Identity) -> None:
+        super().__init__(encoder, identity)
         self._searching = searching
-        self._encoder = encoder
-        self._ended = False
-        self._started = False
-        self._error: GatewayError | None = None
-        self.usage: dict[str, Any] | None = None
-        self.finish_reason: str | None = None
-
-    @property
-    def ended(self) -> bool:
-        return self._ended
-
-    @property
-    def started(self) -> bool:
-        return self._started
-
-    @property
-    def error(self) -> GatewayError | None:
-        return self._error
 
     def pieces(self) -> Iterator[bytes]:
         """The answer, one piece for each batch that says something."""
         for batch in self._searching.batches:
-            if out := b"".join(map(self._encode, batch)):
+            if out := self.encode(batch):
                 yield out
 
     def feed(self, data: bytes) -> bytes:
@@ -265,26 +252,3 @@ class SearchPump:
 
     def finish(self) -> bytes:
         return b""
-
-    def fail(self, error: GatewayError) -> bytes:
-        return b"" if self._ended else self._encode(StreamError(error))
-
-    def _encode(self, event: Event) -> bytes:
-        match event:
-            case ResponseStart():
-                self._started = True
-            case ResponseEnd():
-                self._ended = True
-                self.finish_reason = event.finish_reason
-                self.usage = usage_for_log(event)
-            case StreamError():
-                self._ended = True
-                self._error = event.error
-        return self._encoder.feed(event)
-
-
-def usage_for_log(end: ResponseEnd | Response) -> dict[str, Any] | None:
-    """The tokens of all rounds, without what nobody reported."""
-    if end.usage is None:
-        return None
-    return {name: count for name, count in asdict(end.usage).items() if count is not None}

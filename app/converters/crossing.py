@@ -185,11 +185,10 @@ class Converted:
         )
 
 
-class Translation:
-    """A converted stream: upstream's bytes → its decoder → the client's encoder (a `Pump`)."""
+class Encoding:
+    """Our events → the client's bytes, and what a `Pump` tells of them; nothing comes after the end."""
 
-    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, identity: Identity) -> None:
-        self._decoder = decoder
+    def __init__(self, encoder: StreamEncoder, identity: Identity) -> None:
         self._encoder = encoder
         self._identity = identity
         self._ended = False
@@ -210,16 +209,10 @@ class Translation:
     def error(self) -> GatewayError | None:
         return self._error
 
-    def feed(self, data: bytes) -> bytes:
-        return self._encode(self._decoder.feed_bytes(data))
-
-    def finish(self) -> bytes:
-        return self._encode(self._decoder.finish())
-
     def fail(self, error: GatewayError) -> bytes:
-        return self._encode([StreamError(error)])
+        return self.encode([StreamError(error)])
 
-    def _encode(self, events: list[Event]) -> bytes:
+    def encode(self, events: list[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
             if self._ended:
@@ -238,12 +231,32 @@ class Translation:
         if isinstance(event, ResponseEnd):
             self._ended = True
             self.finish_reason = event.finish_reason
-            if event.usage is not None:
-                self.usage = {name: count for name, count in asdict(event.usage).items() if count is not None}
+            self.usage = usage_for_log(event) or self.usage
         elif isinstance(event, StreamError):
             self._ended = True
             self._error = event.error
         return event
+
+
+class Translation(Encoding):
+    """A converted stream: upstream's bytes → its decoder → the client's encoder (a `Pump`)."""
+
+    def __init__(self, decoder: StreamDecoder, encoder: StreamEncoder, identity: Identity) -> None:
+        super().__init__(encoder, identity)
+        self._decoder = decoder
+
+    def feed(self, data: bytes) -> bytes:
+        return self.encode(self._decoder.feed_bytes(data))
+
+    def finish(self) -> bytes:
+        return self.encode(self._decoder.finish())
+
+
+def usage_for_log(end: ResponseEnd | Response) -> dict[str, Any] | None:
+    """The tokens that an answer took, without what nobody reported; None if nothing was."""
+    if end.usage is None:
+        return None
+    return {name: count for name, count in asdict(end.usage).items() if count is not None}
 
 
 def inline_images(request: Request, inlined: Mapping[str, str]) -> Request:
