@@ -4,7 +4,7 @@ import logging.config
 import sys
 
 from app import create_app
-from app.cli.doctor import bedside
+from app.cli.doctor import create_diagnostics_app
 from app.errors import GatewayError
 from app.logs import dict_config
 from app.settings import Settings, SettingsError
@@ -19,4 +19,4 @@ except (SettingsError, GatewayError) as error:
     # `flask doctor` tells everything that is wrong; all others end here.
     if "doctor" not in sys.argv:
         sys.exit(f"copilot-bridge: {error}")
-    app = bedside(str(error))
+    app = create_diagnostics_app(str(error))

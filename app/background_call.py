@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from app.http_connection import Interrupt
+from app.memory import Share
 
 T = TypeVar("T")
 
 
-class Opening(Generic[T]):
+class BackgroundCall(Generic[T]):
     """Opens something in a thread of its own (a greenlet under gevent).
 
     discard: releases what was opened; called by `close`, or when it is opened only after `close`.
@@ -18,16 +23,23 @@ class Opening(Generic[T]):
     def __init__(self, work: Callable[[], T], *, discard: Callable[[T], None]) -> None:
         self._work = work
         self._discard = discard
-        self._done = threading.Event()
+        # A lock that is free from the end on: an Event is three objects more, and Thread waits for its own start.
+        self._running = threading.Lock()
+        self._running.acquire()
         self._lock = threading.Lock()
         self._closed = False
+        self._interrupt = Interrupt()
+        self._share = Share.current()
         self._opened: T | None = None
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="opening", daemon=True).start()
+        _thread.start_new_thread(self._run, ())
 
     def wait(self, seconds: float) -> bool:
         """Whether it is through, after waiting for at most so long."""
-        return self._done.wait(seconds)
+        is_through = self._running.acquire(timeout=seconds)
+        if is_through:
+            self._running.release()
+        return is_through
 
     def result(self) -> T:
         """What was opened. Call after `wait` said True. Raises: what the work raised."""
@@ -37,17 +49,22 @@ class Opening(Generic[T]):
         return self._opened
 
     def close(self) -> None:
-        """Release what was opened, now or as soon as it is. May be called twice."""
+        """Release what was opened, or break off the call that is to open it. May be called twice."""
         with self._lock:
             self._closed = True
             opened = self._opened
         if opened is not None:
             self._discard(opened)
+        elif self._running.locked():
+            self._interrupt.set()
 
     def _run(self) -> None:
+        self._share.enter()
         try:
-            opened = self._work()
+            with self._interrupt:
+                opened = self._work()
         except BaseException as error:
+            _let_go(error)
             self._error = error
         else:
             with self._lock:
@@ -56,4 +73,15 @@ class Opening(Generic[T]):
             if not is_wanted:
                 self._discard(opened)
         finally:
-            self._done.set()
+            self._running.release()
+
+
+def _let_go(error: BaseException) -> None:
+    """Let go of what the work had in its hands when it failed: through its traceback the error holds all of that, half
+    an answer of many MB say, and the error itself is held in circles until the next full collection."""
+    found: BaseException | None = error
+    for _ in range(8):
+        if found is None:
+            break
+        traceback.clear_frames(found.__traceback__)
+        found = found.__cause__ or found.__context__

@@ -6,15 +6,36 @@ import shutil
 import sys
 from pathlib import Path
 
+_CHECKOUT = Path(__file__).resolve().parents[1]
 
-def flask_command(words: str) -> str:
-    """``flask --app wsgi <words>``, with the way to flask where the shell would not find it by itself.
 
-    Relative to the working directory, which is the repository's for every command; never a path of this machine.
+def own_command(words: str, *, env_file: Path | None = None) -> str:
+    """``copilot-bridge <words>`` where that is installed; in a checkout ``flask --app wsgi <words>``.
+
+    env_file: settings to read. A path is relative to the working directory, which in a checkout is the repository's for
+    every command; never a path of this machine.
     """
-    ours = Path(sys.executable).with_name("flask")
-    found = shutil.which("flask")
-    name = "flask"
-    if ours.is_file() and (found is None or Path(found) != ours) and ours.is_relative_to(Path.cwd()):
-        name = ours.relative_to(Path.cwd()).as_posix()
-    return f"{name} --app wsgi {words}"
+    settings = f" --env-file {env_file}" if env_file else ""
+    if is_installed():
+        return f"copilot-bridge{settings} {words}"
+    return f"{_reached(_beside('flask'))}{settings} --app wsgi {words}"
+
+
+def is_installed() -> bool:
+    """Whether the package, and with it its command, is installed for the Python that runs."""
+    return _beside("copilot-bridge").is_file()
+
+
+def _beside(name: str) -> Path:
+    return Path(sys.executable).with_name(name)
+
+
+def _reached(program: Path) -> str:
+    """A program's name, with the way to it where the shell would not find it by itself."""
+    found = shutil.which(program.name)
+    if program.is_file() and (found is None or Path(found) != program):
+        # The demo's service works in a folder of its own; the person who pastes the command is in the checkout.
+        for folder in (_CHECKOUT, Path.cwd()):
+            if program.is_relative_to(folder):
+                return program.relative_to(folder).as_posix()
+    return program.name

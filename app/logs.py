@@ -14,22 +14,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from app.masking import masked
+
 logger = logging.getLogger("copilot_bridge")
 
-_TOKEN_SHAPES = re.compile(
-    r"""
-      gh[a-z]_[A-Za-z0-9_]{4,}                       # GitHub tokens
-    | github_pat_[A-Za-z0-9_]+
-    | \btid=[^\s"',]+                                # Copilot tokens: tid=…;exp=…;…:mac
-    | (?<=api_key=)[^&\s"']+
-    | (?<=[Bb]earer\ )[^\s"',]+
-    | (?<=x-api-key:\ )[^\s"',]+
-    """,
-    re.VERBOSE,
-)
-
-
 _LEAST_LITERAL = 4
+_EXCERPT_LENGTH = 300
+_FIELD_NAME = re.compile(r"[\w.\[\]:*-]{1,80}", re.ASCII)
+_PLAIN = re.compile(r"[^\s\"'=]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -47,7 +39,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         if self._literal is not None:
             text = self._literal.sub("***", text)
-        return _TOKEN_SHAPES.sub("***", text)
+        return masked(text)
 
 
 class LineFormatter(logging.Formatter):
@@ -59,6 +51,7 @@ class LineFormatter(logging.Formatter):
     def __init__(self, *, as_json: bool, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._as_json = as_json
+        self._encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # json.dumps makes one for each call
         self._redact = Redactor(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
@@ -74,12 +67,38 @@ class LineFormatter(logging.Formatter):
                 **fields,
                 **({"trace": trace} if trace else {}),
             }
-            return self._redact(json.dumps(line, ensure_ascii=False, default=str))
-        pairs = (f"{key}={value}" for key, value in fields.items())
+            return self._redact(self._encode(line))
+        pairs = (f"{key}={_as_word(value)}" for key, value in fields.items())
         text = " ".join([f"{when:%H:%M:%S}", f"{record.levelname:<7}", record.getMessage(), *pairs])
         # A model name with a line break in it must not forge a line of its own.
         text = _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", text)
         return self._redact(text + (f"\n{trace}" if trace else ""))
+
+
+def loggable_name(name: str) -> str:
+    """A field's name for the log; ``?`` for what looks like none, which may be anything that a client wrote."""
+    return name if _FIELD_NAME.fullmatch(name) else "?"
+
+
+def debug_excerpt(message: str, request_id: str) -> None:
+    """What may quote a prompt or an answer: for debugging only, and not all of it."""
+    logger.debug("told", extra={"fields": {"request_id": request_id, "message": message[:_EXCERPT_LENGTH]}})
+
+
+def audit(what: str, *, actor: str, address: str | None = None, **fields: Any) -> None:
+    """Log a change that somebody made: always at INFO, with ``"audit": true`` to find it by.
+
+    actor: ``key:<id>`` (see `KeyRing.name_of`), ``cli:<user>``, or ``nobody`` where no key was needed.
+    fields: what it was before and after, without secrets.
+    """
+    logger.info(what, extra={"fields": {"audit": True, "actor": actor, "address": address, **fields}})
+
+
+def _as_word(value: Any) -> str:
+    """A value as text that cannot be taken for two, or for a field of its own: quoted where it has to be."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def dict_config(*, level: str, format: str, secrets: Iterable[str] = ()) -> dict[str, Any]:

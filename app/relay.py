@@ -1,44 +1,74 @@
 """The use case: answer one request, through the codecs of the client's protocol and of the model's.
 
-Map the model → choose the protocol that serves it → send → pass the answer on, mended or converted. Knows no Flask and
-no field of any protocol.
+Map the model → choose the protocol that serves it → send → pass the answer on, normalized or converted. Knows no Flask
+and no field of any protocol.
 """
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app import tokens
-from app.converters import embeddings
-from app.converters.codec import WITHOUT_EARLIER_PROOFS, WITHOUT_PROOFS, Codec, Identity
-from app.converters.crossing import Converted, Crossing, Native, usage_for_log
-from app.converters.limits import Limits
-from app.converters.local_answers import HEADER, LOCALLY, answer_probe
-from app.converters.messages import web_search
-from app.converters.messages.counting import countable, read_count
-from app.converters.messages.native import prepare_count
-from app.converters.purposes import is_mere_probe, purpose_of
-from app.converters.traits import ProtocolName, Traits
-from app.errors import GatewayError, NotFoundError, UpstreamProtocolError
-from app.logs import logger
-from app.opening import Opening
-from app.reply import EVENT_STREAM, JSON, Record, Reply
-from app.routing import EMBEDDINGS, MESSAGES, Model, choose_endpoint, find_model, near_matches, require_endpoint
+from app.background_call import BackgroundCall
+from app.converters import removable
+from app.converters.codec import ClientCodec, Identity, NativeRequest, UpstreamCodec
+from app.converters.exchange import Converted, Exchange, converted_exchange, exchange_for, whole_or_stream
+from app.converters.listings import embeddings, images
+from app.converters.neutral.conversation_key import conversation_key
+from app.converters.neutral.losses import header_of
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.outcome import outcome_of
+from app.converters.neutral.request_traits import ProtocolName, Traits
+from app.converters.neutral.token_text import countable
+from app.converters.neutral.vocabulary import Request
+from app.converters.probe_answer import HEADER, LOCALLY, answer_probe
+from app.converters.refusal import MOST_REPAIRS, next_try
+from app.converters.request_purpose import CallKind, is_mere_probe, purpose_of
+from app.converters.wire.accounting import credits_text
+from app.converters.wire.error_body import answer_in
+from app.converters.wire.openai_errors import is_full
+from app.copier import Passage
+from app.errors import GatewayError, NotFoundError, StoreError, UpstreamError, UpstreamProtocolError
+from app.logs import loggable_name, logger
+from app.reply import EVENT_STREAM, JSON, Record, Reply, header_safe
+from app.routing import EMBEDDINGS, Model, choose_endpoint, find_model, is_auto, near_matches, require_endpoint, usable
 from app.store.mapping import ModelMapping
-from app.streaming import Answered, Opened, first_event, pass_on
+from app.store.rules import Choice
+from app.stored_responses import Recalled, StoredResponses, owner_of
+from app.streaming import Answered, Opened, first_event, pass_bytes, pass_on
+from app.upstream.auto import AutoMode, Question
 from app.upstream.catalog import Catalog
 from app.upstream.client import CopilotClient, UpstreamAnswer
 from app.upstream.headers import Call
-from app.upstream.images import ImageFetcher
+from app.upstream.images.fetch import ImageFetcher
 from app.upstream.refusals import Refusals
-from app.websearch import Asked, Searching, SearchPump, WebSearch
+from app.web_search import Asked, Searching, SearchTransformer, WebSearch
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 # Copilot's headers that are worth a client's while: ids for bug reports, what is left of the quota.
 _PASSED_HEADERS = ("x-github-request-id", "x-quota-snapshot-", "x-usage-ratelimit-")
+
+
+CREDITS = "x-bridge-credits"
+"""The header that tells what a whole answer cost. A stream's cost is known when its headers have long gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One generation request, whichever model answers it. headers: the client's, by lower-case name."""
+
+    client: ClientCodec
+    recalled: Recalled
+    headers: Mapping[str, str]
+    traits: Traits
+    kind: CallKind
+    record: Record
+    started_at: float
 
 
 class Relay:
@@ -47,7 +77,7 @@ class Relay:
     def __init__(
         self,
         *,
-        codecs: Mapping[ProtocolName, Codec],
+        upstreams: Mapping[ProtocolName, UpstreamCodec],
         mapping: ModelMapping,
         catalog: Catalog,
         client: CopilotClient,
@@ -56,9 +86,11 @@ class Relay:
         keep_alive_s: float,
         search: WebSearch | None = None,
         answer_probes: bool = False,
+        auto: AutoMode | None = None,
+        stored: StoredResponses | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._by_path = {codec.upstream_path: codec for codec in codecs.values()}
+        self._by_path = {codec.path: codec for codec in upstreams.values()}
         self._mapping = mapping
         self._catalog = catalog
         self._client = client
@@ -67,92 +99,105 @@ class Relay:
         self._keep_alive_s = keep_alive_s
         self._search = search
         self._answer_probes = answer_probes
+        self._auto = auto
+        self._stored = stored
         self._clock = clock
 
     def answer(
-        self, codec: Codec, raw: bytes, body: dict[str, Any], headers: Mapping[str, str], record: Record
+        self, client: ClientCodec, raw: bytes, body: dict[str, Any], headers: Mapping[str, str], record: Record
     ) -> Reply:
-        """Answer one generation request of this protocol; `raw` is the body as it came, `body` what it says.
+        """Answer one generation request in this dialect; `raw` is the body as it came, `body` what it says.
 
         headers: the client's, by lower-case name; a codec may have use for them (``anthropic-beta``).
         Raises: GatewayError while nothing has been given out; later failures end the stream in the protocol's own way.
         """
         started_at = self._clock()
-        traits = codec.traits(body)
-        record.protocol, record.model, record.stream = codec.name, traits.model, traits.stream
-        verdict = purpose_of(codec.name, headers, body, traits.initiator)
-        record.purpose, record.initiator = verdict.purpose, verdict.initiator
-        name, model = self._resolve(traits.model, record)
-        upstream = self._upstream_for(codec, model)
+        recalled = self._recall(client, raw, body, record)
+        traits = client.traits(recalled.body)
+        record.protocol, record.model, record.stream = client.name, traits.model, traits.stream
+        record.conversation = conversation_key(headers, recalled.body)
+        kind = purpose_of(client.name, headers, recalled.body, traits.initiator)
+        record.purpose, record.initiator = kind.purpose, kind.initiator
+        asked = _Asked(client, recalled, headers, traits, kind, record, started_at)
+        choice = self._chosen(traits.model, record)
+        for target in choice.targets[:-1]:
+            try:
+                return self._answer_by(target, asked)
+            except UpstreamError as error:
+                if not is_full(error):
+                    raise
+                fields = {"request_id": record.request_id, "model": record.served_model, "code": error.code}
+                logger.warning("the next model of the rule is tried", extra={"fields": fields})
+        return self._answer_by(choice.targets[-1], asked)
+
+    def _answer_by(self, target: str, asked: _Asked) -> Reply:
+        """Answer by this model. Raises: GatewayError."""
+        client, traits, record = asked.client, asked.traits, asked.record
+        raw, body, at_end = asked.recalled.raw, asked.recalled.body, asked.recalled.keeper
+        name, model = self._found(target, record)
+        told_name, session = traits.model, None
+        if model is None and is_auto(name) and self._auto is not None:
+            question = _question(client.decode_request(body), traits)
+            model, session = self._auto.pick(question, request_id=record.request_id)
+            name = told_name = record.served_model = model.id
+            record.entry = model.raw
+        upstream = self._upstream_for(client, model)
         record.upstream = upstream.name
-        identity: Identity = {
-            "model": traits.model,
-            "created": int(started_at),
-            "fallback_id": f"{codec.id_prefix}{record.request_id}",
-        }
-        if self._answer_probes and traits.choices == 1 and is_mere_probe(body) and self._catalog.is_known():
-            local = self._answered_probe(codec, body, traits, identity, model, record)
-            if local is not None:
-                return local
-        if codec.upstream_path == MESSAGES and self._search is None and web_search.is_forced(body):
-            return self._answered_search(codec, body, traits, identity, record)
-        served = self._search.serve(codec, body) if self._search is not None else None
+        fallback_id = f"{client.id_prefix}{record.request_id}"
+        identity = Identity(told_name, int(asked.started_at), fallback_id, asked.recalled.told)
+        local = self._answered_here(client, body, traits, identity, model, record)
+        if local is not None:
+            return _local(at_end(local) if at_end is not None else local, record)
+        served = self._search.serve(client, body, upstream.path) if self._search is not None else None
         body = served[0] if served is not None else body
-        limits = Limits.of(model.raw if model is not None else {"id": name})
-        inlined = self._images.fetch_all(codec.image_urls(body))
-        crossing: Crossing
-        if upstream is codec and served is None and codec.passes_natively(raw, body):
-            crossing = Native(
-                codec,
-                raw,
-                body,
-                traits=traits,
-                identity=identity,
-                model=name,
-                limits=limits,
-                inlined=inlined,
-                headers=headers,
-            )
-        else:
-            crossing = Converted(
-                codec,
-                upstream,
-                body,
-                traits=traits,
-                identity=identity,
-                model=name,
-                limits=limits,
-                inlined=inlined,
-            )
+        limits = ModelLimits.of(model.raw if model is not None else {"id": name})
+        inlined = self._images.fetch_all(client.image_urls(body))
+        self._reserve(record, body, len(raw), model)
         call = Call(
-            path=upstream.upstream_path,
+            path=upstream.path,
             request_id=record.request_id,
             stream=traits.stream,
-            initiator=verdict.initiator,
+            initiator=asked.kind.initiator,
             interaction_id=str(uuid.uuid5(uuid.NAMESPACE_OID, traits.interaction_key.hex())),
             has_images=traits.has_images,
             extra_headers=model.request_headers if model is not None else {},
+            session=session,
         )
-        if served is not None and self._search is not None and isinstance(crossing, Converted):
-            asked = Asked(
-                crossing=crossing,
+        request = NativeRequest(raw=raw, body=body, model=name, limits=limits, inlined=inlined, headers=asked.headers)
+        if served is not None and self._search is not None:
+            converted = converted_exchange(client, upstream, request, traits=traits, identity=identity)
+            question_asked = Asked(
+                exchange=converted,
                 call=replace(call, stream=True),
                 tool=served[1],
+                words=served[2],
                 identity=identity,
-                send=lambda crossing, call: self._send(upstream, crossing, call, record),
+                send=lambda exchange, call: self._send(upstream, exchange, call, record),
             )
-            searching = Searching(self._search, asked, keep_alive_s=self._keep_alive_s)
-            return self._searched(codec, crossing, searching, traits, record, started_at)
+            searching = Searching(self._search, question_asked, keep_alive_s=self._keep_alive_s)
+            return self._searched(asked, converted, searching)
+        exchange = exchange_for(client, upstream, request, traits=traits, identity=identity)
         if traits.stream:
-            return self._streamed(codec, upstream, crossing, call, record, started_at)
-        answer = self._send(upstream, crossing, call, record)
+            return self._streamed(asked, upstream, exchange, call)
+        answer = self._send(upstream, exchange, call, record)
         content = answer.read()
-        record.first_byte_ms = self._since(started_at)
-        whole = crossing.whole(content)
-        return Reply(200, self._headers(answer, record) | JSON, whole)
+        record.first_byte_ms = self._since(asked.started_at)
+        whole = exchange.whole(content)
+        record.note(exchange.outcome())
+        return Reply(200, self._headers(answer, record) | JSON, at_end(whole) if at_end is not None else whole)
 
-    def embed(self, codec: Codec, body: dict[str, Any], record: Record) -> Reply:
-        """Answer an embeddings request; `codec` reads upstream's errors. Raises: GatewayError."""
+    def _recall(self, client: ClientCodec, raw: bytes, body: dict[str, Any], record: Record) -> Recalled:
+        """The request with what it goes on from, if this client's dialect knows such a thing. Raises: GatewayError."""
+        if client.storage is None or self._stored is None:
+            return Recalled(raw, body)
+        try:
+            return self._stored.recall(client.storage, raw, body, owner=owner_of(record))
+        except GatewayError:
+            record.protocol, record.model = client.name, str(body["model"])
+            raise
+
+    def embed(self, upstream: UpstreamCodec, body: dict[str, Any], record: Record) -> Reply:
+        """Answer an embeddings request; `upstream` reads the errors. Raises: GatewayError."""
         record.protocol, record.model = "embeddings", str(body["model"])
         as_base64 = embeddings.wants_base64(body)
         name, model = self._resolve(record.model, record)
@@ -160,56 +205,109 @@ class Relay:
         if model is not None:
             require_endpoint(model, EMBEDDINGS, self._catalog.models())
             batch = _limit(model, "max_inputs") or batch
-        replies = []
-        for payload in embeddings.upstream_bodies(body, model=name, batch=batch):
-            answer = self._client.send(
-                Call(path=EMBEDDINGS, request_id=record.request_id, body=payload, intent="copilot-panel")
-            )
-            content = answer.read()
-            if answer.status != 200:
-                raise self._refusal(codec, answer, content, record)
-            replies.append(content)
-        merged = embeddings.merge_replies(replies, model=record.model, as_base64=as_base64)
-        return Reply(200, {**JSON, "x-bridge-model": _header_safe(name)}, merged)
+        self._reserve(record, body, len(str(body.get("input", ""))), model)
+        replies: list[bytes] = []
+        try:
+            for payload in embeddings.upstream_bodies(body, model=name, batch=batch):
+                answer = self._sent(
+                    Call(path=EMBEDDINGS, request_id=record.request_id, body=payload, intent="copilot-panel"), record
+                )
+                content = answer.read()
+                if answer.status != 200:
+                    raise self._refusal(upstream, answer, content, record)
+                replies.append(content)
+            merged = embeddings.merge_replies(replies, model=record.model, as_base64=as_base64)
+        finally:  # what was answered is paid, even if the rest is refused
+            record.usage, record.nano_credits = embeddings.token_counts(replies), embeddings.nano_spent(replies)
+        told = {CREDITS: credits_text(record.nano_credits)} if record.nano_credits is not None else {}
+        return Reply(200, {**JSON, "x-bridge-model": header_safe(name), **told}, merged)
 
-    def count_tokens(self, raw: bytes, body: dict[str, Any], headers: Mapping[str, str], record: Record) -> int:
-        """Count the input tokens of a messages request: upstream does where it can (contract §8.9), else we do.
+    def pass_through(self, upstream: UpstreamCodec, passing: images.ImageRequest, record: Record) -> Reply:
+        """Answer a request of an endpoint that some models list and the bridge does not convert (contract §14.1).
+
+        upstream: reads the errors. Raises: GatewayError.
+        """
+        started_at = self._clock()
+        record.protocol, record.model, record.initiator = "images", str(passing.body["model"]), "user"
+        record.upstream = "images"
+        record.stream = passing.body.get("stream") is True
+        name, model = self._resolve(record.model, record)
+        models = self._catalog.models()
+        if not any(passing.path in one.endpoints for one in models):
+            raise NotFoundError(
+                f"None of this account's models is served at {passing.path}: GET /v1/models tells the "
+                "`supported_endpoints` of each.",
+                code="unsupported_api_for_model",
+            )
+        if model is None:
+            raise self._unknown_model(record, "GET /v1/models does not list it.", path=passing.path)
+        require_endpoint(model, passing.path, models)
+        self._reserve(record, passing.body, len(passing.raw), model)
+        call = Call(
+            path=passing.path,
+            request_id=record.request_id,
+            body=passing.carrying(name),
+            content_type=passing.form or JSON["Content-Type"],
+            stream=record.stream,
+            initiator="user",
+            has_images=passing.path.endswith("/edits"),
+            extra_headers=model.request_headers,
+        )
+        answer = self._sent(call, record)
+        if answer.status >= 400:
+            raise self._refusal(upstream, answer, answer.read(), record)
+        record.first_byte_ms = self._since(started_at)
+        if answer.content_type == "text/event-stream":
+            body = pass_bytes(answer, images.StreamReader(), record, keep_alive_s=self._keep_alive_s)
+            return Reply(200, self._headers(answer, record) | EVENT_STREAM, body, close=answer.close)
+        content = answer.read()
+        answer_in(content)  # a page, say, is no answer
+        record.note(images.outcome_of(content))
+        return Reply(200, self._headers(answer, record) | JSON, content)
+
+    def count_tokens(
+        self, client: ClientCodec, raw: bytes, body: dict[str, Any], headers: Mapping[str, str], record: Record
+    ) -> int:
+        """Count the input tokens of a request: upstream does where it can (contract §8.9), else we do.
 
         Raises: GatewayError.
         """
-        codec = self._by_path[MESSAGES]
         record.protocol, record.model, record.purpose = "count_tokens", str(body["model"]), "count"
-        name, model = self._resolve(record.model, record)
-        if model is not None and MESSAGES in model.endpoints and codec.passes_natively(raw, body):
-            counted = self._count_upstream(codec, raw, body, headers, name, model, record)
+        _, model = self._resolve(record.model, record)
+        if model is not None:
+            counted = self._count_upstream(client, raw, body, headers, model, record)
             if counted is not None:
                 return counted
-        return tokens.count(countable(codec.decode_request(body)))
+        return tokens.count(countable(client.decode_request(body)))
 
     def _count_upstream(
         self,
-        codec: Codec,
+        client: ClientCodec,
         raw: bytes,
         body: dict[str, Any],
         headers: Mapping[str, str],
-        name: str,
         model: Model,
         record: Record,
     ) -> int | None:
-        """Upstream's count; None if it does not count for this model."""
-        prepared = prepare_count(
-            raw,
-            body,
-            model=name,
-            limits=Limits.of(model.raw),
-            inlined=self._images.fetch_all(codec.image_urls(body)),
+        """Upstream's count; None if it does not count such a request, or not for this model."""
+        native = client.native
+        counting = native.count_tokens if native is not None and native.path in model.endpoints else None
+        if native is None or counting is None or not native.passes(raw, body):
+            return None
+        request = NativeRequest(
+            raw=raw,
+            body=body,
+            model=model.id,
+            limits=ModelLimits.of(model.raw),
+            inlined=self._images.fetch_all(client.image_urls(body)),
             headers=headers,
-            refused=self._refusals.known(name, MESSAGES),
+            refused=self._refusals.known(model.id, native.path),
         )
+        prepared = counting.prepare(request)
         call = Call(
-            path=f"{MESSAGES}/count_tokens",
+            path=counting.path,
             request_id=record.request_id,
-            has_images=codec.traits(body).has_images,
+            has_images=client.traits(body).has_images,
             extra_headers=model.request_headers,
         )
         answer = self._client.send(call.carrying(prepared.body, prepared.headers))
@@ -217,18 +315,43 @@ class Relay:
         if answer.status == 404:
             return None
         if answer.status >= 400:
-            raise self._refusal(codec, answer, content, record)
-        return read_count(content)
+            raise self._refusal(self._by_path[native.path], answer, content, record)
+        return counting.read(content)
 
-    def _answered_probe(
+    def _answered_here(
         self,
-        codec: Codec,
+        client: ClientCodec,
         body: dict[str, Any],
         traits: Traits,
         identity: Identity,
         model: Model | None,
         record: Record,
-    ) -> Reply | None:
+    ) -> bytes | None:
+        """What the bridge can say itself, without a call that would cost something; None if only upstream can tell.
+
+        Raises: GatewayError, as `_answered_probe`.
+        """
+        if self._answer_probes and traits.choices == 1 and is_mere_probe(body) and self._catalog.is_known():
+            probed = self._answered_probe(client, body, traits, identity, model, record)
+            if probed is not None:
+                return probed
+        if client.search is not None:
+            unavailable = client.search.unavailable(body, identity)
+            if unavailable is not None and not self._searches():
+                record.searches = 0
+                request = Request(model=identity.model)
+                return whole_or_stream(client, unavailable, request, identity=identity, traits=traits)
+        return None
+
+    def _answered_probe(
+        self,
+        client: ClientCodec,
+        body: dict[str, Any],
+        traits: Traits,
+        identity: Identity,
+        model: Model | None,
+        record: Record,
+    ) -> bytes | None:
         """What a probe is to be told without asking upstream; None if only upstream can tell.
 
         Raises: GatewayError, the same that the call itself would meet: not signed in, an unknown model.
@@ -238,128 +361,170 @@ class Relay:
             raise self._unknown_model(record, "GET /v1/models does not list it.")
         if not model.is_enabled:
             return None
-        content = answer_probe(codec, body, traits=traits, identity=identity)
-        return _local(content, record)
+        return answer_probe(client, body, traits=traits, identity=identity)
+
+    def _searches(self) -> bool:
+        return self._search is not None and self._search.is_there()
 
     # ── web search ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _searched(
         self,
-        codec: Codec,
-        crossing: Converted,
+        asked: _Asked,
+        exchange: Converted,
         searching: Searching,
-        traits: Traits,
-        record: Record,
-        started_at: float,
     ) -> Reply:
         """Answer a request that may search. Raises: GatewayError for what fails before anything was given out."""
-        if not traits.stream:
+        record, started_at, at_end = asked.record, asked.started_at, asked.recalled.keeper
+        if not asked.traits.stream:
             try:
                 response = searching.whole()
             finally:
                 searching.close()
+                record.nano_credits, record.is_partial = searching.nano_credits, True
             record.first_byte_ms, record.searches = self._since(started_at), searching.searches
-            record.usage, record.finish_reason = usage_for_log(response), response.finish_reason
+            record.note(outcome_of(response))
             headers = self._headers(searching, record) | JSON
-            return Reply(200, headers, crossing.encoded(response))
-        pump = SearchPump(searching, crossing.encoder(), searching.identity)
+            whole = exchange.encoded(response)
+            return Reply(200, headers, at_end(whole) if at_end is not None else whole)
+        transformer = SearchTransformer(searching, exchange)
 
         def open_stream() -> Opened:
-            pieces = pump.pieces()
+            pieces = transformer.pieces()
             try:
-                first = next((piece for piece in pieces if pump.started or pump.error is not None), b"")
-                if pump.error is not None and not pump.started:
-                    raise pump.error
+                first = next((piece for piece in pieces if transformer.started or transformer.error is not None), b"")
+                if transformer.error is not None and not transformer.started:
+                    raise transformer.error
             except BaseException:
                 searching.close()
                 raise
             record.first_byte_ms = self._since(started_at)
-            return Opened(searching, pump, pieces, first)
+            return Opened(searching, transformer, pieces, first)
 
         def pieces() -> Iterator[bytes]:
             try:
-                yield from self._pieces(opening, codec, crossing, record)
+                yield from self._pieces(background, asked, exchange, Passage())
             finally:
                 record.searches = searching.searches
+                if record.nano_credits is None:  # cut off: what it came to until then is paid
+                    record.nano_credits, record.is_partial = searching.nano_credits, True
 
-        opening = Opening(open_stream, discard=lambda opened: opened.answer.close())
-        return self._opened(opening, pieces(), record)
-
-    def _answered_search(
-        self, codec: Codec, body: dict[str, Any], traits: Traits, identity: Identity, record: Record
-    ) -> Reply:
-        """Tell a client that wants nothing but a search that there is none, in the words it has for that: upstream
-        could say no more, and a call would cost something."""
-        content = web_search.unavailable(body, codec=codec, traits=traits, identity=identity)
-        record.searches = 0
-        return _local(content, record)
+        background = BackgroundCall(open_stream, discard=lambda opened: opened.answer.close())
+        return self._opened(background, pieces(), record, Passage())
 
     # ── which model, which protocol ─────────────────────────────────────────────────────────────────────────────────
 
     def _resolve(self, asked: str, record: Record) -> tuple[str, Model | None]:
-        """The upstream id for a name, and its entry. Without a catalogue the name goes as it is: upstream will say."""
-        mapped = self._mapping.resolve(asked)
-        try:
-            model = find_model(mapped, self._catalog.models())
-        except GatewayError as error:
-            if error.status in (401, 403):
-                raise  # not signed in, no licence: the call itself would fail the same way
-            logger.warning("no model list", extra={"fields": {"request_id": record.request_id, "why": error.message}})
-            model = None
-        name = model.id if model is not None else mapped
-        record.served_model = name
+        """The upstream id for a name, and its entry; by a rule the first that the account has."""
+        return self._found(self._chosen(asked, record).targets[0], record)
+
+    def _chosen(self, asked: str, record: Record) -> Choice:
+        """Where a call goes: one target, or several if the next is to be tried where one is full."""
+        choice = self._mapping.choose(asked, key=record.key, purpose=record.purpose)
+        record.rule = choice.rule
+        if len(choice.targets) == 1:
+            return choice
+        there = usable(choice.targets, self._models(record) or ())
+        return replace(choice, targets=there if choice.falls_back else there[:1])
+
+    def _found(self, target: str, record: Record) -> tuple[str, Model | None]:
+        """The upstream id, and its entry. Without a catalogue the name goes as it is: upstream will say."""
+        model = find_model(target, self._models(record) or ())
+        name = model.id if model is not None else target
+        record.served_model, record.entry = name, model.raw if model is not None else None
+        if record.admission is not None:
+            record.admission.enter(name)
         return name, model
 
-    def _upstream_for(self, client: Codec, model: Model | None) -> Codec:
+    def _models(self, record: Record) -> Sequence[Model] | None:
+        """None if there is no list. Raises: GatewayError if nobody is signed in, or has no licence."""
+        try:
+            return self._catalog.models()
+        except GatewayError as error:
+            if error.status in (401, 403):
+                raise  # the call itself would fail the same way
+            logger.warning("no model list", extra={"fields": {"request_id": record.request_id, "why": error.message}})
+            return None
+
+    def _reserve(self, record: Record, body: Mapping[str, Any], size: int, model: Model | None) -> None:
+        """Hold what the call may cost, if its key has a budget. Raises: GatewayError if that does not allow it."""
+        if record.admission is not None:
+            entry = model.raw if model is not None else None
+            record.admission.reserve(body, size=size, entry=entry, is_turn=record.initiator != "agent")
+
+    def _upstream_for(self, client: ClientCodec, model: Model | None) -> UpstreamCodec:
         if model is None:
-            return self._by_path[client.upstream_path]
-        return self._by_path[choose_endpoint(model, client.upstream_path, self._catalog.models())]
+            return self._by_path[client.prefers]
+        return self._by_path[choose_endpoint(model, client.prefers, self._catalog.models())]
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _send(self, upstream: Codec, crossing: Crossing, call: Call, record: Record) -> UpstreamAnswer:
-        """Send, and once more without it if upstream refuses something by name that can go (proofs in two steps).
+    def _send(self, upstream: UpstreamCodec, exchange: Exchange, call: Call, record: Record) -> UpstreamAnswer:
+        """Send, and again without it if upstream refuses something that can go: `MOST_REPAIRS` times at most.
 
         Raises: GatewayError for every other refusal.
         """
-        refused = self._refusals.known(record.served_model, upstream.upstream_path)
-        may_repair = True
+        refused = self._refusals.known(record.served_model, upstream.path)
+        prepared = exchange.payload(refused)
+        learned: list[str] = []
+        tries_left = MOST_REPAIRS
         while True:
-            prepared = crossing.payload(refused)
             record.dropped = prepared.dropped
-            answer = self._client.send(call.carrying(prepared.body, prepared.headers))
+            record.losses = tuple((loss.path, loss.reason) for loss in prepared.losses)
+            answer = self._sent(call.carrying(prepared.body, prepared.headers), record)
             if answer.status < 400:
                 break
             content = answer.read()
-            named = upstream.named_refusal(answer.status, content) if may_repair else None
-            if named is None or named in refused:
+            found = next_try(exchange, refused, prepared, answer.status, content) if tries_left else None
+            if found is None:
                 raise self._refusal(upstream, answer, content, record)
-            if named == WITHOUT_PROOFS:
-                # A tool round may need the proofs of its own turn: first those of before are left out, then all.
-                lighter = crossing.payload(refused | {WITHOUT_EARLIER_PROOFS})
-                named = named if lighter.body == prepared.body else WITHOUT_EARLIER_PROOFS
-            may_repair = named == WITHOUT_EARLIER_PROOFS
-            refused |= {named}
-            if not named.startswith(WITHOUT_PROOFS):  # a proof is refused for itself, not for the model
-                self._refusals.learn(record.served_model, upstream.upstream_path, named)
-            fields = {"request_id": record.request_id, "model": record.served_model, "left_out": named}
+            repair, refused, repeat = found
+            if repair.lasts and removable.can_be_remembered(repair.name, prepared, content):
+                learned.append(repair.name)
+            fields = {
+                "request_id": record.request_id,
+                "model": record.served_model,
+                "left_out": loggable_name(repair.name),
+            }
             logger.warning("upstream refused a field", extra={"fields": fields})
+            prepared = repeat
+            tries_left -= 1
         if answer.content_type == "text/html":
             answer.close()
             raise UpstreamProtocolError(
                 "Copilot answered with an HTML page instead of data: its front door is checking us. Wait half a minute."
             )
+        for name in learned:  # only now it is known that this was the fault, and the only one
+            self._learn(record, upstream.path, name)
         return answer
 
-    def _refusal(self, codec: Codec, answer: UpstreamAnswer, content: bytes, record: Record) -> GatewayError:
+    def _sent(self, call: Call, record: Record) -> UpstreamAnswer:
+        """One call to Copilot; the record says what became of it. Raises: GatewayError."""
+        record.sent = "asked"
+        if record.traceparent is not None:
+            call = replace(call, extra_headers={**call.extra_headers, "traceparent": record.traceparent})
+        answer = self._client.send(call)
+        record.sent = "answered" if answer.status < 400 else "refused"
+        record.upstream_request_id = answer.headers.get("x-github-request-id")
+        return answer
+
+    def _learn(self, record: Record, path: str, name: str) -> None:
+        try:
+            self._refusals.learn(record.served_model, path, name)
+        except StoreError as error:  # the answer is there: remembering can wait for the next time
+            logger.warning("nothing learned", extra={"fields": {"request_id": record.request_id, "why": error.message}})
+
+    def _refusal(self, codec: UpstreamCodec, answer: UpstreamAnswer, content: bytes, record: Record) -> GatewayError:
         """Upstream's error in our terms; an unknown model is told its likeliest neighbours."""
         error = codec.decode_error(answer.status, answer.headers, content)
         error.message += answer.hint
         return self._unknown_model(record, error.message) if error.code == "model_not_found" else error
 
-    def _unknown_model(self, record: Record, why: str) -> NotFoundError:
+    def _unknown_model(self, record: Record, why: str, *, path: str | None = None) -> NotFoundError:
         known = self._catalog.models() if self._catalog.is_known() else ()
-        close = near_matches(record.served_model, (model.id for model in known))
+        close = near_matches(
+            record.served_model, (model.id for model in known if path is None or path in model.endpoints)
+        )
         asked = repr(record.model)
         if record.served_model != record.model:
             asked += f" (mapped to {record.served_model!r})"
@@ -371,13 +536,21 @@ class Relay:
         )
 
     def _headers(self, answer: Answered, record: Record) -> dict[str, str]:
-        passed = {k: v for k, v in answer.headers.items() if k.lower().startswith(_PASSED_HEADERS)}
+        # Cleaned: with a control character in a header our server would throw the whole answer away.
+        passed = {
+            name: header_safe(value, longest=1000)
+            for name, value in answer.headers.items()
+            if name.lower().startswith(_PASSED_HEADERS) and _HEADER_NAME.fullmatch(name)
+        }
+        record.quotas = passed
         return passed | self._own_headers(record)
 
     def _own_headers(self, record: Record) -> dict[str, str]:
-        own = {"x-bridge-model": _header_safe(record.served_model), "x-bridge-upstream": record.upstream}
+        own = {"x-bridge-model": header_safe(record.served_model), "x-bridge-upstream": record.upstream}
         if record.dropped:
-            own["x-bridge-dropped"] = _header_safe(", ".join(record.dropped))
+            own["x-bridge-dropped"] = header_of(record.dropped)
+        if record.nano_credits is not None:
+            own[CREDITS] = credits_text(record.nano_credits)
         return own
 
     def _since(self, started_at: float) -> int:
@@ -386,7 +559,11 @@ class Relay:
     # ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _streamed(
-        self, client: Codec, upstream: Codec, crossing: Crossing, call: Call, record: Record, started_at: float
+        self,
+        asked: _Asked,
+        upstream: UpstreamCodec,
+        exchange: Exchange,
+        call: Call,
     ) -> Reply:
         """Answer with a stream.
 
@@ -394,41 +571,62 @@ class Relay:
         longer than `keep_alive_s`, after which the client hears that we are alive, and of a failure inside the stream.
         """
 
+        record = asked.record
+
         def open_stream() -> Opened:
-            answer = self._send(upstream, crossing, call, record)
+            answer = self._send(upstream, exchange, call, record)
             try:
-                opened = first_event(crossing, answer, silence_s=self._keep_alive_s)
+                opened = first_event(exchange, answer, silence_s=self._keep_alive_s)
             except BaseException:
                 answer.close()
                 raise
-            record.first_byte_ms = self._since(started_at)
+            record.first_byte_ms = self._since(asked.started_at)
             return opened
 
-        opening = Opening(open_stream, discard=lambda opened: opened.answer.close())
-        return self._opened(opening, self._pieces(opening, client, crossing, record), record)
+        background = BackgroundCall(open_stream, discard=lambda opened: opened.answer.close())
+        passage = Passage()
+        pieces = self._pieces(background, asked, exchange, passage)
+        return self._opened(background, pieces, record, passage)
 
-    def _pieces(self, opening: Opening[Opened], client: Codec, crossing: Crossing, record: Record) -> Iterator[bytes]:
-        return pass_on(opening, client, crossing, record, keep_alive_s=self._keep_alive_s)
+    def _pieces(
+        self, background: BackgroundCall[Opened], asked: _Asked, exchange: Exchange, passage: Passage
+    ) -> Iterator[bytes]:
+        return pass_on(
+            background,
+            asked.client,
+            exchange,
+            asked.record,
+            passage,
+            keep_alive_s=self._keep_alive_s,
+            at_end=asked.recalled.keeper,
+        )
 
-    def _opened(self, opening: Opening[Opened], body: Iterator[bytes], record: Record) -> Reply:
+    def _opened(
+        self, background: BackgroundCall[Opened], body: Iterator[bytes], record: Record, passage: Passage
+    ) -> Reply:
         """The reply of a stream that is being opened. Raises: GatewayError, if it fails in time to be told."""
-        if opening.wait(self._keep_alive_s):
-            headers = self._headers(opening.result().answer, record)
-        else:
-            headers = self._own_headers(record)
-        return Reply(200, headers | EVENT_STREAM, body, close=opening.close)
+        try:
+            is_through = background.wait(self._keep_alive_s)
+        except BaseException:  # the client has gone, or the worker stops
+            background.close()
+            raise
+        headers = self._headers(background.result().answer, record) if is_through else self._own_headers(record)
+        return Reply(200, headers | EVENT_STREAM, body, close=background.close, passage=passage)
+
+
+def _question(request: Request, traits: Traits) -> Question:
+    """What Copilot is told to pick a model by. A conversation is known by how it began."""
+    said = [text for message in request.messages if message.role == "user" and (text := message.text.strip())]
+    began = f"{request.prompt_cache_key or ''}\n{said[0] if said else ''}"
+    prompt = said[-1] if said else "(no text)"
+    return Question(began, prompt, tuple(said[:-1]), has_image=traits.has_images)
 
 
 def _local(content: bytes, record: Record) -> Reply:
     """An answer of the bridge's own."""
     record.upstream, record.answered = "", LOCALLY
-    own = {"x-bridge-model": _header_safe(record.served_model), HEADER: LOCALLY}
+    own = {"x-bridge-model": header_safe(record.served_model), HEADER: LOCALLY}
     return Reply(200, own | (EVENT_STREAM if record.stream else JSON), content)
-
-
-def _header_safe(text: str) -> str:
-    """What a header can carry of a text that came from a client: printable ASCII, 200 characters."""
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text[:200])
 
 
 def _limit(model: Model, name: str) -> int | None:

@@ -8,12 +8,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.converters.neutral.model_limits import is_openai
 from app.errors import UnsupportedFeatureError
 
 CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "/chat/completions", "/responses", "/v1/messages", "/embeddings"
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
+_MOST_HEADERS, _LONGEST_HEADER = 20, 1000
+# What frames a request, or says whose it is: never the catalogue's affair.
+_NOT_TO_BE_NAMED = frozenset(
+    {
+        "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect", "host",
+        "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+AUTO = "auto"
+"""The name by which Copilot picks the model (contract §4.9)."""
+
 _DEFAULT_ENDPOINTS = {"chat": (CHAT,), "embeddings": (EMBEDDINGS,)}
-_OPENAI_VENDORS = ("openai", "azure openai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,7 @@ class Model:
 
     @property
     def is_openai(self) -> bool:
-        return self.vendor.lower() in _OPENAI_VENDORS
+        return is_openai(self.vendor, self.id)
 
     @property
     def is_enabled(self) -> bool:
@@ -56,9 +68,22 @@ class Model:
             type=kind,
             vendor=str(entry.get("vendor") or ""),
             endpoints=endpoints or _DEFAULT_ENDPOINTS.get(kind, ()),
-            request_headers={str(k): str(v) for k, v in extra.items()} if isinstance(extra, dict) else {},
+            request_headers=_sendable(extra),
             raw=entry,
         )
+
+
+def _sendable(headers: Any) -> dict[str, str]:
+    """The headers that an entry wants for its model, as far as HTTP can carry them."""
+    if not isinstance(headers, dict):
+        return {}
+    told = [(str(name), str(value).strip()) for name, value in list(headers.items())[:_MOST_HEADERS]]
+    return {
+        name: value
+        for name, value in told
+        if _HEADER_NAME.fullmatch(name) and name.lower() not in _NOT_TO_BE_NAMED
+        if len(value) <= _LONGEST_HEADER and value.isascii() and (value.isprintable() or not value)
+    }
 
 
 def find_model(name: str, models: Sequence[Model]) -> Model | None:
@@ -103,6 +128,12 @@ def _without_decoration(name: str) -> tuple[str, bool]:
     return _DATE.sub("", _LONG_CONTEXT.sub("", plain)), is_long
 
 
+def usable(targets: Sequence[str], models: Sequence[Model]) -> tuple[str, ...]:
+    """Of these names, in their order, those of models that the account has and may use; the first if there is none."""
+    found = tuple(name for name in targets if (model := find_model(name, models)) is not None and model.is_enabled)
+    return found or tuple(targets[:1])
+
+
 def near_matches(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
     """Up to `limit` model names that look like this one, best first. A common beginning counts most: the family."""
     wanted = _without_decoration(name)[0]
@@ -135,11 +166,17 @@ def choose_endpoint(model: Model, own: str, models: Iterable[Model]) -> str:
     raise AssertionError("require_endpoint lets nothing through that is not listed")
 
 
+_SUGGESTED = 3
+"""How many models are named in place of one that is for something else, where none is like it."""
+
+
 def require_endpoint(model: Model, path: str, models: Iterable[Model]) -> None:
     """Raise UnsupportedFeatureError (400) if the catalogue does not serve the model at this path."""
     if path in model.endpoints:
         return
-    others = near_matches(model.id, (m.id for m in models if path in m.endpoints and m.type == "chat"))
+    kind = {CHAT: "chat", RESPONSES: "chat", MESSAGES: "chat", EMBEDDINGS: "embeddings"}.get(path)
+    here = [m.id for m in models if path in m.endpoints and kind in (None, m.type) and m.is_enabled]
+    others = near_matches(model.id, here) or here[:_SUGGESTED]
     served = ", ".join(model.endpoints) or "no endpoint that the bridge speaks"
     advice = f" Try {' or '.join(others)} here." if others else ""
     raise UnsupportedFeatureError(
@@ -147,3 +184,17 @@ def require_endpoint(model: Model, path: str, models: Iterable[Model]) -> None:
         param="model",
         code="unsupported_api_for_model",
     )
+
+
+def is_auto(name: str) -> bool:
+    """Whether a model's name, as clients write it, asks for auto mode: ``auto``, ``copilot/auto``."""
+    return name.lower().rsplit("/", 1)[-1] == AUTO
+
+
+def auto_entry(models: Iterable[Model]) -> Model:
+    """Auto mode as an entry of the model list. It can do what every model can that it may pick."""
+    chats = [model for model in models if model.type == "chat" and model.is_enabled and model.endpoints]
+    paths = tuple(dict.fromkeys(path for model in chats for path in model.endpoints))
+    capabilities = {"type": "chat", "family": AUTO, "supports": {"streaming": True, "tool_calls": True}}
+    entry = {"id": AUTO, "name": "Auto", "vendor": "GitHub Copilot", "capabilities": capabilities}
+    return Model(AUTO, vendor="GitHub Copilot", endpoints=paths, raw={**entry, "model_picker_enabled": True})

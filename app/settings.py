@@ -6,21 +6,27 @@ and ``docs/configuration.md`` is generated from it. Nobody else reads the enviro
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values, load_dotenv
 
+from app import github_hosts
+from app.masking import masked
+
 DEFAULT_API_KEY = "github-copilot-openai-api-key"
 """The key that the original project ships with. Everybody knows it, so it counts for private callers only."""
+
+SEALING_KEY_BYTES = 32
 
 DEFAULT_MAPPING: Mapping[str, str] = {"gpt-o4-mini": "claude-opus-4.6", "gpt-4o-mini": "claude-opus-4.6"}
 
@@ -94,6 +100,25 @@ def _seconds(raw: str) -> float:
     return value
 
 
+def _seconds_or_never(raw: str) -> float:
+    if raw.strip() == "0":
+        return 0.0
+    try:
+        return _seconds(raw)
+    except ValueError:
+        raise ValueError("is neither a positive number of seconds nor 0") from None
+
+
+def _sealing_key(raw: str) -> Secret:
+    try:
+        key = base64.b64decode(raw, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != SEALING_KEY_BYTES:
+        raise ValueError(f"is not {SEALING_KEY_BYTES} bytes in base64 (openssl rand -base64 {SEALING_KEY_BYTES})")
+    return Secret(raw)
+
+
 def parse_url(raw: str) -> str:
     """A base URL, without a slash at its end. Raises: ValueError with the problem in words."""
     try:
@@ -113,6 +138,17 @@ def parse_url(raw: str) -> str:
 def _redis_url(raw: str) -> Secret:
     if urlsplit(raw).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("is not a redis://, rediss:// or unix:// URL")
+    return Secret(raw)
+
+
+def _database_url(raw: str) -> Secret:
+    try:
+        parts = urlsplit(raw)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
+        raise ValueError("is not a postgresql://user:password@host/database URL")
     return Secret(raw)
 
 
@@ -139,7 +175,7 @@ def _origins(raw: str) -> tuple[str, ...]:
         parts = urlsplit(origin)
         if origin == "*":
             raise ValueError("names no origin ('*' would let any web page in); list the origins")
-        if not parts.scheme or not parts.netloc or parts.path or parts.query:
+        if not parts.scheme or not parts.netloc or parts.path or parts.query or "@" in origin:
             raise ValueError(f"holds {origin!r}, which is not an origin")
     return origins
 
@@ -169,6 +205,32 @@ def _editor_config_dir(env: Mapping[str, str]) -> Path:
     if sys.platform == "win32" and env.get("LOCALAPPDATA"):
         return Path(env["LOCALAPPDATA"]) / "github-copilot"
     return Path(env.get("XDG_CONFIG_HOME") or Path(env.get("HOME") or "~").expanduser() / ".config") / "github-copilot"
+
+
+def _github_host(env: Mapping[str, str]) -> str:
+    """The GitHub that the other variables name, if they name a tenant: then nothing may go to the public one."""
+    urls = (env.get(name, "").strip() for name in ("GITHUB_BASE_URL", "GITHUB_API_BASE_URL"))
+    return next(filter(None, map(_tenant_of, urls)), github_hosts.PUBLIC)
+
+
+def _tenant_of(url: str) -> str | None:
+    try:
+        return github_hosts.tenant_of(url)
+    except ValueError:
+        return None
+
+
+def _of_host(address: Callable[[str], str]) -> Callable[[Mapping[str, str]], str]:
+    """The default of an address: that of GITHUB_HOST."""
+
+    def derive(env: Mapping[str, str]) -> str:
+        raw = env.get("GITHUB_HOST", "").strip()
+        try:
+            return address(github_hosts.parse_host(raw) if raw else _github_host(env))
+        except ValueError:  # told as the fault of GITHUB_HOST itself
+            return address(github_hosts.PUBLIC)
+
+    return derive
 
 
 # ── fields ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,6 +274,13 @@ class Settings:
         _whole(10, 100_000),
         "connections one worker holds at the same time (streams and idle keep-alives)",
         "WORKER_CONNECTIONS=4000",
+    )
+    connections_per_address: int = setting(
+        "CONNECTIONS_PER_ADDRESS",
+        512,
+        _whole(0, 100_000),
+        "connections that one worker holds for one address, if no proxy is in front (TRUSTED_PROXIES=0); 0: no limit",
+        "CONNECTIONS_PER_ADDRESS=512",
     )
     graceful_timeout_s: int = setting(
         "GRACEFUL_TIMEOUT_S",
@@ -259,6 +328,35 @@ class Settings:
         "GitHub token to use instead of a sign-in",
         "GH_COPILOT_TOKEN=ghu_…",
     )
+    github_app_id: str | None = setting(
+        "GITHUB_APP_ID",
+        None,
+        _text,
+        "id (or client id) of a GitHub App to sign in as, in place of a person",
+        "GITHUB_APP_ID=123456",
+    )
+    github_app_installation_id: int | None = setting(
+        "GITHUB_APP_INSTALLATION_ID",
+        None,
+        _whole(1, 2**63 - 1),
+        "number of the App's installation in the organization that is billed",
+        "GITHUB_APP_INSTALLATION_ID=12345678",
+    )
+    github_app_key_file: Path | None = setting(
+        "GITHUB_APP_PRIVATE_KEY_FILE",
+        None,
+        _path,
+        "file with the App's private key (.pem)",
+        "GITHUB_APP_PRIVATE_KEY_FILE=/run/secrets/github-app.pem",
+    )
+    github_app_repository_id: int | None = setting(
+        "GITHUB_APP_REPOSITORY_ID",
+        None,
+        _whole(1, 2**63 - 1),
+        "number of any repository of the installation; only for Apps that have Copilot Requests as a permission for "
+        "repositories, not for the organization",
+        "GITHUB_APP_REPOSITORY_ID=123456789",
+    )
     data_dir: Path = setting("DATA_DIR", Path("data"), _path, "folder for sign-in and state", "DATA_DIR=./data")
     redis_url: Secret | None = setting(
         "REDIS_URL",
@@ -266,6 +364,13 @@ class Settings:
         _redis_url,
         "Redis for shared state, for several hosts; otherwise SQLite in DATA_DIR",
         "REDIS_URL=redis://localhost:6379/0",
+    )
+    database_url: Secret | None = setting(
+        "DATABASE_URL",
+        None,
+        _database_url,
+        "PostgreSQL for keys, ledger and stored responses, for several hosts; otherwise SQLite in DATA_DIR",
+        "DATABASE_URL=postgresql://bridge:password@localhost/bridge?sslmode=verify-full",
     )
     editor_config_dir: Path = setting(
         "COPILOT_CONFIG_DIR",
@@ -275,18 +380,25 @@ class Settings:
         "COPILOT_CONFIG_DIR=~/.config/github-copilot",
     )
 
+    github_host: str = setting(
+        "GITHUB_HOST",
+        _github_host,
+        github_hosts.parse_host,
+        "the GitHub to use; all addresses follow from it, of a tenant of GitHub Enterprise as well as of a server",
+        "GITHUB_HOST=tenant.ghe.com",
+    )
     github_base_url: str = setting(
         "GITHUB_BASE_URL",
-        "https://github.com",
+        _of_host(github_hosts.web_url),
         parse_url,
-        "GitHub's web host, for the sign-in",
+        "GitHub's web host, for the sign-in; goes before the one of GITHUB_HOST",
         "GITHUB_BASE_URL=https://tenant.ghe.com",
     )
     github_api_base_url: str = setting(
         "GITHUB_API_BASE_URL",
-        "https://api.github.com",
+        _of_host(github_hosts.api_url),
         parse_url,
-        "GitHub's REST host, for tokens and usage",
+        "GitHub's REST host, for tokens and usage; goes before the one of GITHUB_HOST",
         "GITHUB_API_BASE_URL=https://api.tenant.ghe.com",
     )
     copilot_api_base_url: str | None = setting(
@@ -297,6 +409,14 @@ class Settings:
         "COPILOT_API_BASE_URL=https://api.githubcopilot.com",
     )
 
+    copilot_mcp_url: str | None = setting(
+        "COPILOT_MCP_URL",
+        None,
+        parse_url,
+        "Copilot's MCP endpoint, which searches the web; by default /mcp at Copilot's host",
+        "COPILOT_MCP_URL=https://api.githubcopilot.com/mcp",
+    )
+
     github_client_id: str = setting(
         "GITHUB_CLIENT_ID",
         "Iv1.b507a08c87ecfe98",
@@ -305,27 +425,28 @@ class Settings:
         "GITHUB_CLIENT_ID=Iv1.b507a08c87ecfe98",
     )
     editor_version: str = setting(
-        "EDITOR_VERSION", "vscode/1.112.0", _text, "Editor-Version header", "EDITOR_VERSION=vscode/1.112.0"
+        "EDITOR_VERSION", "vscode/1.121.0", _text, "Editor-Version header", "EDITOR_VERSION=vscode/1.121.0"
     )
     editor_plugin_version: str = setting(
         "EDITOR_PLUGIN_VERSION",
-        "copilot-chat/0.42.0",
+        "copilot-chat/0.49.0",
         _text,
         "Editor-Plugin-Version header",
-        "EDITOR_PLUGIN_VERSION=copilot-chat/0.42.0",
+        "EDITOR_PLUGIN_VERSION=copilot-chat/0.49.0",
     )
     copilot_user_agent: str = setting(
         "COPILOT_USER_AGENT",
-        "GitHubCopilotChat/0.42.0",
+        "GitHubCopilotChat/0.49.0",
         _text,
         "User-Agent header",
-        "COPILOT_USER_AGENT=GitHubCopilotChat/0.42.0",
+        "COPILOT_USER_AGENT=GitHubCopilotChat/0.49.0",
     )
-    copilot_integration_id: str = setting(
+    copilot_integration_id: str | None = setting(
         "COPILOT_INTEGRATION_ID",
-        "vscode-chat",
+        None,
         _text,
-        "Copilot-Integration-Id header",
+        "Copilot-Integration-Id header; unset: vscode-chat with an exchanged token, copilot-developer-cli with a "
+        "GitHub token that is used as it is",
         "COPILOT_INTEGRATION_ID=vscode-chat",
     )
     copilot_intent: str = setting(
@@ -337,7 +458,7 @@ class Settings:
     )
     copilot_api_version: str = setting(
         "COPILOT_API_VERSION",
-        "2025-10-01",
+        "2026-06-01",
         _text,
         "X-GitHub-Api-Version header on Copilot's API",
         "COPILOT_API_VERSION=2026-06-01",
@@ -359,6 +480,13 @@ class Settings:
         _seconds,
         "longest silence of Copilot (long reasoning can be silent for minutes)",
         "UPSTREAM_IDLE_TIMEOUT_S=600",
+    )
+    upstream_answer_timeout_s: float = setting(
+        "UPSTREAM_ANSWER_TIMEOUT_S",
+        3600.0,
+        _seconds,
+        "longest that one streamed answer of Copilot may go on, whatever comes meanwhile",
+        "UPSTREAM_ANSWER_TIMEOUT_S=3600",
     )
     keep_alive_s: float = setting(
         "KEEP_ALIVE_S",
@@ -385,9 +513,17 @@ class Settings:
         "WEB_SEARCH_MODEL",
         "",
         _text,
-        "model that runs the web searches of Messages clients, e.g. Claude Code; it must have web search at Copilot's "
-        "/responses. Empty: off, and clients are told so",
+        "who runs the web searches of clients whose model has none, e.g. of Claude Code. Empty: Copilot's own search "
+        "(its MCP endpoint); a model that has web search at Copilot's /responses; or off, and clients are told so",
         "WEB_SEARCH_MODEL=gpt-5.4",
+    )
+    auto_tier: str = setting(
+        "AUTO_TIER",
+        "",
+        _choice("efficiency", "balance", "intelligence", "fast"),
+        "what Copilot looks for when it picks the model of a conversation (model `auto`): efficiency, balance, "
+        "intelligence or fast. Empty: Copilot's own default",
+        "AUTO_TIER=balance",
     )
     warm_up: bool = setting(
         "WARM_UP",
@@ -402,12 +538,57 @@ class Settings:
     catalog_ttl_s: float = setting(
         "CATALOG_TTL_S", 600.0, _seconds, "age at which the model list is fetched anew", "CATALOG_TTL_S=600"
     )
+    refusals_ttl_s: float = setting(
+        "REFUSALS_TTL_S",
+        24 * 3600.0,
+        _seconds,
+        "how long a field or beta that Copilot refused for a model is left out for that model, before it is tried anew",
+        "REFUSALS_TTL_S=3600",
+    )
+    stored_responses_ttl_s: float = setting(
+        "STORED_RESPONSES_TTL_S",
+        24 * 3600.0,
+        _seconds_or_never,
+        "how long an answer of /v1/responses is stored, encrypted, for requests that go on from it "
+        "(`previous_response_id`, `item_reference`), after the last that did; 0: nothing is stored",
+        "STORED_RESPONSES_TTL_S=0",
+    )
+    stored_response_max_bytes: int = setting(
+        "STORED_RESPONSE_MAX_BYTES",
+        8 * 1024 * 1024,
+        _whole(1024, 1024**3),
+        "largest answer that is stored, with the input that came with its request; a larger one is told as not stored",
+        "STORED_RESPONSE_MAX_BYTES=8388608",
+    )
+    stored_responses_total_bytes: int = setting(
+        "STORED_RESPONSES_TOTAL_BYTES",
+        1024**3,
+        _whole(1024, 1024**5),
+        "all stored answers together; beyond it the oldest go",
+        "STORED_RESPONSES_TOTAL_BYTES=1073741824",
+    )
+    stored_responses_key: Secret | None = setting(
+        "STORED_RESPONSES_KEY",
+        None,
+        _sealing_key,
+        "key that encrypts stored answers, 32 bytes in base64, the same on all hosts that share a database; otherwise "
+        "stored-responses.key in DATA_DIR, which is made when it is missing",
+        "STORED_RESPONSES_KEY=<openssl rand -base64 32>",
+    )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES",
         32 * 1024 * 1024,
         _whole(1024, 1024**3),
         "largest request body",
         "MAX_BODY_BYTES=33554432",
+    )
+    memory_budget_bytes: int = setting(
+        "MEMORY_BUDGET_BYTES",
+        128 * 1024 * 1024,
+        _whole(1024 * 1024, 1024**4),
+        "bodies, images and answers that one worker holds at a time, but for the first MiB of each request; it needs "
+        "some three times as much memory",
+        "MEMORY_BUDGET_BYTES=134217728",
     )
     image_max_bytes: int = setting(
         "IMAGE_MAX_BYTES",
@@ -418,6 +599,36 @@ class Settings:
     )
     image_timeout_s: float = setting(
         "IMAGE_TIMEOUT_S", 15.0, _seconds, "time to fetch the images of one request", "IMAGE_TIMEOUT_S=15"
+    )
+
+    ledger_queue: int = setting(
+        "LEDGER_QUEUE",
+        10_000,
+        _whole(100, 1_000_000),
+        "calls that one worker keeps unwritten while the database is away; what comes then is not booked, but counted",
+        "LEDGER_QUEUE=10000",
+    )
+    ledger_calls_days: int = setting(
+        "LEDGER_CALLS_DAYS",
+        30,
+        _whole(0, 3660),
+        "how many days single calls stay in the ledger; 0: only the sums of each day are kept",
+        "LEDGER_CALLS_DAYS=30",
+    )
+    ledger_sums_days: int = setting(
+        "LEDGER_SUMS_DAYS",
+        400,
+        _whole(31, 36_600),
+        "how many days the sums of a day stay in the ledger",
+        "LEDGER_SUMS_DAYS=400",
+    )
+    metrics_access: str = setting(
+        "METRICS_ACCESS",
+        "admin",
+        _choice("admin", "anybody", "off"),
+        "who may read /metrics: admin (a key that may do everything, or a caller on this machine without a proxy in "
+        "between), anybody, or off",
+        "METRICS_ACCESS=admin",
     )
 
     log_level: str = setting(
@@ -442,22 +653,96 @@ class Settings:
         Raises: SettingsError for the first bad one.
         """
         values = {field.name: _read(field, env) for field in dataclasses.fields(cls)}
+        if fault := _missing_of_app(env):
+            raise fault
         return cls(**values)
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Settings:
-        """Read the process environment, completed by ``.env`` in the working directory (the environment wins).
+        """Read the process environment, completed by the env file (the environment wins).
 
-        The file goes into the process environment, because requests reads the proxy and CA variables from there.
+        The file is ``.env`` in the working directory, or what ENV_FILE names. It goes into the process environment,
+        because requests reads the proxy and CA variables from there.
+        Raises: SettingsError, also if there is such a file that cannot be read.
         """
-        load_dotenv((folder or Path.cwd()) / ".env", override=False)
+        if path := _env_path(folder):
+            load_dotenv(path, override=False)
         return cls.from_env(os.environ)
+
+    @property
+    def searches_the_web(self) -> bool:
+        """Whether searches are run for models that have none, by whomever."""
+        return self.web_search_model.lower() != "off"
+
+    @property
+    def copilot_default_url(self) -> str | None:
+        """Copilot's API where GitHub names none with the token; None where there is nothing to derive it from."""
+        if self.copilot_api_base_url:
+            return self.copilot_api_base_url
+        host = self._real_github_host()
+        return github_hosts.copilot_url(host) if host else None
+
+    def is_copilot_address(self, url: str) -> bool:
+        """Whether an address that GitHub named for Copilot is one of its own (contract §11.2)."""
+        own = (self.github_base_url, self.github_api_base_url)
+        return github_hosts.is_copilot_address(url, host=self._real_github_host() or self.github_host, own=own)
+
+    def _real_github_host(self) -> str | None:
+        """The GitHub behind the addresses in use; None if they lead somewhere of one's own, without TLS."""
+        named = (f"https://{self.github_host}", self.github_base_url, self.github_api_base_url)
+        if tenant := next(filter(None, map(_tenant_of, named)), None):
+            return tenant
+        if not self.github_api_base_url.startswith("https:"):
+            return None
+        return self.github_host if self.github_host != github_hosts.PUBLIC else urlsplit(self.github_base_url).netloc
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for the log filter."""
-        found = [*self.api_keys, self.gh_copilot_token, self.redis_url]
-        return tuple(secret.reveal() for secret in found if secret)
+        found = [*self.api_keys, self.gh_copilot_token, self.redis_url, self.database_url, self.stored_responses_key]
+        in_url = urlsplit(self.database_url.reveal()).password if self.database_url else None
+        return (*(secret.reveal() for secret in found if secret), *((unquote(in_url),) if in_url else ()))
+
+
+VARIABLES: frozenset[str] = frozenset({"ENV_FILE", *(field.metadata["env"] for field in dataclasses.fields(Settings))})
+"""All variables that the service reads for itself."""
+
+
+def use_folders(*, config: Path, data: Path, env_file: Path | None) -> None:
+    """For a command that may be called anywhere: where settings and state are, unless the environment says otherwise.
+
+    config: the folder whose ``env`` is the env file; ``.env`` in the working directory belongs to somebody else there.
+    env_file: one that was asked for. data: the folder for state.
+    """
+    if env_file is not None:
+        os.environ["ENV_FILE"] = str(env_file.absolute())
+    elif not os.environ.get("ENV_FILE", "").strip():
+        usual = config / "env"
+        os.environ["ENV_FILE"] = str(usual) if usual.is_file() else os.devnull
+    in_file = dotenv_values(Path(os.environ["ENV_FILE"]).expanduser())
+    if not (os.environ.get("DATA_DIR") or in_file.get("DATA_DIR") or "").strip():
+        os.environ["DATA_DIR"] = str(data)
+
+
+def override(changes: Mapping[str, str]) -> None:
+    """Set variables for this process, before everything else that sets them."""
+    os.environ.update(changes)
+
+
+def environment_for(changes: Mapping[str, str], *, without: Collection[str] = ()) -> dict[str, str]:
+    """The environment for a program that is started from here: our own without some of it, and with the changes."""
+    return {name: value for name, value in os.environ.items() if name not in without} | dict(changes)
+
+
+def variable_of_proxy(scheme: str) -> str:
+    """The variable that names the proxy for URLs of this scheme, as requests reads it."""
+    names = [spelling for name in (f"{scheme}_proxy", "all_proxy") for spelling in (name, name.upper())]
+    return next((name for name in names if os.environ.get(name)), f"{scheme.upper()}_PROXY")
+
+
+def variable_of_bundle(path: bool | str) -> str | None:
+    """The variable that names this CA bundle, as requests reads it; None: it is not from a variable."""
+    return next((name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name) == path), None)
 
 
 def faults(env: Mapping[str, str] | None = None) -> list[SettingsError]:
@@ -468,12 +753,27 @@ def faults(env: Mapping[str, str] | None = None) -> list[SettingsError]:
             _read(field, os.environ if env is None else env)
         except SettingsError as error:
             found.append(error)
-    return found
+    fault = _missing_of_app(os.environ if env is None else env)
+    return [*found, fault] if fault else found
+
+
+_OF_APP = ("GITHUB_APP_ID", "GITHUB_APP_INSTALLATION_ID", "GITHUB_APP_PRIVATE_KEY_FILE")
+
+
+def _missing_of_app(env: Mapping[str, str]) -> SettingsError | None:
+    """A GitHub App that is named by halves."""
+    there = [name for name in (*_OF_APP, "GITHUB_APP_REPOSITORY_ID") if env.get(name, "").strip()]
+    missing = [name for name in _OF_APP if name not in there]
+    if not there or not missing:
+        return None
+    return SettingsError(
+        f"{missing[0]}: is not set, and {there[0]} is of no use without it; set all of {', '.join(_OF_APP)}"
+    )
 
 
 @dataclass(frozen=True)
 class EnvFile:
-    """The ``.env`` in use. names: what it sets, in its order. overridden: those that the environment sets otherwise."""
+    """The env file in use. names: what it sets, in its order. overridden: those that the environment sets otherwise."""
 
     path: Path
     names: tuple[str, ...]
@@ -481,13 +781,82 @@ class EnvFile:
 
 
 def env_file(folder: Path | None = None) -> EnvFile | None:
-    """Look at the ``.env`` in the working directory, after `Settings.load`; None if there is none that can be read."""
-    path = (folder or Path.cwd()) / ".env"
-    if not os.access(path, os.R_OK) or not path.is_file():
+    """Look at the env file, after `Settings.load`; None if there is none that can be read."""
+    try:
+        path = _env_path(folder)
+    except SettingsError:
+        return None
+    if path is None or not path.is_file():
         return None
     values = {name: value for name, value in dotenv_values(path).items() if value is not None}
     overridden = (name for name, value in values.items() if os.environ.get(name, value) != value)
     return EnvFile(path, tuple(values), tuple(overridden))
+
+
+def _env_path(folder: Path | None) -> Path | None:
+    """The env file to read, None if there is none. Raises: SettingsError for one that cannot be read."""
+    named = os.environ.get("ENV_FILE", "").strip()
+    path = Path(named).expanduser() if named else (folder or Path.cwd()) / ".env"
+    if not named and not path.is_file():
+        return None
+    try:
+        path.read_bytes()
+    except OSError as problem:
+        what = f"{path} cannot be read by this user ({problem.strerror})"
+        raise SettingsError(f"ENV_FILE: {what}; the service's user needs to" if named else f".env: {what}") from None
+    return path
+
+
+class Environment:
+    """The environment of a running service, which can be read again: the env file may have changed, the rest cannot."""
+
+    def __init__(self) -> None:
+        self._from_file: frozenset[str] = frozenset()
+        self._before = dict(os.environ)
+
+    def load(self) -> Settings:
+        """Read the settings anew. Raises: SettingsError, and everything is as it was."""
+        self._before = dict(os.environ)
+        for name in self._from_file:
+            os.environ.pop(name, None)
+        own = frozenset(os.environ)
+        try:
+            if self._from_file and _env_path(None) is None:
+                raise SettingsError(
+                    ".env: it was there at the start and is gone; with it goes the key, so nothing is read"
+                )
+            settings = Settings.load()
+        except SettingsError:
+            self.go_back()
+            raise
+        self._from_file = frozenset(os.environ) - own
+        # An empty one is as good as none for us, but not for gunicorn, which has some of the same names.
+        for name in _MAY_BE_EMPTY:
+            if not os.environ.get(name, "").strip():
+                os.environ.pop(name, None)
+        return settings
+
+    def go_back(self) -> None:
+        """Be as before the last `load`."""
+        os.environ.clear()
+        os.environ.update(self._before)
+
+
+_MAY_BE_EMPTY = ("WEB_CONCURRENCY", "PORT", "FORWARDED_ALLOW_IPS", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET")
+
+
+def differences(before: Settings, after: Settings) -> list[str]:
+    """The variables whose values differ."""
+    return [
+        field.metadata["env"]
+        for field in dataclasses.fields(Settings)
+        if getattr(before, field.name) != getattr(after, field.name)
+    ]
+
+
+def has_sockets_of_systemd() -> bool:
+    """Whether this process was given its listening sockets (systemd's protocol for socket units)."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") != "0"
 
 
 def _read(field: dataclasses.Field[Any], env: Mapping[str, str]) -> Any:
@@ -500,8 +869,11 @@ def _read(field: dataclasses.Field[Any], env: Mapping[str, str]) -> Any:
     try:
         return meta["parse"](raw)
     except ValueError as problem:
-        shown = "its value" if _is_secret(field) else repr(raw if len(raw) <= 60 else raw[:57] + "…")
-        raise SettingsError(f"{meta['env']}: {shown} {problem}; example: {meta['example']}") from None
+        # An @ may stand behind a password.
+        is_private = _is_secret(field) or "@" in raw
+        shown = "its value" if is_private else repr(raw if len(raw) <= 60 else raw[:57] + "…")
+        said = str(problem) if not is_private or raw not in str(problem) else "cannot be used"
+        raise SettingsError(f"{meta['env']}: {shown} {masked(said)}; example: {meta['example']}") from None
 
 
 def _is_secret(field: dataclasses.Field[Any]) -> bool:
@@ -523,10 +895,10 @@ def rows(settings: Settings) -> list[SettingRow]:
     table = []
     for field in dataclasses.fields(settings):
         meta = field.metadata
-        default = (
-            "~/.config/github-copilot" if callable(meta["default"]) else _show(meta["default"], reveal_default=True)
-        )
-        table.append(SettingRow(meta["env"], _show(getattr(settings, field.name)), default, meta["help"]))
+        default = meta["default"]({}) if callable(meta["default"]) else meta["default"]
+        default = "~/.config/github-copilot" if isinstance(default, Path) and default.is_absolute() else default
+        shown = _show(default, reveal_default=True)
+        table.append(SettingRow(meta["env"], _show(getattr(settings, field.name)), shown, meta["help"]))
     return table
 
 

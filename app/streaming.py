@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.converters.codec import Codec, Pump
-from app.converters.crossing import Crossing
-from app.errors import GatewayError
+from app.background_call import BackgroundCall
+from app.converters.codec import ClientCodec, StreamTransformer
+from app.converters.exchange import Exchange
+from app.converters.neutral.outcome import Outcome
+from app.converters.wire import json_bytes, sse
+from app.copier import HURRY_BYTES, Passage
+from app.errors import CLIENT_GONE, ClientGone, GatewayError
+from app.http_body import Lookout
 from app.logs import logger
-from app.opening import Opening
 from app.reply import Record
 from app.upstream.client import UpstreamAnswer
 
@@ -20,6 +24,7 @@ class Answered(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]: ...
+    def finish(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -28,81 +33,161 @@ class Opened:
     """A streamed answer of which the first event has come: the rest of its pieces, and what the first gave."""
 
     answer: Answered
-    pump: Pump
+    transformer: StreamTransformer
     pieces: Iterator[bytes]
     first: bytes
+    lookout: Callable[[], Lookout | None] = lambda: None
 
 
-def first_event(crossing: Crossing, answer: UpstreamAnswer, *, silence_s: float) -> Opened:
+def first_event(exchange: Exchange, answer: UpstreamAnswer, *, silence_s: float) -> Opened:
     """Wait for the first event of a stream.
 
     Raises: GatewayError when the stream fails before anything could be given out.
     """
     if answer.content_type == "application/json":  # some models cannot stream; the client gets what it asked for
-        return Opened(answer, _Whole(), iter(()), crossing.whole_as_stream(answer.read()))
-    pump = crossing.pump()
+        return Opened(answer, _Whole(), iter(()), exchange.whole_as_stream(answer.read()))
+    transformer = exchange.transformer()
     pieces = answer.iter_bytes(silence_s=silence_s)
     out, seen = b"", b""
     for piece in pieces:
-        out = pump.feed(piece)
+        out = transformer.feed(piece)
         seen += piece
         if out or b"\n\n" in seen or b"\r\n\r\n" in seen:
             break
+        seen = seen[-3:]  # a blank line may be cut; more of an event without end would be searched again and again
     else:
-        out = pump.finish()
-    if pump.error is not None and not pump.started:
-        raise pump.error
-    return Opened(answer, pump, pieces, out)
+        out = transformer.finish()
+    if transformer.error is not None and not transformer.started:
+        raise transformer.error
+    return Opened(answer, transformer, pieces, out, pieces.lookout)
 
 
 def pass_on(
-    opening: Opening[Opened], client: Codec, crossing: Crossing, record: Record, *, keep_alive_s: float
+    background: BackgroundCall[Opened],
+    client: ClientCodec,
+    exchange: Exchange,
+    record: Record,
+    passage: Passage,
+    *,
+    keep_alive_s: float,
+    at_end: Callable[[bytes], bytes] | None = None,
 ) -> Iterator[bytes]:
-    """From the upstream socket to the client: one piece out for each read, as soon as it has come."""
-    pump: Pump | None = None
+    """From the upstream socket to the client: one piece out for each read, as soon as it has come.
+
+    at_end: gets the bytes that end the answer before the client does, and gives those for the client.
+    """
+    transformer: StreamTransformer | None = None
     try:
-        while not opening.wait(keep_alive_s):
+        while not background.wait(keep_alive_s):
             yield client.keep_alive
-        opened = opening.result()
-        pump, pieces = opened.pump, opened.pieces
+        opened = background.result()
+        transformer, pieces = opened.transformer, opened.pieces
         # Whatever came is given out at once, and be it a comment: the status line leaves with the first bytes.
-        yield opened.first or client.keep_alive
-        while not pump.ended and (piece := next(pieces, None)) is not None:
-            if out := pump.feed(piece) if piece else client.keep_alive:
+        out = opened.first or client.keep_alive
+        while not transformer.ended:
+            if out:
                 yield out
-        if tail := pump.finish():
-            yield tail
+            if (piece := next(pieces, None)) is None:
+                out = b""
+                break
+            out = transformer.feed(piece) if piece else client.keep_alive
+            if len(piece) < HURRY_BYTES and not transformer.ended:
+                if out:
+                    yield out
+                out = _copy(opened, passage)
+        if out := _ending(opened, out, at_end):
+            yield out
     except GatewayError as error:
         record.error = error.code
-        yield (pump or crossing.pump()).fail(error)
+        yield (transformer or exchange.transformer()).fail(error)
+    except (GeneratorExit, ClientGone):
+        record.error = CLIENT_GONE
+        raise
     except Exception:
         # The last guard: the status line has long gone, so the client must learn of our bug in the stream.
         logger.exception("stream failed", extra={"fields": {"request_id": record.request_id}})
         record.error = "internal_error"
-        yield (pump or crossing.pump()).fail(
+        yield (transformer or exchange.transformer()).fail(
             GatewayError("The bridge failed while passing the answer on. See its log.")
         )
     finally:
-        if pump is not None:
-            record.usage, record.finish_reason = pump.usage, pump.finish_reason
-            if pump.error is not None:
-                record.error = pump.error.code
+        if transformer is not None:
+            _note(exchange, transformer, record)
+
+
+def _note(exchange: Exchange, transformer: StreamTransformer, record: Record) -> None:
+    """For the books, what an answer came to, however it ended."""
+    record.note(exchange.outcome(None if isinstance(transformer, _Whole) else transformer))
+    if transformer.error is not None:
+        record.error = transformer.error.code
+
+
+def _ending(opened: Opened, last: bytes, at_end: Callable[[bytes], bytes] | None) -> bytes:
+    """What ends an answer, for the client. last: the last that its transformer has given."""
+    if opened.transformer.ended:
+        opened.answer.finish()
+    out = last + opened.transformer.finish()
+    return at_end(out) if at_end is not None and out else out
+
+
+def _copy(opened: Opened, passage: Passage) -> bytes:
+    """The short way: let the server copy what comes, for as long as nothing happens that is told above. Returns what is
+    left to be given out.
+
+    Raises: ClientGone, and what is thrown into whoever waits for a piece.
+    """
+    copier, transformer = passage.copier, opened.transformer
+    if copier is not None and not transformer.ended and (lookout := opened.lookout()) is not None:
+        return copier.copy(lookout, transformer.feed, lambda: transformer.ended)
+    return b""
+
+
+class Reader(Protocol):
+    """Looks at the bytes of a stream that passes as it is."""
+
+    outcome: Outcome
+
+    @property
+    def is_between_events(self) -> bool: ...
+    def feed(self, piece: bytes) -> None: ...
+
+
+def pass_bytes(answer: UpstreamAnswer, reader: Reader, record: Record, *, keep_alive_s: float) -> Iterator[bytes]:
+    """A stream as it comes, of an endpoint that is not converted; an error inside it is told in OpenAI's form."""
+    try:
+        for piece in answer.iter_bytes(silence_s=keep_alive_s):
+            reader.feed(piece)
+            if piece:
+                yield piece
+            elif reader.is_between_events:
+                yield b": keep-alive\n\n"
+        answer.finish()
+    except GatewayError as error:
+        record.error = error.code
+        yield sse.frame(json_bytes.dumps({"type": "error", "error": {"message": error.message, "code": error.code}}))
+    except (GeneratorExit, ClientGone):
+        record.error = CLIENT_GONE
+        raise
+    finally:
+        record.note(reader.outcome)
+        answer.close()
 
 
 class _Whole:
-    """The pump of an answer that came whole: everything has been given out already."""
+    """The transformer of an answer that came whole: everything has been given out already."""
 
     usage: dict[str, Any] | None = None
     finish_reason: str | None = None
+    account: dict[str, Any] | None = None
     ended = True
     started = True
     error: GatewayError | None = None
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, _data: bytes) -> bytes:
         return b""
 
     def finish(self) -> bytes:
         return b""
 
-    def fail(self, error: GatewayError) -> bytes:
+    def fail(self, _error: GatewayError) -> bytes:
         return b""

@@ -1,7 +1,7 @@
 """Counting tokens here, where upstream does not: with OpenAI's o200k, which comes with the package.
 
 An estimate for models of other vendors, good enough to decide when to compact. Never on the way of an answer: only the
-count_tokens door calls it. Images count by their size, not by their bytes.
+count_tokens endpoint calls it. Images count by their size, not by their bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 
 from rs_bpe.bpe import openai
 
-from app.converters.ir import Image
+from app.converters.neutral.vocabulary import Image
 
 # What a message and the list as a whole cost beside their text.
 _PER_ITEM = 4
@@ -30,9 +30,15 @@ def _encoding() -> openai.Tokenizer:
     return openai.o200k_base()
 
 
-def count(items: Iterable[str | Image]) -> int:
-    """Tokens of these texts and images, as one prompt."""
-    return 3 + sum(_PER_ITEM + (_of_image(item) if isinstance(item, Image) else _of_text(item)) for item in items)
+def count(items: Iterable[str | Image | int]) -> int:
+    """Tokens of these texts, images and documents, as one prompt. A number: tokens that are known or estimated."""
+    return 3 + sum(_PER_ITEM + _of(item) for item in items)
+
+
+def _of(item: str | Image | int) -> int:
+    if isinstance(item, int):
+        return item
+    return _of_image(item) if isinstance(item, Image) else _of_text(item)
 
 
 def _of_text(text: str) -> int:

@@ -1,8 +1,7 @@
-"""``make docs``: put the generated tables into docs/configuration.md and docs/protocols.md."""
+"""``make docs``: put the tables that the code knows best into the documents that hold them."""
 
 # ruff: noqa: T201
 
-import re
 import sys
 from pathlib import Path
 
@@ -11,20 +10,29 @@ sys.path.insert(0, str(ROOT))
 
 from app import create_app  # noqa: E402
 from app.settings import Settings  # noqa: E402
+from tests.simulator import knobs  # noqa: E402
 
-TABLES = {"configuration.md": ["settings", "--markdown"], "protocols.md": ["protocols"]}
+COMMANDS = {"docs/configuration.md": ["settings", "--markdown"], "docs/protocols.md": ["protocols"]}
+"""Document → the command that prints its tables; they stand between marks with the command's name."""
 
 
 def main() -> None:
     runner = create_app(Settings.from_env({})).test_cli_runner()
-    for name, command in TABLES.items():
-        file = ROOT / "docs" / name
-        table = runner.invoke(args=command).output.strip()
-        mark = re.compile(rf"(<!-- {command[0]} -->\n).*?(<!-- /{command[0]} -->)", re.DOTALL)
-        before = file.read_text("utf-8")
-        after = mark.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", before)
-        file.write_text(after, "utf-8")
-        print(f"{name}: {'changed' if after != before else 'up to date'}")
+    for document, command in COMMANDS.items():
+        replace(document, command[0], runner.invoke(args=command).output.strip())
+    replace("tests/simulator/README.md", "knobs", knobs.markdown_table())
+
+
+def replace(document: str, name: str, table: str) -> None:
+    """Put `table` between the marks ``<!-- name -->`` and ``<!-- /name -->``."""
+    file = ROOT / document
+    before = file.read_text("utf-8")
+    start, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    head, rest = before.split(start)
+    _, tail = rest.split(end)
+    after = head + start + table + end + tail
+    file.write_text(after, "utf-8")
+    print(f"{document}: {'changed' if after != before else 'up to date'}")
 
 
 if __name__ == "__main__":

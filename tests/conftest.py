@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -14,18 +17,66 @@ from app.gateway import Gateway
 from app.settings import Settings
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
+from tests.support.commands import forked_commands
+from tests.support.effort import tries
 from tests.support.evidence import Recorded, folder
+from tests.support.machine import report
+from tests.support.postgres_server import PostgresServer, running_postgres
+from tests.support.redis_server import redis_client, running_redis
 from tests.support.secrets import API_KEY
 
+# No test may depend on how busy the machine is.
+hypothesis.settings.register_profile(
+    "any machine",
+    max_examples=tries(100),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("any machine")
+
 SCAN = "test_no_secret_in_any_log_or_response"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew; read the difference")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     folder()  # made before anything can say something
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting makes lives as long as the run: no garbage collection needs to look at it, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_report_header() -> list[str]:
+    return report()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Half characters, which some tests make the service log, would break the channel between test processes.
+
+    What a test logged that passed is not sent through it at all, unless somebody wants to see it (-rP, -rA).
+    """
+    report = yield
+    if report.passed and not {"P", "A"} & set(item.config.getoption("reportchars")):
+        report.sections = []
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The scan for secrets looks at everything the others caused, so it runs last."""
+    """The scan for secrets looks at everything the others caused: it runs last, or after all processes have ended."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = [item for item in items if not item.name.startswith(SCAN)]
     items.sort(key=lambda item: item.name.startswith(SCAN))
 
 
@@ -35,6 +86,12 @@ def _no_developer_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def updates_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether what is found is what is wanted from now on."""
+    return bool(request.config.getoption("--update-golden"))
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +105,41 @@ def simulator(simulator_process: Simulator) -> Simulator:
     """The simulator, as new."""
     simulator_process.reset()
     return simulator_process
+
+
+@pytest.fixture(scope="session")
+def flask_command() -> Iterator[list[str]]:
+    """To put in place of ``python -m flask``: a process for each call, without a start for each."""
+    with forked_commands() as command:
+        yield command
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a running Redis."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty Redis."""
+    with redis_client(redis_server) as client:
+        client.flushall()
+    return redis_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of an empty database on it."""
+    return postgres_server.new_database()
 
 
 @pytest.fixture

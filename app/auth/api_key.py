@@ -12,11 +12,16 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import secrets
 from collections.abc import Iterable
 from enum import Enum
 from typing import Protocol
 
+from app.errors import Sentence
 from app.settings import DEFAULT_API_KEY, Secret
+
+SESSION_S = 30 * 24 * 3600
+"""How long a browser stays known, in seconds."""
 
 
 class Access(Enum):
@@ -40,14 +45,19 @@ class KeyRing:
         self._keys = [(key, _digest(key.reveal())) for key in keys]
         self.is_open = not self._keys
         self.has_default = any(key.reveal() == DEFAULT_API_KEY for key, _ in self._keys)
+        self.has_own = any(key.reveal() != DEFAULT_API_KEY for key, _ in self._keys)
 
     @property
-    def warning(self) -> str | None:
+    def warning(self) -> Sentence | None:
         """What to tell the operator while weak access is possible."""
         if self.is_open:
-            return "API_KEY is empty: everybody in the private network may use this subscription. Set API_KEY."
+            return Sentence(
+                "API_KEY is empty: everybody in the private network may use this subscription. Set API_KEY."
+            )
         if self.has_default:
-            return "API_KEY is the well-known default: it counts for private callers only. Set a key of your own."
+            return Sentence(
+                "API_KEY is the well-known default: it counts for private callers only. Set a key of your own."
+            )
         return None
 
     def judge(self, presented: Iterable[str]) -> Access:
@@ -63,29 +73,84 @@ class KeyRing:
                         best = Access.WEAK
         return best
 
-    def session_cookies(self) -> list[str]:
-        """One cookie value per key, by which a browser that showed the key once is known again.
-
-        Derived from the key by HMAC: the cookie neither reveals the key nor outlives a change of it.
-        """
-        return [
-            hmac.new(key.reveal().encode(), b"copilot-bridge browser session", hashlib.sha256).hexdigest()
-            for key, _ in self._keys
-        ]
-
-    def cookie_for(self, presented: Iterable[str]) -> str | None:
-        """The cookie for the first presented key that is right."""
+    def name_of(self, presented: Iterable[str]) -> str | None:
+        """What the log calls the right one among these keys: see `key_name`. None if none is right."""
         digests = [_digest(candidate) for candidate in presented]
-        for (_, expected), cookie in zip(self._keys, self.session_cookies(), strict=True):
+        names = [
+            key_name(key.reveal())
+            for key, expected in self._keys
+            if any(hmac.compare_digest(digest, expected) for digest in digests)
+        ]
+        return names[0] if names else None
+
+    def name_of_session(self, session: str) -> str | None:
+        """The same for the key that a browser showed before; whether the session still counts, `judge_session` says."""
+        key = self._key_of(session)
+        return key_name(key.reveal()) if key is not None else None
+
+    def names(self) -> list[str]:
+        """The names of all keys, in the order of API_KEY."""
+        return [key_name(key.reveal()) for key, _ in self._keys]
+
+    def knows(self, presented: Iterable[str]) -> bool:
+        """Whether any of the presented keys is one of the ring; with an empty ring none is."""
+        return not self.is_open and self.judge(presented) is not Access.NONE
+
+    def new_session(self, presented: Iterable[str], now: float) -> str | None:
+        """A word by which a browser that showed a right key is known from now on; None if no presented key is right.
+
+        It is ``<random>.<epoch seconds>.<mac>``: another one for each browser, bound to the key by HMAC, so that it
+        neither reveals the key nor outlives a change of it, and no list of browsers has to be kept. now: epoch seconds.
+        """
+        digests = [_digest(candidate) for candidate in presented]
+        for key, expected in self._keys:
             if any(hmac.compare_digest(digest, expected) for digest in digests):
-                return cookie
+                return session_of(key, now)
         return None
 
-    def judge_cookie(self, cookie: str) -> Access:
-        for (key, _), expected in zip(self._keys, self.session_cookies(), strict=True):
-            if hmac.compare_digest(cookie.encode(), expected.encode()):
-                return Access.WEAK if key.reveal() == DEFAULT_API_KEY else Access.FULL
-        return Access.NONE
+    def judge_session(self, session: str, now: float) -> Access:
+        """What a word of `new_session` is worth; nothing after `SESSION_S`."""
+        if not _is_timely(session, now):
+            return Access.NONE
+        key = self._key_of(session)
+        if key is None:
+            return Access.NONE
+        return Access.WEAK if key.reveal() == DEFAULT_API_KEY else Access.FULL
+
+    def _key_of(self, session: str) -> Secret | None:
+        """The key by which a session was made."""
+        body, _, mac = session.rpartition(".")
+        for key, _ in self._keys:
+            if hmac.compare_digest(mac.encode("utf-8", "surrogateescape"), _session_mac(key, body).encode()):
+                return key
+        return None
+
+
+def session_of(secret: Secret, now: float) -> str:
+    """A word as of `KeyRing.new_session`, bound to this secret."""
+    body = f"{secrets.token_urlsafe(16)}.{int(now)}"
+    return f"{body}.{_session_mac(secret, body)}"
+
+
+def is_session_of(secret: Secret, session: str, now: float) -> bool:
+    """Whether `session_of` made a word of this secret, and it still counts."""
+    body, _, mac = session.rpartition(".")
+    is_its = hmac.compare_digest(mac.encode("utf-8", "surrogateescape"), _session_mac(secret, body).encode())
+    return is_its and _is_timely(session, now)
+
+
+def _is_timely(session: str, now: float) -> bool:
+    id, _, issued = session.rpartition(".")[0].partition(".")
+    if not (id and issued.isascii() and issued.isdigit() and len(issued) < 12):
+        return False
+    return 0 <= now + 1 - int(issued) <= SESSION_S
+
+
+def key_name(key: str) -> str:
+    """A key's name for the log: ``default`` for the well-known one, else 8 hex digits that do not lead back to it."""
+    if key == DEFAULT_API_KEY:
+        return "default"
+    return hmac.new(key.encode("utf-8", "surrogateescape"), b"copilot-bridge key name", hashlib.sha256).hexdigest()[:8]
 
 
 def presented_keys(headers: HeaderLookup) -> list[str]:
@@ -166,3 +231,8 @@ _PRIVATE = [
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def _session_mac(key: Secret, body: str) -> str:
+    text = f"copilot-bridge browser session {body}"
+    return hmac.new(key.reveal().encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()

@@ -7,24 +7,29 @@ with its worker. The device code is a secret and stays in the store until the si
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import orjson
 
 from app.auth.copilot_token import CopilotTokens
 from app.auth.github import Answer, GitHub, expect_object
 from app.auth.github_token import GitHubTokens
-from app.errors import GatewayError, UpstreamStatusError
-from app.logs import logger
+from app.errors import GatewayError, Sentence, UpstreamStatusError
+from app.logs import audit, logger
 from app.settings import Secret
 from app.store.base import Store
 
 State = Literal["pending", "done", "failed"]
+
+_SENTENCES = ("message", "trouble")
 
 _KEY = "device-sign-in"
 _START_LEASE = "device-start"
@@ -32,6 +37,8 @@ _POLL_LEASE = "device-poll"
 _LEASE_S = 20.0
 _LEAST_AGE_S = 3.0
 _WAIT_STEP_S = 0.05
+# So long a lease lasts: after that whoever waits for another worker's code asks for one, whatever clocks say.
+_MOST_WAITS = round(_LEASE_S / _WAIT_STEP_S)
 _SLOW_DOWN_S = 5.0
 # Polling a moment later than allowed keeps a jittery network from earning a slow_down.
 _MARGIN_SHARE = 0.2
@@ -55,13 +62,30 @@ class SignIn:
     message: str = ""  # for the person
     user: str = ""
     trouble: str = ""  # a passing problem while pending, e.g. no network
+    actor: str = ""  # who began it, and from where, for the log
+    address: str | None = None
 
     @classmethod
-    def from_json(cls, text: str) -> SignIn:
-        return cls(**orjson.loads(text))
+    def from_json(cls, text: str) -> SignIn | None:
+        """A stored sign-in; None if it cannot be read: damaged, or written by a version with other fields."""
+        try:
+            told = orjson.loads(text)
+            fields = {field.name: told[field.name] for field in dataclass_fields(cls) if field.name in told}
+            for name in _SENTENCES:
+                fields[name] = Sentence.unpacked(fields[name])
+            sign_in = cls(**fields)
+            times = (sign_in.started_at, sign_in.expires_at, sign_in.interval_s)
+            is_whole = isinstance(sign_in.id, str) and all(isinstance(time, int | float) for time in times)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+            return None
+        return sign_in if is_whole else None
 
     def to_json(self) -> str:
-        return orjson.dumps(asdict(self)).decode()
+        fields = asdict(self)
+        for name in _SENTENCES:
+            value = getattr(self, name)
+            fields[name] = value.packed() if isinstance(value, Sentence) else value
+        return orjson.dumps(fields).decode()
 
     def public(self, now: float) -> dict[str, Any]:
         """What a browser may know: everything but the device code; remaining time in whole seconds."""
@@ -92,6 +116,7 @@ class DeviceSignIn:
         github: GitHub,
         github_tokens: GitHubTokens,
         copilot_tokens: CopilotTokens,
+        github_base_url: str = "https://github.com",
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         spawn: Callable[[Callable[[], None]], None] = _in_background,
@@ -100,6 +125,7 @@ class DeviceSignIn:
         self._github = github
         self._github_tokens = github_tokens
         self._copilot_tokens = copilot_tokens
+        self._github_base_url = github_base_url
         self._clock = clock
         self._sleep = sleep
         self._spawn = spawn
@@ -113,8 +139,10 @@ class DeviceSignIn:
             self._ensure_polling()
         return current
 
-    def begin(self, *, anew: bool = False, poll: bool = True) -> SignIn:
+    def begin(self, *, actor: str = "", address: str | None = None, anew: bool = False, poll: bool = True) -> SignIn:
         """The running sign-in, or a new one; `anew` replaces a finished or failed one as well as a running one.
+
+        actor, address: who wants it, as `audit` takes them.
 
         Two tabs or workers that begin at the same time get the same sign-in.
         Raises: UpstreamError when GitHub gives no code.
@@ -124,15 +152,17 @@ class DeviceSignIn:
         is_old = before is not None and self._clock() - before.started_at >= _LEAST_AGE_S
         replaced_id = before.id if anew and before is not None and (is_old or before.state != "pending") else None
         owner = uuid.uuid4().hex
+        waits_left = _MOST_WAITS
         while not (current := self._live_other_than(replaced_id)):
-            if self._store.acquire(_START_LEASE, owner=owner, ttl_s=_LEASE_S):
+            if self._store.acquire(_START_LEASE, owner=owner, ttl_s=_LEASE_S) or waits_left == 0:
                 try:
                     # Another tab may have begun one between our look and our lease.
-                    current = self._live_other_than(replaced_id) or self._request_code()
+                    current = self._live_other_than(replaced_id) or self._request_code(actor, address)
                     self._store.put(_KEY, current.to_json(), ttl_s=current.expires_at - self._clock() + _KEEP_S)
                 finally:
                     self._store.release(_START_LEASE, owner=owner)
                 break
+            waits_left -= 1
             self._sleep(_WAIT_STEP_S)
         if poll:
             self._ensure_polling()
@@ -162,7 +192,7 @@ class DeviceSignIn:
             return None
         return current if self._clock() < current.expires_at else None
 
-    def _request_code(self) -> SignIn:
+    def _request_code(self, actor: str, address: str | None) -> SignIn:
         answer = self._github.request_device_code()
         body = answer.body or {}
         if answer.status != 200 or body.get("error") or not (body.get("device_code") and body.get("user_code")):
@@ -172,11 +202,13 @@ class DeviceSignIn:
             id=uuid.uuid4().hex,
             state="pending",
             user_code=str(body["user_code"]),
-            verification_uri=_web_link(body.get("verification_uri")),
+            verification_uri=_sign_in_link(body.get("verification_uri"), self._github_base_url),
             started_at=now,
             expires_at=now + _seconds(body.get("expires_in"), default=900, most=3600),
             interval_s=_seconds(body.get("interval"), default=5, most=120),
             device_code=str(body["device_code"]),
+            actor=actor,
+            address=address,
         )
 
     def _ensure_polling(self) -> None:
@@ -210,15 +242,17 @@ class DeviceSignIn:
         try:
             answer = self._github.poll_device_code(current.device_code)
             self._judge(current, answer)
-        except GatewayError as error:  # no network, a proxy's page: not fatal (§1.5), but the person should know
+        except GatewayError as error:  # no network, a proxy's page: not fatal (contract §1.5), but worth telling
             self._change(current, trouble=error.message)
 
     def _judge(self, current: SignIn, answer: Answer) -> None:
-        """What one poll's answer means (§1.4)."""
+        """What one poll's answer means (contract §1.4)."""
         if answer.status == 429 or answer.status >= 500:
-            self._change(current, trouble=f"GitHub answered HTTP {answer.status}; still trying.")
+            self._change(
+                current, trouble=Sentence("GitHub answered HTTP %(status)s; still trying.", status=answer.status)
+            )
             return
-        body = expect_object(answer, "the sign-in")
+        body = expect_object(answer, Sentence("sign-in"))
         token, error = body.get("access_token"), str(body.get("error") or "")
         if isinstance(token, str) and token and token.isascii() and token.isprintable():
             self._complete(current, token)
@@ -231,17 +265,21 @@ class DeviceSignIn:
             pause_s = _seconds(told, default=current.interval_s + _SLOW_DOWN_S, most=120)
             self._change(current, interval_s=max(pause_s, current.interval_s), trouble="")
         elif error or answer.status >= 400:
-            words = _WORDS.get(error) or f"GitHub refused the sign-in ({error or answer.status})."
+            words = _WORDS.get(error) or Sentence(
+                "GitHub refused the sign-in (%(reason)s).", reason=error or answer.status
+            )
             self._finish(current, "failed", error=error or "http_error", message=words)
         else:
-            self._change(current, trouble="GitHub's answer made no sense; still trying.")
+            self._change(current, trouble=Sentence("GitHub's answer made no sense; still trying."))
 
     def _complete(self, current: SignIn, token: str) -> None:
         user = self._login_of(token)
+        former = self._github_tokens.current()
+        before = former and (former.user or former.source)
         # Another tab may have started a new sign-in meanwhile; the grant is real all the same, so it is kept.
         self._github_tokens.save(token, user or None)
         self._copilot_tokens.accept_anew()
-        logger.info("signed in", extra={"fields": {"user": user or "?"}})
+        audit("signed in", actor=current.actor or "?", address=current.address, before=before, after=user or "?")
         self._finish(current, "done", user=user)
 
     def _login_of(self, token: str) -> str:
@@ -268,23 +306,25 @@ class DeviceSignIn:
 
 
 _WORDS = {
-    "expired_token": "The code ran out before it was entered. Start again for a new one.",
-    "access_denied": "The sign-in was cancelled on GitHub. Start again if that was a mistake.",
-    "incorrect_device_code": "GitHub does not know this code any more. Start again for a new one.",
-    "incorrect_client_credentials": "GitHub does not know this application. Check GITHUB_CLIENT_ID.",
-    "unsupported_grant_type": "GitHub does not offer this kind of sign-in. Check GITHUB_BASE_URL.",
-    "device_flow_disabled": "This application may not sign in by code. Check GITHUB_CLIENT_ID.",
+    "expired_token": Sentence("The code ran out before it was entered. Start again for a new one."),
+    "access_denied": Sentence("The sign-in was cancelled on GitHub. Start again if that was a mistake."),
+    "incorrect_device_code": Sentence("GitHub does not know this code any more. Start again for a new one."),
+    "incorrect_client_credentials": Sentence("GitHub does not know this application. Check GITHUB_CLIENT_ID."),
+    "unsupported_grant_type": Sentence("GitHub does not offer this kind of sign-in. Check GITHUB_BASE_URL."),
+    "device_flow_disabled": Sentence("This application may not sign in by code. Check GITHUB_CLIENT_ID."),
 }
 
 
 def _no_code(answer: Answer) -> UpstreamStatusError:
     error = str((answer.body or {}).get("error") or "")
     if answer.status == 404:
-        words = "GitHub does not know this application. Check GITHUB_CLIENT_ID and GITHUB_BASE_URL."
+        words = Sentence("GitHub does not know this application. Check GITHUB_CLIENT_ID and GITHUB_BASE_URL.")
     elif answer.status in (403, 429):
-        words = "GitHub gives out no more codes for now. Wait some minutes and try again."
+        words = Sentence("GitHub gives out no more codes for now. Wait some minutes and try again.")
     else:
-        words = _WORDS.get(error, f"GitHub gave no sign-in code (HTTP {answer.status}). Try again in a minute.")
+        words = _WORDS.get(error) or Sentence(
+            "GitHub gave no sign-in code (HTTP %(status)s). Try again in a minute.", status=answer.status
+        )
     return UpstreamStatusError(words, status=502, code=error or "no_device_code")
 
 
@@ -295,8 +335,11 @@ def _seconds(told: object, *, default: float, most: float) -> float:
     return default
 
 
-def _web_link(uri: object) -> str:
-    """GitHub's address for entering the code; never anything but a web link, since the page turns it into one."""
-    if isinstance(uri, str) and uri.startswith(("https://", "http://")):
-        return uri
-    return "https://github.com/login/device"
+def _sign_in_link(told: object, base: str) -> str:
+    """The address for entering the code, as GitHub told it. The page makes a button of it, where people enter what
+    gives their account away: so it leads to GitHub, or else to the place where the sign-in began."""
+    if isinstance(told, str) and told.isascii() and told.isprintable() and "\\" not in told:
+        with contextlib.suppress(ValueError):
+            if urlsplit(told)[:2] in (("https", "github.com"), urlsplit(base)[:2]):
+                return told
+    return base + "/login/device"

@@ -1,4 +1,4 @@
-"""Where the GitHub token comes from: the environment, our own sign-in, or an editor's (contract §1.8).
+"""Where the GitHub token comes from: the environment, a GitHub App, our own sign-in, or an editor's (contract §1.8).
 
 Ours is ``DATA_DIR/hosts.json`` in the shape that editors use, so that the same reader serves all:
 ``{"github.com": {"user": "octocat", "oauth_token": "ghu_…"}}``.
@@ -8,37 +8,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from app.errors import StoreError
+from app.errors import Sentence, StoreError
 from app.logs import logger
 from app.settings import Secret
+from app.store.private_file import write_private
 
-Source = Literal["environment", "bridge", "editor"]
+Source = Literal["environment", "app", "bridge", "editor"]
 Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
 class GitHubToken:
-    """A long-lived GitHub token and where it was found. `user` is the login name if the file names one."""
+    """A long-lived GitHub token and where it was found. `user` is the login name if the file names one.
+
+    identity: the fingerprint of a GitHub App, which has no token of its own (`secret` is empty) but makes one whenever
+    it is needed.
+    """
 
     secret: Secret
     source: Source
     user: str | None = None
+    identity: str = ""
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether the operator's settings name it. Nobody can sign in anew to have it tried again."""
+        return self.source in ("environment", "app")
 
     @property
     def fingerprint(self) -> str:
         """Names the token in the store and in memory without being it: 16 hex digits."""
+        if self.identity:
+            return self.identity
         return hashlib.sha256(self.secret.reveal().encode()).hexdigest()[:16]
 
     @property
     def kind(self) -> str:
-        """``ghu``, ``gho``, ``github_pat``, ``ghp`` … (contract §1.7)."""
+        """``ghu``, ``gho``, ``ghs``, ``github_pat``, ``ghp`` … (contract §1.7)."""
+        if self.source == "app":
+            return "ghs"
         value = self.secret.reveal()
         return "github_pat" if value.startswith("github_pat_") else value.split("_", 1)[0]
 
@@ -51,9 +64,18 @@ class GitHubTokens:
     """
 
     def __init__(
-        self, *, environment: Secret | None, data_dir: Path, editor_config_dir: Path, github_base_url: str
+        self,
+        *,
+        environment: Secret | None,
+        data_dir: Path,
+        editor_config_dir: Path,
+        github_base_url: str,
+        app: str | None = None,
     ) -> None:
-        self._environment = GitHubToken(environment, "environment") if environment else None
+        """app: the fingerprint of the GitHub App to sign in as."""
+        self._configured = GitHubToken(environment, "environment") if environment else None
+        if self._configured is None and app:
+            self._configured = GitHubToken(Secret(""), "app", identity=app)
         self._host = urlsplit(github_base_url).hostname or "github.com"
         self._own = data_dir / "hosts.json"
         self._files: list[tuple[Path, Source]] = [
@@ -65,8 +87,8 @@ class GitHubTokens:
 
     def current(self) -> GitHubToken | None:
         """The token to use now, or None when nobody is signed in."""
-        if self._environment is not None:
-            return self._environment
+        if self._configured is not None:
+            return self._configured
         return next((token for path, source in self._files if (token := self._from_file(path, source))), None)
 
     def save(self, value: str, user: str | None) -> None:
@@ -76,21 +98,14 @@ class GitHubTokens:
         """
         entry = {"oauth_token": value} | ({"user": user} if user else {})
         try:
-            self._own.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # mkstemp makes the file with mode 0600; replace() is atomic, so a reader sees the old or the new one.
-            handle, temporary = tempfile.mkstemp(dir=self._own.parent, prefix=".hosts-", suffix=".json")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump({self._host: entry}, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, self._own)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_private(self._own, json.dumps({self._host: entry}).encode())
         except OSError as error:
             raise StoreError(
-                f"Cannot save the sign-in in {self._own.parent}: {error.strerror}. Check DATA_DIR."
+                Sentence(
+                    "Cannot save the sign-in in %(folder)s: %(why)s. Check DATA_DIR.",
+                    folder=self._own.parent,
+                    why=error.strerror,
+                )
             ) from error
 
     def forget(self) -> bool:
@@ -100,7 +115,9 @@ class GitHubTokens:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StoreError(f"Cannot remove {self._own}: {error.strerror}.") from error
+            raise StoreError(
+                Sentence("Cannot remove %(file)s: %(why)s.", file=self._own, why=error.strerror)
+            ) from error
         return True
 
     def _from_file(self, path: Path, source: Source) -> GitHubToken | None:
@@ -111,16 +128,18 @@ class GitHubTokens:
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         known = self._read.get(path)
         if known is None or known[0] != stamp:
-            known = self._read[path] = (stamp, self._parse(path, source))
-        return known[1]
+            try:
+                known = self._read[path] = (stamp, self._parse(path, source))
+            except OSError as error:  # of this machine, and perhaps of this moment: what was read last goes on to count
+                _warn_unreadable(path, error)
+        return known[1] if known is not None else None
 
     def _parse(self, path: Path, source: Source) -> GitHubToken | None:
+        """Raises: OSError."""
         try:
             content = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            logger.warning(
-                "sign-in file unreadable", extra={"fields": {"file": path.name, "why": type(error).__name__}}
-            )
+        except ValueError as error:
+            _warn_unreadable(path, error)
             return None
         if not isinstance(content, dict):
             return None
@@ -131,3 +150,8 @@ class GitHubTokens:
                 if isinstance(value, str) and value.strip():
                     return GitHubToken(Secret(value.strip()), source, user if isinstance(user, str) else None)
         return None
+
+
+def _warn_unreadable(path: Path, error: Exception) -> None:
+    why = getattr(error, "strerror", None) or type(error).__name__
+    logger.warning("sign-in file unreadable", extra={"fields": {"file": path.name, "why": why}})

@@ -1,19 +1,41 @@
-"""The doors: one blueprint per endpoint."""
+"""The endpoints: one blueprint for each."""
 
 from __future__ import annotations
 
-from app.blueprints import admin, auth, chat, embeddings, health, messages, models, probe, responses, setup, usage
+from app.blueprints import (
+    admin,
+    auth,
+    chat,
+    description,
+    embeddings,
+    health,
+    images,
+    keys,
+    mapping_rules,
+    messages,
+    metrics,
+    models,
+    probe,
+    responses,
+    setup,
+    usage,
+)
 
-DOORS = (
+ENDPOINTS = (
     chat.bp,
     messages.bp,
     responses.bp,
     embeddings.bp,
+    images.bp,
     models.bp,
     usage.bp,
+    metrics.bp,
     setup.bp,
+    mapping_rules.bp,
     admin.bp,
+    keys.bp,
     auth.bp,
     health.bp,
     probe.bp,
+    description.bp,
 )

@@ -1,29 +1,57 @@
-"""Who may enter a door: the key, the place the caller comes from, and what a foreign web page must not do."""
+"""Who may enter an endpoint: the key, the place the caller comes from, and what a foreign web page must not do."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import re
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from flask import current_app, redirect, request
+from flask import current_app, g, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.auth.api_key import Access, is_local_name, is_private_caller, presented_keys
+from app.auth.api_key import (
+    SESSION_S,
+    Access,
+    is_local_name,
+    is_private_caller,
+    is_session_of,
+    presented_keys,
+    session_of,
+)
 from app.clients.registry import CLIENTS
-from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
+from app.errors import (
+    DatabaseError,
+    ForbiddenError,
+    GatewayError,
+    PayloadTooLargeError,
+    Sentence,
+    TooManyKeysError,
+    UnauthorizedError,
+)
 from app.gateway import current_gateway
+from app.keys.key import Key, digest_of
+from app.settings import DEFAULT_API_KEY, Secret
 
 COOKIE = "bridge_session"
 QUERY_KEY = "api_key"
 # Pages for people: here a browser's cookie counts, and a key in the address is swapped for one.
-PAGES = ("/", "/usage", "/auth/device", "/setup", *(f"/setup/{name}" for name in CLIENTS))
-_COOKIE_PATHS = ("/usage", "/setup", "/auth/", "/admin/", "/readyz")
+PAGES = ("/", "/usage", "/auth/device", "/admin/mapping", "/setup", *(f"/setup/{name}" for name in CLIENTS))
+_COOKIE_PATHS = ("/usage", "/setup", "/auth/", "/admin/")
 
-_FORM_KEY = "form-token"
+# Paths that only clients call; elsewhere a browser gets its errors as a page.
+CLIENT_PATHS = re.compile(r"/(v1|chat|embeddings|images|models|messages|responses)(/|$)")
+# Beside them, what a key of the role client may ask for: it is told of its own calls alone.
+_OWN_USAGE = "/usage/ledger"
+_FORM_KEY = "form-secret"
+_LOGGED_OUT = "logged-out:"
+_BROWSERS = ("Mozilla/", "Opera/")
 _MAX_FORM_BYTES = 8192
+_FORM_S = 5.0
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -54,17 +82,29 @@ def admit() -> BaseResponse | None:
 def require_key() -> BaseResponse | None:
     """Admit callers with a right key; a browser that brought it in the address is sent on with a cookie instead.
 
-    Raises: UnauthorizedError, ForbiddenError.
+    Raises: UnauthorizedError, TooManyKeysError, ForbiddenError.
     """
     keys = current_gateway().keys
     in_headers = presented_keys(request.headers)
     in_query = request.args.get(QUERY_KEY)
     by_header = keys.judge(in_headers)
     by_query = keys.judge([in_query]) if in_query is not None else Access.NONE
-    by_cookie = keys.judge_cookie(request.cookies.get(COOKIE, "")) if _takes_cookie() else Access.NONE
+    by_cookie = judge_session() if _takes_cookie() else Access.NONE
     best = max((by_header, by_query, by_cookie), key=list(Access).index)
+    named = None
+    if best is not Access.FULL and (named := _named_key([*in_headers, *([in_query] if in_query is not None else [])])):
+        best = _admit_named(named)
+        is_in_headers = in_query is None or named.digest != digest_of(in_query)
+        by_header, by_query = (Access.FULL, Access.NONE) if is_in_headers else (Access.NONE, Access.FULL)
     if best is Access.NONE:
+        if in_headers or in_query is not None:
+            refuse_after_wrong_keys()
         raise UnauthorizedError(_wrong_key(bool(in_headers or in_query is not None)))
+    if named is None:
+        g.record.key = keys.name_of([*in_headers, in_query or ""])
+    if g.record.key is None and by_cookie is not Access.NONE:
+        session = request.cookies[COOKIE]
+        g.record.key = keys.name_of_session(session) or getattr(_named_of_session(session), "name", None)
     if best is Access.WEAK:
         require_private_caller()
     if not (in_headers and by_header is not Access.NONE):
@@ -74,20 +114,96 @@ def require_key() -> BaseResponse | None:
     return None
 
 
+def _named_key(presented: list[str]) -> Key | None:
+    """The named key among these. Raises: UnauthorizedError for one that counts no longer, DatabaseError."""
+    known = current_gateway().client_keys.known
+    for candidate in presented:
+        key = known.find(candidate)
+        if key is None:
+            continue
+        state = key.state(time.time())
+        if state == "active":
+            return key
+        expired = Sentence("This API key has expired. Ask the operator for another.")
+        revoked = Sentence("This API key was revoked. Ask the operator for another.")
+        raise UnauthorizedError(expired if state == "expired" else revoked, code=f"key_{state}")
+    return None
+
+
+def _admit_named(key: Key) -> Access:
+    """Note whose request this is. Raises: ForbiddenError for what only the operator's keys may do."""
+    g.record.key, g.record.key_id = key.name, key.id
+    g.record.admission = current_gateway().client_keys.admission(key)
+    if not key.is_admin and not CLIENT_PATHS.match(request.path) and request.path != _OWN_USAGE:
+        raise ForbiddenError(
+            Sentence(
+                "The key %(name)s may use the endpoints under /v1, and no others. This one needs API_KEY or a key of "
+                "the role admin.",
+                name=repr(key.name),
+            ),
+            code="admin_key_needed",
+        )
+    return Access.FULL
+
+
+def refuse_after_wrong_keys() -> None:
+    """Somebody has shown a wrong key. Raises: TooManyKeysError, if it was not the first from there by far."""
+    wait_s = current_gateway().brake.note_failure(request.remote_addr)
+    if wait_s is not None:
+        # Each further guess takes a connection of its own.
+        request.environ.get("bridge.close", lambda: None)()
+        raise TooManyKeysError(wait_s)
+
+
+def require_key_unless_first_run() -> BaseResponse | None:
+    """First run: nobody is signed in and no key was chosen, so private callers get in, and their browsers stay known.
+
+    As soon as the operator has set a key of their own, only those who know it may connect an account.
+    """
+    gateway = current_gateway()
+    if gateway.keys.has_own or gateway.github_tokens.current() is not None:
+        return require_key()
+    try:
+        require_private_caller()
+    except GatewayError:
+        return require_key()
+    refuse_foreign_page()
+    if gateway.keys.has_default and wants_html() and not is_foreign_page():
+        g.record.key = gateway.keys.name_of([DEFAULT_API_KEY])
+        if judge_session() is Access.NONE:
+            start_session(DEFAULT_API_KEY)  # what they could show anyway
+    return None
+
+
 def require_private_caller() -> None:
     """Raise ForbiddenError unless the caller is on this machine or in a private network, and says so by its Host."""
     if not is_private_caller(request.remote_addr, request.headers):
         raise ForbiddenError(
-            "This bridge runs with the well-known default key or with none, which counts for callers in its own "
-            "network only. Its operator must set API_KEY to let others in.",
+            Sentence(
+                "This bridge runs with the well-known default key or with none, which counts for callers in its own "
+                "network only. Its operator must set API_KEY to let others in."
+            ),
             code="api_key_not_set",
         )
     if not is_local_name(request.host):
         raise ForbiddenError(
-            f"This bridge runs with the well-known default key or with none, and then answers to its IP address or a "
-            f"local name only, not to {request.host!r}. Set API_KEY to use a public name.",
+            Sentence(
+                "This bridge runs with the well-known default key or with none, and then answers to its IP address or "
+                "a local name only, not to %(host)s. Set API_KEY to use a public name.",
+                host=repr(request.host),
+            ),
             code="api_key_not_set",
         )
+
+
+def is_private_visitor() -> bool:
+    """Whether weak access counts for this caller."""
+    return is_private_caller(request.remote_addr, request.headers) and is_local_name(request.host)
+
+
+def default_key_to_show() -> str | None:
+    """The well-known default key while it opens this bridge to the caller. Everybody knows it, but not by heart."""
+    return DEFAULT_API_KEY if current_gateway().keys.has_default and is_private_visitor() else None
 
 
 def is_foreign_page() -> bool:
@@ -104,8 +220,7 @@ def is_foreign_page() -> bool:
     if source is None:
         return False
     if source == "null":
-        limit_form()
-        return not hmac.compare_digest(request.form.get("token", "").encode(), form_token().encode())
+        return not _has_form_token()
     return urlsplit(source).netloc != request.host
 
 
@@ -119,35 +234,79 @@ def refuse_foreign_page() -> None:
         return
     if request.path.startswith("/v1/") and request.headers.get("Origin") in current_gateway().settings.cors_origins:
         return
-    raise ForbiddenError("Refused: this request was caused by a page of another site.", code="cross_site")
+    raise ForbiddenError(Sentence("Refused: this request was caused by a page of another site."), code="cross_site")
 
 
-def refuse_change_by_foreign_page() -> None:
-    """For the GET forms that change something: the cookie is not enough where a browser does not tell who asks.
+def is_meant() -> bool:
+    """For the GET addresses that change something: whether the person or program behind the call surely wants it.
 
-    A page of another site (or of another port of this host) can load any address, and the cookie travels along.
-    Raises: ForbiddenError.
+    A page of another site (or of another port of this host) can load any address, the cookie travels along, and
+    everybody knows the default key. What such a page cannot do is set headers, or know a key of the operator's own;
+    most browsers also tell who asks. False: ask the person.
+    Raises: ForbiddenError if a page of another site is known to ask, or if nobody can be asked.
     """
+    refusal = ForbiddenError(
+        Sentence("Refused: a page of another site may have wanted this change."), code="cross_site"
+    )
+    if is_foreign_page():
+        raise refusal
     keys = current_gateway().keys
-    shown = [*presented_keys(request.headers), *request.args.getlist(QUERY_KEY)]
-    tells = "Sec-Fetch-Site" in request.headers
-    if is_foreign_page() or (not tells and keys.judge(shown) is Access.NONE):
-        raise ForbiddenError("Refused: a page of another site may have wanted this change.", code="cross_site")
+    in_address = keys.judge(request.args.getlist(QUERY_KEY))
+    if (
+        "Sec-Fetch-Site" in request.headers
+        or in_address is Access.FULL
+        or keys.knows(presented_keys(request.headers))
+        or g.record.key_id is not None
+        or (in_address is Access.WEAK and not _is_browser())
+    ):
+        return True
+    if not wants_html():
+        raise refusal
+    return False
+
+
+def require_form() -> None:
+    """A form that changes something comes from a page of ours, and from the browser that this page was made for.
+
+    Raises: ForbiddenError, PayloadTooLargeError.
+    """
+    refuse_foreign_page()
+    if not _has_form_token():
+        raise ForbiddenError(
+            Sentence("This form is no longer valid. Go back, load the page anew and send it again."), code="form_token"
+        )
 
 
 def limit_form() -> None:
-    """A form of ours is a few hundred bytes; parsing a huge one would hold up everybody in this worker.
+    """A form of ours is a few hundred bytes; parsing a huge one would hold up everybody in this worker. It is also
+    read before anybody has shown a key, so it has to come at once.
 
     Raises: PayloadTooLargeError.
     """
     if (request.content_length or 0) > _MAX_FORM_BYTES or "Transfer-Encoding" in request.headers:
-        raise PayloadTooLargeError(f"This form takes at most {_MAX_FORM_BYTES} bytes, with their number told.")
+        raise PayloadTooLargeError(
+            Sentence("This form takes at most %(limit)s bytes, with their number told.", limit=_MAX_FORM_BYTES)
+        )
+    if (body := request.environ.get("bridge.body")) is not None:  # the worker's; see `serving.paced_body`
+        body.within(_FORM_S)
 
 
 def form_token() -> str:
-    """The word in our forms by which they are known as ours; the same in all workers."""
+    """The word in our forms by which they are known as ours, and as this browser's; the same in all workers."""
     store = current_gateway().store
-    return store.get(_FORM_KEY) or str(store.update(_FORM_KEY, lambda known: known or secrets.token_hex(16)))
+    secret = store.get(_FORM_KEY) or str(store.update(_FORM_KEY, lambda known: known or secrets.token_hex(32)))
+    return hmac.new(secret.encode(), _session().encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+def _has_form_token() -> bool:
+    limit_form()
+    return hmac.compare_digest(request.form.get("token", "").encode(), form_token().encode())
+
+
+def _is_browser() -> bool:
+    """Whether a browser may be at work. A page cannot keep one from telling its name or the person's languages."""
+    languages = request.headers.get("Accept-Language", "*")
+    return languages != "*" or request.headers.get("User-Agent", "").startswith(_BROWSERS)
 
 
 def wants_html() -> bool:
@@ -161,28 +320,92 @@ def local(path: str) -> str:
     return request.script_root + path
 
 
-def set_session_cookie(response: BaseResponse, value: str) -> None:
-    response.set_cookie(
-        COOKIE, value, max_age=30 * 24 * 3600, httponly=True, samesite="Strict", secure=request.is_secure
-    )
+# ── known browsers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def start_session(key: str) -> bool:
+    """Know this browser from now on, if the key is right; the answer to this request will tell it."""
+    session = current_gateway().keys.new_session([key], time.time())
+    if session is None and (named := _named_key([key])) is not None and named.is_admin:
+        session = session_of(Secret(named.digest), time.time())
+    if session is not None:
+        g.session = session
+    return session is not None
+
+
+def end_session() -> None:
+    """Forget this browser: its cookie is taken away, and counts no longer should somebody have kept it."""
+    session = request.cookies.get(COOKIE, "")
+    if _worth_of(session) is not Access.NONE:
+        current_gateway().store.put(_LOGGED_OUT + _id_of(session), "1", ttl_s=SESSION_S)
+    g.session = ""
+
+
+def judge_session() -> Access:
+    """What the browser's cookie is worth."""
+    gateway, session = current_gateway(), request.cookies.get(COOKIE, "")
+    worth = _worth_of(session)
+    if worth is not Access.NONE and gateway.store.get(_LOGGED_OUT + _id_of(session)) is not None:
+        return Access.NONE
+    return worth
+
+
+def _worth_of(session: str) -> Access:
+    worth = current_gateway().keys.judge_session(session, time.time())
+    return Access.FULL if worth is Access.NONE and _named_of_session(session) is not None else worth
+
+
+def _named_of_session(session: str) -> Key | None:
+    """The key of the role admin by which a session was made."""
+    if not session:
+        return None
+    try:
+        admins = current_gateway().client_keys.known.admins()
+    except DatabaseError:
+        return None
+    return next((key for key in admins if is_session_of(Secret(key.digest), session, time.time())), None)
+
+
+def tell_session(response: BaseResponse) -> None:
+    """Give the browser the cookie of a session that this request began, or take it away if it ended one."""
+    session: str | None = g.get("session")
+    if session is None:
+        return
+    if session:
+        response.set_cookie(
+            COOKIE,
+            session,
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="Strict",
+            secure=request.is_secure,
+        )
+    else:
+        response.delete_cookie(COOKIE, httponly=True, samesite="Strict", secure=request.is_secure)
+
+
+def _session() -> str:
+    session: str | None = g.get("session")
+    return request.cookies.get(COOKIE, "") if session is None else session
+
+
+def _id_of(session: str) -> str:
+    return session.partition(".")[0]
 
 
 def _swap_key_for_cookie(key: str) -> BaseResponse | None:
     """Get the key out of the address bar, the history and the proxy's log."""
-    value = current_gateway().keys.cookie_for([key])
-    if value is None or request.method != "GET":
+    if request.method != "GET" or not start_session(key):
         return None
     rest = [(name, item) for name, item in request.args.items(multi=True) if name != QUERY_KEY]
-    response = redirect(local(request.path) + (f"?{urlencode(rest)}" if rest else ""), 303)
-    set_session_cookie(response, value)
-    return response
+    return redirect(local(request.path) + (f"?{urlencode(rest)}" if rest else ""), 303)
 
 
 def _takes_cookie() -> bool:
     return request.path == "/" or request.path.startswith(_COOKIE_PATHS)
 
 
-def _wrong_key(any_presented: bool) -> str:
+def _wrong_key(any_presented: bool) -> Sentence:
     if any_presented:
-        return "Wrong API key. Send the bridge's own API_KEY, not one of OpenAI, Anthropic or GitHub."
-    return "No API key. Send the bridge's API_KEY as 'Authorization: Bearer <key>' or as 'x-api-key: <key>'."
+        return Sentence("Wrong API key. Send the bridge's own API_KEY, not one of OpenAI, Anthropic or GitHub.")
+    return Sentence("No API key. Send the bridge's API_KEY as 'Authorization: Bearer <key>' or as 'x-api-key: <key>'.")

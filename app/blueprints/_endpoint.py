@@ -1,47 +1,56 @@
-"""What all doors share: reading the body, answering, rendering errors, headers, and the log line of a request."""
+"""What all endpoints share: reading the body, answering, rendering errors, headers, and the log line of a request."""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
-from flask import Flask, Response, g, render_template, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.blueprints._access import PAGES, admit, wants_html
-from app.converters import json_bytes
-from app.converters.chat.errors import encode_error as encode_chat_error
-from app.converters.messages.errors import encode_error as encode_messages_error
+from app.blueprints import _language, _pages
+from app.blueprints._access import CLIENT_PATHS, admit, tell_session, wants_html
+from app.blueprints._compression import TooMuchError, unpack
+from app.blueprints._dialect import current_dialect
+from app.blueprints._request_log import line_writer, log_error
+from app.converters.wire import json_bytes
 from app.errors import (
+    CLIENT_GONE,
+    CLIENT_GONE_STATUS,
     AccountError,
     ClientError,
+    ClientGone,
     GatewayError,
     InvalidRequestError,
     MethodNotAllowedError,
     NotFoundError,
     NoWebSocketError,
+    OverloadedError,
     PayloadTooLargeError,
+    Sentence,
     SignInRequiredError,
-    UnsupportedMediaTypeError,
 )
 from app.gateway import current_gateway
+from app.keys.admission import BudgetSpentError
 from app.logs import logger
-from app.reply import Record, Reply
+from app.memory import Share
+from app.reply import Record, Reply, header_safe
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+# W3C Trace Context: version, trace, parent, flags. Neither trace nor parent may be all zeros.
+_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]{0,64})?")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-# Paths that only clients call; elsewhere a browser gets its errors as a page.
-_API_PATHS = re.compile(r"/(v1|chat|embeddings|models|messages|responses)(/|$)")
+HEALTH_PATHS = ("/health", "/livez", "/readyz")
 # Refusals that may have passed when the same request comes again.
 _MAY_PASS = (408, 409, 425, 429)
 
@@ -49,9 +58,11 @@ _MAY_PASS = (408, 409, 425, 429)
 def register(app: Flask) -> None:
     """Hang the shared behaviour onto the app: before and after every request, and for every error."""
     app.before_request(_begin)
+    app.before_request(_refuse_surplus)
     app.before_request(_refuse_websocket)
     app.before_request(admit)
     app.after_request(_finish)
+    app.teardown_request(_note_client_gone)
     app.register_error_handler(GatewayError, error_response)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(RecursionError, _too_deep)
@@ -78,6 +89,28 @@ def _begin() -> None:
     given = request.headers.get("x-request-id", "")
     g.started_at = time.monotonic()
     g.record = Record(given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
+    trace = request.headers.get("traceparent", "")
+    if trace and _TRACE.fullmatch(trace):
+        g.record.traceparent = trace
+    g.share = Share(current_gateway().memory)
+    g.share.enter()
+    current_gateway().books.tally.in_flight += 1
+
+
+def _refuse_surplus() -> None:
+    """On a connection that is one too many (see `serving.guests`) only health checks are answered.
+
+    Raises: OverloadedError.
+    """
+    reason = request.environ.get("bridge.surplus")
+    if reason is None or request.path in HEALTH_PATHS:
+        return
+    if reason == "address":
+        raise OverloadedError(
+            Sentence("Your address has more connections open than this bridge takes. Close some, or try again later."),
+            status=429,
+        )
+    raise OverloadedError(Sentence("The bridge has as many connections as it can hold. Try again in a few seconds."))
 
 
 def _refuse_websocket() -> None:
@@ -96,31 +129,43 @@ def current_record() -> Record:
     return record
 
 
-def read_json() -> tuple[bytes, dict[str, Any]]:
-    """The body as it came, and the JSON object in it.
+def read_json(*, may_be_empty: bool = False) -> tuple[bytes, dict[str, Any]]:
+    """The body as it was before it was compressed, and the JSON object in it. may_be_empty: no body is ``{}``.
 
     Raises: InvalidRequestError, UnsupportedMediaTypeError; a body over MAX_BODY_BYTES is a 413.
     """
-    encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity":
-        raise UnsupportedMediaTypeError(f"The body is {encoding}-encoded; send it without Content-Encoding.")
     raw = read_body()
     if not raw.strip():
+        if may_be_empty:
+            return raw, {}
         raise InvalidRequestError("The body is empty; a JSON object is needed.")
-    body = _parse(raw)
+    raw, body = _parse(raw)
     if not isinstance(body, dict):
         raise InvalidRequestError("The body must be a JSON object.")
     return raw, body
 
 
 def read_body() -> bytes:
-    """The body as it came. One over MAX_BODY_BYTES is a 413."""
+    """The body, unpacked. One over MAX_BODY_BYTES, before or after that, is a 413.
+
+    Raises: UnsupportedMediaTypeError, InvalidRequestError for a damaged one; SlowBodyError, OverloadedError.
+    """
+    paced = request.environ.get("bridge.body")  # the worker's; see `serving.paced_body`
+    if paced is not None:
+        paced.tell(g.share.take)
     raw = request.get_data(cache=False)
+    if paced is None:
+        g.share.take(len(raw))
     limit = current_gateway().settings.max_body_bytes
     if request.content_length is None and len(raw) >= limit:
         # A chunked body is cut at the limit without a word.
         raise _too_large(limit)
-    return raw
+    try:
+        unpacked = unpack(raw, request.headers.get("Content-Encoding", ""), most=limit)
+    except TooMuchError:
+        raise _too_large(limit) from None
+    g.share.take(len(unpacked) - len(raw))
+    return unpacked
 
 
 def client_headers() -> dict[str, str]:
@@ -128,14 +173,18 @@ def client_headers() -> dict[str, str]:
     return {name.lower(): value for name, value in request.headers.items()}
 
 
-def _parse(raw: bytes) -> Any:
+def _parse(raw: bytes) -> tuple[bytes, Any]:
+    """The bytes to go on with, and what they say.
+
+    Some JavaScript clients cut text in the middle of an emoji. The escape of half a character is legal JSON, but orjson
+    does not read it, and strict upstreams refuse the body, which comes again with every turn: so it is replaced.
+    """
     try:
-        return orjson.loads(raw)
+        return raw, orjson.loads(raw)
     except orjson.JSONDecodeError as problem:
-        # Some JavaScript clients cut text in the middle of an emoji. The escape of half a character is legal JSON
-        # and upstream takes it, only orjson does not.
         try:
-            return json.loads(raw, parse_constant=_no_constant)
+            whole = json_bytes.unicode_only(raw)
+            return whole, json.loads(whole, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             raise InvalidRequestError(f"The body is not valid JSON: {problem}.") from None
 
@@ -149,9 +198,14 @@ def _no_constant(name: str) -> NoReturn:
 
 def to_response(reply: Reply) -> Response:
     """A Flask response whose end, however it comes, releases the upstream connection."""
+    reply.passage.copier = request.environ.get("bridge.copier")  # the worker's; see `serving.copier`
     response = Response(reply.body, status=reply.status, headers=reply.headers)
     # Not a `finally` in the generator: that does not run if the generator was never started.
     response.call_on_close(reply.close)
+    if not isinstance(reply.body, bytes):
+        metrics = current_gateway().metrics
+        metrics.streams += 1
+        response.call_on_close(metrics.stream_ended)
     return response
 
 
@@ -163,15 +217,33 @@ def _finish(response: Response) -> Response:
     record = current_record()
     headers = response.headers
     headers["x-request-id"] = record.request_id
+    if id_header := current_dialect().id_header:
+        headers[id_header] = record.request_id
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
     headers.setdefault("Cache-Control", "no-store")
+    if record.admission is not None:
+        headers.extend(record.admission.headers(is_anthropic=current_dialect().name == "messages"))
+    tell_session(response)
+    _language.remember(response)
     if response.mimetype == "text/html":
         headers["X-Frame-Options"] = "DENY"
         headers["Content-Security-Policy"] = _page_policy()
     _add_cors(response)
-    response.call_on_close(_line_writer(record, response.status_code))
+    g.is_told = True
+    response.call_on_close(line_writer(record, response.status_code, current_gateway().observers))
+    response.call_on_close(g.share.close)
     return response
+
+
+def _note_client_gone(problem: BaseException | None) -> None:
+    """The log line of a request that ended before there was an answer: `_finish` has not seen it. Its client left, or
+    the worker could not wait for it any longer."""
+    if problem is not None and not isinstance(problem, Exception) and "record" in g and "is_told" not in g:
+        record = current_record()
+        record.error = CLIENT_GONE if isinstance(problem, ClientGone) else "restarting"
+        line_writer(record, CLIENT_GONE_STATUS, current_gateway().observers)()
+        g.share.close()
 
 
 def page_nonce() -> str:
@@ -198,72 +270,41 @@ def _add_cors(response: Response) -> None:
     headers["Access-Control-Allow-Origin"] = origin
     headers.add("Vary", "Origin")
     headers["Access-Control-Expose-Headers"] = (
-        "x-request-id, x-bridge-model, x-bridge-dropped, x-bridge-answered, retry-after"
+        "x-request-id, request-id, x-bridge-model, x-bridge-dropped, x-bridge-answered, x-bridge-credits, retry-after"
     )
     if request.method == "OPTIONS":
-        headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE, OPTIONS"
         headers["Access-Control-Allow-Headers"] = request.headers.get("Access-Control-Request-Headers", "authorization")
         headers["Access-Control-Max-Age"] = "600"
         if request.headers.get("Access-Control-Request-Private-Network") == "true":
             headers["Access-Control-Allow-Private-Network"] = "true"
 
 
-def _line_writer(record: Record, status: int) -> Any:
-    """Writes the one log line of a request, when its answer has ended (a stream outlives the request context)."""
-    method, path, started_at = request.method, request.path, g.started_at
-    # Liveness is asked for every few seconds, and tells nothing as long as it answers.
-    level = logging.DEBUG if path in ("/livez", "/health") else logging.INFO
-
-    def write() -> None:
-        fields = {
-            "request_id": record.request_id,
-            "method": method,
-            "path": path,
-            "status": status,
-            "duration_ms": round((time.monotonic() - started_at) * 1000),
-            "protocol": record.protocol or None,
-            "model": record.model or None,
-            "upstream": record.upstream if record.upstream != record.protocol else None,
-            "served_model": record.served_model if record.served_model != record.model else None,
-            "stream": record.stream or None,
-            "purpose": record.purpose,
-            "initiator": record.initiator,
-            "answered": record.answered,
-            "searches": record.searches,
-            "first_byte_ms": record.first_byte_ms,
-            "finish_reason": record.finish_reason,
-            "usage": record.usage,
-            "dropped": record.dropped or None,
-            "error": record.error,
-        }
-        logger.log(level, "request", extra={"fields": fields})
-
-    return write
-
-
 # ── something goes wrong ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def error_response(error: GatewayError) -> Response:
-    """Any error of the tree, in the dialect of the door it happened at; for a browser outside the API, as a page."""
+    """Any error of the tree, in the dialect of its client; for a browser outside the API, as a page."""
     record = current_record()
     record.error = error.code
     message = _with_address(error)
-    logger.log(error.log_level, message, extra={"fields": {"request_id": record.request_id, "code": error.code}})
+    log_error(error, message, record)
     shown = copy(error)
     shown.message = message
-    if not _API_PATHS.match(request.path) and wants_html():
-        response = _error_page(shown)
-    elif _speaks_messages():
-        response = json_response({**encode_messages_error(shown), "request_id": record.request_id}, error.status)
+    if not CLIENT_PATHS.match(request.path) and wants_html():
+        response = _pages.error_page(error, record.request_id)
     else:
-        response = json_response(encode_chat_error(shown), error.status)
+        dialect = current_dialect()
+        status = dialect.statuses.get(error.code, error.status)
+        response = json_response(dialect.encode_error(shown, record.request_id), status)
     if error.retry_after is not None:
-        response.headers["Retry-After"] = " ".join(error.retry_after.split())
+        response.headers["Retry-After"] = header_safe(" ".join(error.retry_after.split()))
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if 400 <= error.status < 500 and error.status not in _MAY_PASS:
         # Vendors say so too, and SDKs heed it: Claude Code repeats even a 401 for minutes unless it is told not to.
+        response.headers["x-should-retry"] = "false"
+    elif isinstance(error, BudgetSpentError):
         response.headers["x-should-retry"] = "false"
     return response
 
@@ -275,37 +316,24 @@ def _with_address(error: GatewayError) -> str:
     return error.message.replace(SignInRequiredError.path, request.url_root.rstrip("/") + SignInRequiredError.path)
 
 
-def _speaks_messages() -> bool:
-    """Whether the client at this door speaks Anthropic's dialect."""
-    path = request.path.removeprefix("/v1")
-    return path.startswith("/messages") or (path.startswith("/models") and "anthropic-version" in request.headers)
-
-
-def _error_page(error: GatewayError) -> Response:
-    asks_for_key = error.status == 401
-    # After a wrong key the visitor still wants to go where the first form would have led.
-    wanted = request.form.get("next") if request.endpoint == "auth.enter_key" and asks_for_key else request.path
-    html = render_template(
-        "error.html",
-        error=error,
-        asks_for_key=asks_for_key,
-        next=wanted if wanted in PAGES else "/",
-        warning=current_gateway().keys.warning,
-    )
-    return Response(html, status=error.status, content_type="text/html; charset=utf-8")
-
-
 def _http_error(problem: HTTPException) -> Response | BaseResponse:
     """What werkzeug raises itself: no such route, wrong method, body too large …"""
     status = problem.code or 500
     if status < 400:  # a redirect to the canonical address
         return problem.get_response()
     error: GatewayError
-    if status == 404:
-        error = NotFoundError(_unknown_route(), code="unknown_route")
+    if status == 404 or (status == 405 and _NO_ID.fullmatch(request.path)):
+        status, error = 404, NotFoundError(_unknown_route(), code="unknown_route")
     elif status == 405:
         allowed = ", ".join(sorted(getattr(problem, "valid_methods", None) or ()))
-        error = MethodNotAllowedError(f"{request.path} does not take {request.method}; it takes {allowed}.")
+        error = MethodNotAllowedError(
+            Sentence(
+                "%(path)s does not take %(method)s; it takes %(allowed)s.",
+                path=request.path,
+                method=request.method,
+                allowed=allowed,
+            )
+        )
     elif status == 413:
         error = _too_large(current_gateway().settings.max_body_bytes)
     else:
@@ -318,26 +346,86 @@ def _http_error(problem: HTTPException) -> Response | BaseResponse:
 
 def _too_large(limit: int) -> PayloadTooLargeError:
     return PayloadTooLargeError(
-        f"The body is larger than {limit} bytes. Send less (images are the usual cause), or raise MAX_BODY_BYTES."
+        Sentence(
+            "The body is larger than %(limit)s bytes. Send less (images are the usual cause), or raise MAX_BODY_BYTES.",
+            limit=limit,
+        )
     )
 
 
-def _too_deep(problem: RecursionError) -> Response:
+def _too_deep(_problem: RecursionError) -> Response:
     return error_response(InvalidRequestError("The body is nested too deeply."))
 
 
-def _unknown_route() -> str:
-    told = f"There is nothing at {request.method} {request.path}."
-    if request.path.startswith("/v1/v1/"):
-        return told + " The base URL of this client has one /v1 too many."
-    return told + " OpenAI clients want the base URL " + request.url_root + "v1."
+_KEEPS_NOTHING = Sentence("Nothing is stored: send the whole conversation with each request.")
+# OpenAI's other addresses under /v1/responses, which look like the id of a stored response.
+_NO_ID = re.compile(r"(/v1)?/responses/(compact|input_tokens)")
+_NO_BATCHES = Sentence("There are no batches and no stored files: send the requests one by one, with their content.")
+_NOT_OFFERED: Mapping[str, Sentence] = MappingProxyType(
+    {
+        "completions": Sentence(
+            "Use /v1/chat/completions; autocomplete that fills in the middle needs another provider."
+        ),
+        "responses/compact": Sentence("Let the client compact the conversation: by a call of /v1/responses."),
+        "responses/input_tokens": Sentence("Tokens can be counted at /v1/messages/count_tokens."),
+        "responses": Sentence("Nothing runs in the background, so there is nothing to cancel."),
+        "conversations": _KEEPS_NOTHING,
+        "chat/completions": _KEEPS_NOTHING,
+        "messages/batches": _NO_BATCHES,
+        "batches": _NO_BATCHES,
+        "files": _NO_BATCHES,
+        "complete": Sentence("Use /v1/messages."),
+        "audio": Sentence("GitHub Copilot has no models for it."),
+        "moderations": Sentence("GitHub Copilot has no models for it."),
+        "realtime": Sentence("GitHub Copilot has no models for it."),
+    }
+)
+"""What vendors offer under such a path and the bridge does not, and what to do instead. The first that fits counts."""
+
+
+def not_stored() -> NotFoundError:
+    """The error of an address of stored things while nothing is stored."""
+    return NotFoundError(_not_offered(_KEEPS_NOTHING), code="unknown_route")
+
+
+def _not_offered(advice: Sentence) -> Sentence:
+    return Sentence(
+        "%(method)s %(path)s is not offered here. %(advice)s", method=request.method, path=request.path, advice=advice
+    )
+
+
+def _unknown_route() -> Sentence:
+    method, path = request.method, request.path
+    if path.startswith("/v1/v1/"):
+        return Sentence(
+            "There is nothing at %(method)s %(path)s. The base URL of this client has one /v1 too many.",
+            method=method,
+            path=path,
+        )
+    for prefix, advice in _NOT_OFFERED.items():
+        if re.match(rf"(/v1)?/{prefix}(/|$)", path):
+            return _not_offered(advice)
+    if path.startswith("/v1/"):
+        return Sentence(
+            "%(method)s %(path)s is not offered here. The README lists the endpoints there are.",
+            method=method,
+            path=path,
+        )
+    return Sentence(
+        "There is nothing at %(method)s %(path)s. OpenAI clients want the base URL %(url)s.",
+        method=method,
+        path=path,
+        url=request.url_root + "v1",
+    )
 
 
 def _bug(problem: Exception) -> Response:
     if type(problem).__module__.startswith("gunicorn.http"):
         # The server's own parser gave up while the body was read.
-        return error_response(InvalidRequestError("The body is not valid HTTP."))
+        return error_response(InvalidRequestError(Sentence("The body is not valid HTTP.")))
     logger.error("unexpected failure", exc_info=problem, extra={"fields": {"request_id": current_record().request_id}})
     return error_response(
-        GatewayError("The bridge failed on this request; that is a bug. Its log tells more under this request id.")
+        GatewayError(
+            Sentence("The bridge failed on this request; that is a bug. Its log tells more under this request id.")
+        )
     )

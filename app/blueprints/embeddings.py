@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.blueprints._door import current_record, read_json, to_response
-from app.converters.registry import CODECS
+from app.blueprints._endpoint import current_record, read_json, to_response
+from app.converters.registry import UPSTREAMS
 from app.gateway import current_gateway
 from app.schemas.base import check
-from app.schemas.embeddings import EmbeddingsRequest
+from app.schemas.embeddings import EMBEDDINGS_REQUEST
 
 bp = Blueprint("embeddings", __name__)
 
@@ -16,6 +16,7 @@ bp = Blueprint("embeddings", __name__)
 @bp.post("/v1/embeddings")
 @bp.post("/embeddings")
 def create_embeddings() -> Response:
+    current_record().protocol = "embeddings"
     _, body = read_json()
-    check(EmbeddingsRequest(), body)
-    return to_response(current_gateway().relay.embed(CODECS["chat"], body, current_record()))
+    check(EMBEDDINGS_REQUEST, body)
+    return to_response(current_gateway().relay.embed(UPSTREAMS["chat"], body, current_record()))

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.blueprints._door import client_headers, current_record, json_response, read_json, to_response
-from app.converters.registry import CODECS
+from app.blueprints._dialect import speaks
+from app.blueprints._endpoint import client_headers, current_record, json_response, read_json
+from app.blueprints._generation import generates
+from app.converters.registry import CLIENTS
 from app.gateway import current_gateway
 from app.schemas.base import check
-from app.schemas.messages import CountTokensRequest, MessagesRequest
+from app.schemas.messages import COUNT_TOKENS_REQUEST, MESSAGES_REQUEST
 
 bp = Blueprint("messages", __name__)
+MESSAGES = CLIENTS["messages"]
 
-
-@bp.post("/v1/messages")
-@bp.post("/messages")
-def create_message() -> Response:
-    raw, body = read_json()
-    check(MessagesRequest(), body)
-    return to_response(
-        current_gateway().relay.answer(CODECS["messages"], raw, body, client_headers(), current_record())
-    )
+generates(bp, MESSAGES, MESSAGES_REQUEST, "/v1/messages", "/messages")
 
 
 @bp.post("/v1/messages/count_tokens")
 @bp.post("/messages/count_tokens")
+@speaks(MESSAGES)
 def count_tokens() -> Response:
+    current_record().protocol = "count_tokens"
     raw, body = read_json()
-    check(CountTokensRequest(), body)
-    return json_response(
-        {"input_tokens": current_gateway().relay.count_tokens(raw, body, client_headers(), current_record())}
-    )
+    check(COUNT_TOKENS_REQUEST, body)
+    relay = current_gateway().relay
+    return json_response({"input_tokens": relay.count_tokens(MESSAGES, raw, body, client_headers(), current_record())})

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from app.blueprints._door import json_response
-from app.converters.catalog import anthropic_list, anthropic_model, openai_list, openai_model, with_aliases
-from app.converters.codex_catalog import codex_list
+from app.blueprints._dialect import speaks
+from app.blueprints._endpoint import current_record, json_response
+from app.converters.codec import ClientCodec
+from app.converters.listings.codex_models import codex_list
+from app.converters.listings.models import anthropic_list, anthropic_model, openai_list, openai_model, with_aliases
+from app.converters.registry import CLIENTS
 from app.errors import NotFoundError
 from app.gateway import current_gateway
-from app.routing import Model, find_model, near_matches
+from app.routing import AUTO, Model, auto_entry, find_model, near_matches
 
 bp = Blueprint("models", __name__)
 
 
+def _wants_anthropic() -> bool:
+    return "anthropic-version" in request.headers
+
+
+def _dialect() -> ClientCodec:
+    return CLIENTS["messages" if _wants_anthropic() else "chat"]
+
+
 @bp.get("/v1/models")
 @bp.get("/models")
+@speaks(_dialect)
 def list_models() -> Response:
-    models = current_gateway().catalog.models()
+    models = _models()
     listed = with_aliases(models, _aliases(models))
     client_version = request.args.get("client_version")
     if client_version is not None and not _wants_anthropic():
@@ -36,8 +48,9 @@ def list_models() -> Response:
 
 @bp.get("/v1/models/<path:name>")
 @bp.get("/models/<path:name>")
+@speaks(_dialect)
 def get_model(name: str) -> Response:
-    models = current_gateway().catalog.models()
+    models = _models()
     alias = _aliases(models).get(name)
     model = alias or find_model(name, models)
     if model is None:
@@ -52,6 +65,16 @@ def get_model(name: str) -> Response:
     return json_response(form(model, alias=name if alias else None))
 
 
+def _models() -> tuple[Model, ...]:
+    """The catalogue, and auto mode where the account has it: of this, what the key may use."""
+    gateway = current_gateway()
+    models = gateway.catalog.models()
+    if not any(model.id == AUTO for model in models) and gateway.auto.is_offered():
+        models = (*models, auto_entry(models))
+    admission = current_record().admission
+    return models if admission is None else tuple(model for model in models if admission.admits(model.id))
+
+
 def _aliases(models: tuple[Model, ...]) -> dict[str, Model]:
     """Mapped names whose target this account has."""
     mapped = current_gateway().mapping.all()
@@ -63,7 +86,3 @@ def _unless_known(response: Response) -> Response:
     response.add_etag()
     response.make_conditional(request)
     return response
-
-
-def _wants_anthropic() -> bool:
-    return "anthropic-version" in request.headers

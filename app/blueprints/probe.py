@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
-from app.blueprints._door import json_response, read_body
+from app.blueprints._endpoint import json_response, read_body
 from app.errors import InvalidRequestError
 from app.gateway import current_gateway
 from app.reply import EVENT_STREAM

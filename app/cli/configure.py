@@ -12,20 +12,20 @@ from typing import NamedTuple, get_args
 import click
 from flask.cli import with_appcontext
 
-from app.clients.merge import MergeError, render
+from app.clients.files.merge import MergeError, render
+from app.clients.files.shell import SHELLS
+from app.clients.files.write import Written, apply, plan, take_back
 from app.clients.models import Selection, select
 from app.clients.record import KEY_VARIABLE, Facts, Platform, Setup
-from app.clients.registry import CLIENTS, MOVED_BY
-from app.clients.shell import SHELLS
+from app.clients.registry import CLIENTS, MOVED_BY, files_of
 from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, shell_lines
-from app.clients.write import Written, apply, plan
-from app.commands import flask_command
+from app.commands import own_command
 from app.errors import GatewayError, SignInRequiredError
 from app.gateway import Gateway, current_gateway
 from app.settings import DEFAULT_API_KEY, parse_url
 
 
-class _Places(NamedTuple):
+class Places(NamedTuple):
     """Where files go: the home folder, and folders below it that are elsewhere."""
 
     home: Path
@@ -41,7 +41,7 @@ def _url(_context: click.Context, _parameter: click.Parameter, value: str | None
         raise click.BadParameter(f"{value!r} {problem}; example: http://localhost:8000") from None
 
 
-def _moved_by(command: Callable[..., None]) -> Callable[..., None]:
+def moved_by(command: Callable[..., None]) -> Callable[..., None]:
     """Read the variables with which people move a client's folder."""
     for variable in MOVED_BY:
         option = click.option(
@@ -54,6 +54,7 @@ def _moved_by(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.argument("client", required=False, metavar="[CLIENT]")
 @click.option("--write", is_flag=True, help="Merge the settings into the client's files, with a backup of each.")
+@click.option("--undo", is_flag=True, help="Put back what was there before the last --write.")
 @click.option("--url", callback=_url, help="The bridge as the client reaches it.  [default: http://localhost:PORT]")
 @click.option("--model", help="The model to begin with, instead of the one chosen from your list.")
 @click.option("--small-model", help="The model for titles and other small things.")
@@ -64,12 +65,13 @@ def _moved_by(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(file_okay=False, path_type=Path),
     help="The home folder that --write writes below.  [default: your own]",
 )
-@_moved_by
+@moved_by
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="Language of the explanations.")
 @with_appcontext
 def configure(
     client: str | None,
     write: bool,
+    undo: bool,
     url: str | None,
     model: str | None,
     small_model: str | None,
@@ -81,13 +83,16 @@ def configure(
 ) -> None:
     """Set up a client for this bridge. Without CLIENT: list them."""
     if client is None:
-        click.echo(f"Which client? {flask_command('configure CLIENT [--write]')}, where CLIENT is one of:\n")
+        click.echo(f"Which client? {own_command('configure CLIENT [--write]')}, where CLIENT is one of:\n")
         click.echo("\n".join(f"  {name}" for name in CLIENTS))
         return
     if client not in CLIENTS:
         raise click.BadParameter(f"no such client: {client!r}. There are: {', '.join(CLIENTS)}.", param_hint="CLIENT")
-    if write and shell:
-        raise click.UsageError("--write writes files and --shell prints variables: choose one of them.")
+    if write + undo + bool(shell) > 1:
+        raise click.UsageError("--write, --undo and --shell are different things: choose one of them.")
+    if undo:
+        _undo(client, places_of(home, moved), language)
+        return
     gateway = current_gateway()
     try:
         models = _models(gateway, model, small_model)
@@ -95,25 +100,30 @@ def configure(
         if shell:
             _print_exports(CLIENTS[client](shown), shell)
         elif write:
-            _write(client, _facts(gateway, models, url, show_key=True), shown, _places(home, moved), language)
+            _write(client, _facts(gateway, models, url, show_key=True), shown, places_of(home, moved), language)
         else:
             click.echo(as_text(CLIENTS[client](shown), language), nl=False)
     except SignInRequiredError as error:
         raise click.ClickException(
-            f"{error.message} From here: {flask_command('login')}\n"
-            "This is about the settings and the sign-in of this folder. If your bridge has others (it runs in Docker, "
-            "as make demo, or elsewhere), open its page /setup instead."
+            f"{error.message} From here: {own_command('login')}\n"
+            f"The sign-in was looked for in {gateway.settings.data_dir} (DATA_DIR). If your bridge keeps it elsewhere "
+            "(it runs in Docker, as make demo, or on another machine), open its page /setup instead."
         ) from error
     except GatewayError as error:
         raise click.ClickException(error.message) from error
 
 
-def _places(home: Path | None, moved: Mapping[str, Path | None]) -> _Places:
+def places_of(home: Path | None, moved: Mapping[str, Path | None]) -> Places:
     """A home folder that was asked for is meant as a whole: the variables are of one's own."""
     if home is not None:
-        return _Places(home, {})
+        return Places(home, {})
     own = {folder: place for variable, folder in MOVED_BY.items() if (place := moved[variable.lower()]) is not None}
-    return _Places(Path.home(), own)
+    return Places(Path.home(), own)
+
+
+def facts_for(gateway: Gateway, url: str, model: str | None, small_model: str | None) -> Facts:
+    """Everything for a setup, the key included. Raises: GatewayError, e.g. if nobody is signed in."""
+    return _facts(gateway, _models(gateway, model, small_model), url, show_key=True)
 
 
 def _facts(gateway: Gateway, models: Selection, url: str | None, *, show_key: bool) -> Facts:
@@ -153,7 +163,7 @@ def _print_exports(setup: Setup, shell: str) -> None:
         )
 
 
-def _write(client: str, facts: Facts, shown: Facts, places: _Places, language: Language) -> None:
+def _write(client: str, facts: Facts, shown: Facts, places: Places, language: Language) -> None:
     """shown: the same with the key hidden, for what is printed when a file cannot be changed."""
     zh = language == "zh"
     setup = CLIENTS[client](facts)
@@ -175,6 +185,27 @@ def _write(client: str, facts: Facts, shown: Facts, places: _Places, language: L
         click.echo(("\n现在运行：" if zh else "\nNow run: ") + setup.run)
     for note in setup.notes:
         click.echo(note.zh if zh else note.en)
+
+
+def _undo(client: str, places: Places, language: Language) -> None:
+    zh = language == "zh"
+    files = files_of(client, _platform())
+    if not files:
+        raise click.UsageError(f"--write writes nothing for {client}, so there is nothing to undo.")
+    try:
+        undone = take_back(files, *places, now=datetime.now())
+    except MergeError as error:
+        raise click.ClickException(error.message) from error
+    for item in undone:
+        if item.backup is not None:
+            click.echo(f"{item.path}: " + (f"已恢复自 {item.backup}" if zh else f"restored from {item.backup}"))
+            click.echo(("  撤销前的内容：" if zh else "  what it was until now: ") + str(item.kept))
+        elif item.removed:
+            click.echo(f"{item.path}: " + ("是新建的，已移除" if zh else "was new, and is removed"))
+            if item.kept is not None:
+                click.echo(("  撤销前的内容：" if zh else "  what it was until now: ") + str(item.kept))
+        else:
+            click.echo(f"{item.path}: " + ("没有备份，未改动。" if zh else "has no backup, nothing to undo."))
 
 
 def _report(item: Written, *, zh: bool) -> str:

@@ -33,7 +33,7 @@ _TITLE_AT, _TITLE_WIDTH = 13, 20
 _LEAST_WIDTH, _MOST_WIDTH = 72, 108
 
 
-def bedside(trouble: str) -> Flask:
+def create_diagnostics_app(trouble: str) -> Flask:
     """An app with no command but this one, for when the service itself cannot be built. trouble: why, in one line."""
     app = Flask(__name__, static_folder=None)
     app.extensions[_TROUBLE] = trouble
@@ -53,7 +53,10 @@ def bedside(trouble: str) -> Flask:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text; asks nothing.")
 @with_appcontext
 def doctor(public_url: str | None, calls: str, yes: bool, as_json: bool) -> None:
-    """Check settings, network, sign-in, plan and models, and say what to do. Exit code 1 if there are problems."""
+    """Check whether all is in order.
+
+    Looks at settings, network, sign-in, plan and models, and says what to do. Exit code 1 if there are problems.
+    """
     calls = "yes" if yes else "no" if calls == "ask" and (as_json or not _is_terminal()) else calls
     checks, redact = _prepare(public_url, calls)
     with _quiet():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from app.converters.registry import CODECS
+from app.converters.registry import CLIENTS
 from app.gateway import current_gateway
 from app.settings import rows
 
@@ -19,13 +19,15 @@ def settings(markdown: bool) -> None:
     if markdown:
         click.echo("| Variable | Default | Meaning |\n| --- | --- | --- |")
         for row in table:
-            click.echo(f"| `{row.env}` | {row.default if row.default == '–' else f'`{row.default}`'} | {row.help} |")
+            click.echo(f"| `{row.env}` | {f'`{row.default}`' if row.default.strip('–') else '–'} | {row.help} |")
         return
     width = max(len(row.env) for row in table)
     for row in table:
         mark = " " if row.value == row.default else "*"
         click.echo(f"{mark} {row.env:<{width}}  {row.value}")
     click.echo("\n* differs from the default")
+    if names := current_gateway().keys.names():
+        click.echo(f"The log names the keys of API_KEY, in this order: {', '.join(names)}")
 
 
 _VERDICTS = {
@@ -38,9 +40,12 @@ _VERDICTS = {
 
 @click.command()
 def protocols() -> None:
-    """Show what becomes of every request field, as the tables of docs/protocols.md."""
-    for name, codec in CODECS.items():
-        click.echo(f"## {name}: `POST {codec.upstream_path}`\n")
+    """Show what becomes of every request field.
+
+    The same as the tables of docs/protocols.md.
+    """
+    for name, codec in CLIENTS.items():
+        click.echo(f"## {name}: `POST {codec.prefers}`\n")
         for verdict, meaning in _VERDICTS.items():
             found = {field: entry.note for field, entry in codec.fields.items() if entry.verdict == verdict}
             if not found:

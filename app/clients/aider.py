@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.clients.models import Offer
-from app.clients.record import ConfigFile, Entries, Facts, Setup, Words
+from app.clients.record import ConfigFile, Entries, Facts, Once, Setup, Words
 
 
 def setup(facts: Facts) -> Setup:
@@ -40,6 +40,15 @@ def setup(facts: Facts) -> Setup:
             ConfigFile(".aider.model.settings.yml", "yaml", _settings(facts, list(listed)), secret=False),
         ),
         run="aider",
+        once=Once(
+            "aider",
+            {f"AIDER_{name.replace('-', '_').upper()}": value for name, value in config.items()},
+            named={
+                f"AIDER_MODEL_{kind.upper()}_FILE": f".aider.model.{kind}.{ending}"
+                for kind, ending in (("metadata", "json"), ("settings", "yml"))
+                if kind == "settings" or sizes
+            },
+        ),
         notes=(
             Words(
                 "All models carry the prefix openai/ in aider, Claude too: it names the protocol, not the maker.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.clients.record import ConfigFile, Facts, Setup, Words
+from app.clients.record import ConfigFile, Facts, Once, Setup, Words
 
 _ASSUMED_WINDOW = 200_000
 _SMALLEST_WINDOW = 100_000  # it takes no less
@@ -56,5 +56,6 @@ def setup(facts: Facts) -> Setup:
         files=(ConfigFile(".claude/settings.json", "json", {"env": variables}),),
         exports=variables,
         run="claude",
+        once=Once("claude", variables),
         notes=tuple(notes),
     )

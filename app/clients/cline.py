@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.clients.record import ConfigFile, Facts, IfAbsent, Setup, Words
+from app.clients.record import ConfigFile, Facts, IfAbsent, Once, Setup, Words
 
 _PROVIDER = "openai-compatible"
 
@@ -41,6 +41,7 @@ def setup(facts: Facts) -> Setup:
             Words(f"Model ID: {model.id}", f"Model ID：{model.id}"),
         ),
         run="cline",
+        once=Once("cline", moved=("CLINE_DATA_DIR", ".cline/data")),
         notes=(
             Words(
                 "The file is for Cline's command line; the editor extension keeps its own settings, hence the steps. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.clients.record import KEY_VARIABLE, PROVIDER, ConfigFile, Facts, Setup, Words
+from app.clients.record import KEY_VARIABLE, PROVIDER, ConfigFile, Facts, Once, Setup, Words
 
 
 def setup(facts: Facts) -> Setup:
@@ -35,6 +35,7 @@ def setup(facts: Facts) -> Setup:
         ),
         exports={KEY_VARIABLE: facts.key},
         run="codex",
+        once=Once("codex", {KEY_VARIABLE: facts.key}, moved=("CODEX_HOME", ".codex")),
         notes=(
             Words(
                 f"Codex reads the key from {KEY_VARIABLE}: from your shell, else from ~/.codex/.env.",

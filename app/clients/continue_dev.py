@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.clients.models import Offer
-from app.clients.record import ConfigFile, Entries, Facts, IfAbsent, Setup, Words
+from app.clients.record import ConfigFile, Entries, Facts, IfAbsent, Once, Setup, Words
 
 
 def setup(facts: Facts) -> Setup:
@@ -36,6 +36,7 @@ def setup(facts: Facts) -> Setup:
         home_page="https://docs.continue.dev",
         files=(ConfigFile(".continue/config.yaml", "yaml", tree, instead=(".continue/config.yml",)),),
         run="cn",
+        once=Once("cn", moved=("CONTINUE_GLOBAL_DIR", ".continue")),
         notes=(
             Words(
                 "In the editor, pick a model whose name begins with “Copilot ·”.",

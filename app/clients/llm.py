@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.clients.models import Offer
-from app.clients.record import PROVIDER, ConfigFile, Entries, Facts, Setup, Words
+from app.clients.record import PROVIDER, ConfigFile, Entries, Facts, Once, Setup, Words
 
 _FOLDERS = {
     "linux": ".config/io.datasette.llm",
@@ -28,6 +28,7 @@ def setup(facts: Facts) -> Setup:
             ConfigFile(f"{folder}/extra-openai-models.yaml", "yaml", entries, secret=False),
             ConfigFile(f"{folder}/keys.json", "json", {PROVIDER: facts.key}),
         ),
+        once=Once("llm", moved=("LLM_USER_PATH", folder)),
         run=f"llm -m {chat} 'Say hello'",
         steps=(
             Words(

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import AccountError, InvalidRequestError
+from app.converters.neutral.prices import cost_of, is_dear, prices_of
+from app.errors import AccountError, InvalidRequestError, Sentence
 from app.routing import EMBEDDINGS, MESSAGES, RESPONSES, Model, find_model, near_matches
 
 FAMILIES = ("opus", "sonnet", "haiku")
@@ -99,11 +100,11 @@ def select(models: Sequence[Model], *, main: str | None = None, small: str | Non
     wished, wished_small = _wish(main, usable, "model"), _wish(small, usable, "small_model")
     opus, sonnet, haiku = (_newest(usable, _of_family(name)) for name in FAMILIES)
     gpts = [model for model in usable if model.is_openai and RESPONSES in model.endpoints and not _is_small(model)]
-    # Nobody should find out afterwards that the default cost several requests a turn.
-    gpt = _newest(gpts, lambda m: _multiplier(m) <= 1) or _newest(gpts, lambda _: True)
+    gpt = _newest_of_the_least_dear(gpts)
     large = gpt or _newest(usable, lambda m: not _is_small(m)) or _best(usable)
-    cheap = wished_small or min(usable, key=_cheapness)
-    first = wished or sonnet or opus or large
+    are_priced = any(prices_of(model.raw) for model in usable)
+    cheap = wished_small or min(usable, key=lambda model: _cheapness(model, are_priced=are_priced))
+    first = wished or min(filter(None, (sonnet, opus, large)), key=_dearness)
     included = next((m for m in usable if m.raw.get("is_chat_default") is True and _rank(m)[0] == 0), None)
     embeds = [m for m in models if m.type == "embeddings" and EMBEDDINGS in m.endpoints and _is_enabled(m)]
     return Selection(
@@ -194,14 +195,23 @@ def _best(models: Sequence[Model]) -> Model:
     return min(models, key=_order)
 
 
-def _multiplier(model: Model) -> float:
-    billing = model.raw.get("billing")
-    value = billing.get("multiplier") if isinstance(billing, dict) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 1.0
+def _newest_of_the_least_dear(models: Sequence[Model]) -> Model | None:
+    """Nobody should find out afterwards that the default cost a multiple."""
+    least = min(map(_dearness, models), default=0)
+    return _newest(models, lambda model: _dearness(model) == least)
 
 
-def _cheapness(model: Model) -> tuple[Any, ...]:
-    return (*_rank(model), _multiplier(model), not _is_small(model), *_order(model))
+def _dearness(model: Model) -> int:
+    """0: known to cost no more than usual. 1: not known, which is neither. 2: known to cost more."""
+    dear = is_dear(model.raw)
+    return 1 if dear is None else 2 * dear
+
+
+def _cheapness(model: Model, *, are_priced: bool) -> tuple[Any, ...]:
+    """Cheapest first. are_priced: the account has prices, beside which a multiplier says nothing."""
+    cost = cost_of(model.raw) if not are_priced or prices_of(model.raw) else None
+    dearness = _dearness(model) if cost is not None else 1
+    return (*_rank(model), dearness, cost or 0.0, not _is_small(model), *_order(model))
 
 
 def _listed(usable: Sequence[Model], *chosen: Model) -> list[Model]:
@@ -218,23 +228,29 @@ def _wish(name: str | None, usable: Sequence[Model], param: str) -> Model | None
     found = find_model(name, usable)
     if found is None:
         near = near_matches(name, (model.id for model in usable))
-        others = (
-            f"Did you mean {' or '.join(near[:3])}?"
-            if near
-            else f"There are: {', '.join(sorted(model.id for model in usable))}."
-        )
-        raise InvalidRequestError(f"Your account has no model {name!r}. {others}", param=param)
+        if near:
+            words = Sentence(
+                "Your account has no model %(name)s. Did you mean %(near)s?", name=repr(name), near=", ".join(near[:3])
+            )
+        else:
+            others = ", ".join(sorted(model.id for model in usable))
+            words = Sentence(
+                "Your account has no model %(name)s. There are: %(others)s.", name=repr(name), others=others
+            )
+        raise InvalidRequestError(words, param=param)
     return found
 
 
-def _why_none(models: Sequence[Model]) -> str:
+def _why_none(models: Sequence[Model]) -> Sentence:
     closed = sorted(model.id for model in models if model.type == "chat" and not _is_enabled(model))
     if closed:
-        return (
-            f"Copilot lists models for this account, but none is switched on ({', '.join(closed[:3])} …). "
-            f"Enable them at {_POLICY_PAGE}, or ask who manages the licence, then try again."
+        return Sentence(
+            "Copilot lists models for this account, but none is switched on (%(models)s …). "
+            "Enable them at %(page)s, or ask who manages the licence, then try again.",
+            models=", ".join(closed[:3]),
+            page=_POLICY_PAGE,
         )
-    return (
+    return Sentence(
         "Copilot lists no chat model for this account, so there is nothing to set a client up with. "
         "Look at https://github.com/settings/copilot whether the subscription is active."
     )

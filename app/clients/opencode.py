@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.clients.models import Offer
-from app.clients.record import PROVIDER, ConfigFile, Facts, Setup
+from app.clients.record import PROVIDER, ConfigFile, Facts, Once, Setup
 
 # Protocol → provider id, npm package inside opencode, name in its list.
 _PROVIDERS = {
@@ -42,6 +42,7 @@ def setup(facts: Facts) -> Setup:
             ConfigFile(".config/opencode/opencode.json", "json", tree, instead=(".config/opencode/opencode.jsonc",)),
         ),
         run="opencode",
+        once=Once("opencode", named={"OPENCODE_CONFIG": ".config/opencode/opencode.json"}),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.clients.models import Offer
-from app.clients.record import PROVIDER, ConfigFile, Entries, Facts, Setup
+from app.clients.record import PROVIDER, ConfigFile, Entries, Facts, Once, Setup
 
 # Protocol → provider id, pi's name of the protocol, what follows the bridge's address (the SDKs inside add the rest).
 _PROVIDERS = {
@@ -42,6 +42,7 @@ def setup(facts: Facts) -> Setup:
             ),
         ),
         run="pi",
+        once=Once("pi", moved=("PI_CODING_AGENT_DIR", ".pi/agent")),
     )
 
 

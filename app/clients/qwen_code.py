@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.clients.record import KEY_VARIABLE, ConfigFile, Entries, Facts, Setup, Words
+from app.clients.record import KEY_VARIABLE, ConfigFile, Entries, Facts, Once, Setup, Words
 
 
 def setup(facts: Facts) -> Setup:
@@ -31,6 +31,7 @@ def setup(facts: Facts) -> Setup:
         home_page="https://qwenlm.github.io/qwen-code-docs/",
         files=(ConfigFile(".qwen/settings.json", "json", tree),),
         run="qwen",
+        once=Once("qwen", {KEY_VARIABLE: facts.key}, moved=("QWEN_HOME", ".qwen")),
         notes=(
             Words(
                 f"A {KEY_VARIABLE} in your shell goes before the one in the file.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from app.clients.models import Selection
@@ -71,11 +71,25 @@ class ConfigFile:
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A piece of code to copy. language: for highlighting; title: a file name, or what it does."""
+    """A piece of code to copy. title: a file name, or what it does."""
 
     title: Words
-    language: str
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """How a terminal program is started with the settings for one time, so that none of its files is touched.
+
+    program: what is called. variables: set for it. named: variable → the one of the setup's files that it names; the
+    file is made in a temporary folder. moved: variable that moves the program's folder, and that folder below the home
+    folder: the files in it are made in a temporary one, in which all else leads to the person's own.
+    """
+
+    program: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+    moved: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,8 @@ class Setup:
     """All that is said about one client.
 
     exports: shell variables that do the same for one terminal (or what the client needs besides its files).
-    steps: what to do by hand, in order. run: the command that starts it. link: opens the program and imports all.
+    steps: what to do by hand, in order. run: the command that starts it.
+    link: opens the program and imports all. once: how it runs without any of its files touched.
     """
 
     name: str
@@ -94,5 +109,6 @@ class Setup:
     snippets: tuple[Snippet, ...] = ()
     steps: tuple[Words, ...] = ()
     run: str | None = None
+    once: Once | None = None
     link: str | None = None
     notes: tuple[Words, ...] = ()

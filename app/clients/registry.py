@@ -18,7 +18,9 @@ from app.clients import (
     qwen_code,
     sdks,
 )
-from app.clients.record import Facts, Setup
+from app.clients.models import select
+from app.clients.record import ConfigFile, Facts, Platform, Setup
+from app.routing import Model
 
 MOVED_BY: Mapping[str, str] = {
     "CLAUDE_CONFIG_DIR": ".claude",
@@ -50,3 +52,29 @@ CLIENTS: Mapping[str, Callable[[Facts], Setup]] = {
     "anthropic-python": sdks.anthropic_python,
     "anthropic-node": sdks.anthropic_node,
 }
+
+_ANY_MODEL = {
+    "id": "any",
+    "supported_endpoints": ["/chat/completions"],
+    "model_picker_enabled": True,
+    "capabilities": {"type": "chat", "limits": {"max_prompt_tokens": 1, "max_output_tokens": 1}},
+}
+
+
+def _setup_of_any(client: str, platform: Platform = "linux") -> Setup:
+    model = Model.parse(_ANY_MODEL)
+    assert model is not None
+    return CLIENTS[client](Facts("http://localhost", "", select([model]), platform))
+
+
+def files_of(client: str, platform: Platform = "linux") -> tuple[ConfigFile, ...]:
+    """The files that its setup may have, whatever the models are; not what stands in them."""
+    return _setup_of_any(client, platform).files
+
+
+STARTABLE: Mapping[str, tuple[str, str]] = {
+    name: (setup.once.program, setup.home_page)
+    for name, setup in ((name, _setup_of_any(name)) for name in CLIENTS)
+    if setup.once is not None
+}
+"""The programs of the terminal, which can be started for one time: what each is called, and where it comes from."""

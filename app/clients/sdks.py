@@ -62,9 +62,9 @@ print(answer.choices[0].message.content)
         home_page="https://github.com/openai/openai-python",
         exports={KEY_VARIABLE: facts.key, "OPENAI_BASE_URL": facts.v1, "OPENAI_API_KEY": facts.key},
         snippets=(
-            Snippet(Words("OpenAI", "OpenAI"), "python", code),
-            Snippet(Words("LangChain (langchain-openai)", "LangChain(langchain-openai)"), "python", langchain),
-            Snippet(Words("LiteLLM", "LiteLLM"), "python", litellm),
+            Snippet(Words("OpenAI", "OpenAI"), code),
+            Snippet(Words("LangChain (langchain-openai)", "LangChain(langchain-openai)"), langchain),
+            Snippet(Words("LiteLLM", "LiteLLM"), litellm),
         ),
         notes=(_FROM_ENVIRONMENT, _variables("OPENAI_BASE_URL", "OPENAI_API_KEY", "OpenAI()")),
     )
@@ -103,8 +103,8 @@ console.log(text);
         home_page="https://github.com/openai/openai-node",
         exports={KEY_VARIABLE: facts.key, "OPENAI_BASE_URL": facts.v1, "OPENAI_API_KEY": facts.key},
         snippets=(
-            Snippet(Words("OpenAI", "OpenAI"), "javascript", code),
-            Snippet(Words("Vercel AI SDK", "Vercel AI SDK"), "javascript", ai_sdk),
+            Snippet(Words("OpenAI", "OpenAI"), code),
+            Snippet(Words("Vercel AI SDK", "Vercel AI SDK"), ai_sdk),
         ),
         notes=(_FROM_ENVIRONMENT, _variables("OPENAI_BASE_URL", "OPENAI_API_KEY", "new OpenAI()")),
     )
@@ -130,7 +130,7 @@ print("".join(block.text for block in answer.content if block.type == "text"))
         title="Anthropic SDK · Python",
         home_page="https://github.com/anthropics/anthropic-sdk-python",
         exports={KEY_VARIABLE: facts.key, "ANTHROPIC_BASE_URL": facts.url, "ANTHROPIC_API_KEY": facts.key},
-        snippets=(Snippet(Words("Anthropic", "Anthropic"), "python", code),),
+        snippets=(Snippet(Words("Anthropic", "Anthropic"), code),),
         notes=(_FROM_ENVIRONMENT, _variables("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "Anthropic()")),
     )
 
@@ -153,7 +153,7 @@ for (const block of answer.content) if (block.type === "text") console.log(block
         title="Anthropic SDK · Node",
         home_page="https://github.com/anthropics/anthropic-sdk-typescript",
         exports={KEY_VARIABLE: facts.key, "ANTHROPIC_BASE_URL": facts.url, "ANTHROPIC_API_KEY": facts.key},
-        snippets=(Snippet(Words("Anthropic", "Anthropic"), "javascript", code),),
+        snippets=(Snippet(Words("Anthropic", "Anthropic"), code),),
         notes=(_FROM_ENVIRONMENT, _variables("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "new Anthropic()")),
     )
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from app.clients.merge import render
-from app.clients.record import KEY_VARIABLE, Setup, Words
-from app.clients.shell import exports
+from app.clients.files.shell import exports
+from app.clients.record import KEY_VARIABLE, ConfigFile, Setup, Words
 
 PLACEHOLDER = "<your API_KEY>"
 """Stands for a key that is not shown. With angle brackets: nobody takes it for a real one, and no key looks like it."""
@@ -46,9 +45,17 @@ def as_text(setup: Setup, language: Language) -> str:
     return "\n\n".join(_sections(setup, language)) + "\n"
 
 
+def file_text(file: ConfigFile) -> str:
+    """A file of a setup as it is written where there is none."""
+    # Not above: with it come the libraries for YAML and TOML, which a worker seldom needs.
+    from app.clients.files.merge import render
+
+    return render(file)
+
+
 def hides_key(setup: Setup) -> bool:
     """Whether the placeholder stands where the key belongs."""
-    texts = [*map(render, setup.files), *(step.en for step in setup.steps), *(setup.exports or {}).values()]
+    texts = [*map(file_text, setup.files), *(step.en for step in setup.steps), *(setup.exports or {}).values()]
     return any(PLACEHOLDER in text for text in texts)
 
 
@@ -60,7 +67,7 @@ def shell_lines(setup: Setup, shell: str) -> str:
 def _sections(setup: Setup, language: Language) -> Iterator[str]:
     yield f"# {setup.title} · {setup.home_page}"
     for file in setup.files:
-        yield f"# {say(_FILE, language, file.path)}\n\n{render(file).rstrip()}"
+        yield f"# {say(_FILE, language, file.path)}\n\n{file_text(file).rstrip()}"
     if setup.exports:
         yield f"# {say(_SHELL_TOO if setup.files else _SHELL, language)}\n\n{shell_lines(setup, 'bash')}"
     for snippet in setup.snippets:

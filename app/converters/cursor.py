@@ -1,10 +1,10 @@
-"""Cursor at the chat door: a body as Responses has it, an answer as chat has it.
+"""Cursor at the chat endpoint: a body as Responses has it, an answer as chat has it.
 
 With its *Override OpenAI Base URL* set, Cursor's agent mode posts to ``/chat/completions`` what is meant for
 ``/responses`` (``input``, flat tools, ``reasoning``, ``include``), and reads ``choices[].delta`` of what comes back.
 For models called Claude the items and tools may be Anthropic's. Sources: forum.cursor.com 153019, 158939, 159298;
 LiteLLM #34029 and its ``/cursor/chat/completions``. Bodies with ``messages``, of whatever client, are the chat codec's:
-it reads the foreign forms in them (``chat.foreign``).
+it reads the foreign forms in them (``chat.anthropic_forms``).
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import dataclasses
 from itertools import groupby
 from typing import Any, Final
 
-from app.converters import chat, fields, responses
-from app.converters.chat.call_proofs import restored_items
-from app.converters.chat.envelopes import enveloped, recalled
-from app.converters.chat.foreign import BLOCKS, carries_results
-from app.converters.chat.message_decoder import MessageDecoder
-from app.converters.chat.request import image_urls as chat_image_urls
-from app.converters.chat.request import traits as chat_traits
-from app.converters.chat.tool_decoder import decode_choice, decode_tools, forbids_parallel
-from app.converters.codec import Codec
-from app.converters.ir import Message, Request
-from app.converters.responses.input_decoder import TOOL_ITEMS, decode_input
+from app.converters import chat, responses
+from app.converters.chat.anthropic_forms import BLOCKS, carries_results
+from app.converters.chat.client.cursor_tools import enveloped, recalled
+from app.converters.chat.client.messages import MessageDecoder
+from app.converters.chat.client.tools import decode_choice, decode_tools, forbids_parallel
+from app.converters.chat.thought_signatures import restored_items
+from app.converters.chat.traits import image_urls as chat_image_urls
+from app.converters.chat.traits import traits as chat_traits
+from app.converters.codec import ClientCodec
+from app.converters.neutral import field_table
+from app.converters.neutral.request_traits import Traits
+from app.converters.neutral.vocabulary import Message, Request
+from app.converters.responses.client.input import TOOL_ITEMS, decode_input
 from app.converters.responses.traits import input_items
-from app.converters.traits import Traits
 
 _CHAT_KEYS: Final = frozenset({"tool_calls", "reasoning_content", "reasoning_text", "reasoning_opaque"})
 _CHAT_PARTS: Final = frozenset({*BLOCKS, "image", "image_url"})
@@ -39,9 +40,9 @@ _OTHERWISE_READ: Final = frozenset(
 )
 
 
-def codec_for(body: dict[str, Any]) -> Codec:
-    """What a body at the chat door needs: chat's own codec, or this module's for ``input`` in place of messages."""
-    return CODEC if not body.get("messages") and body.get("input") else chat.CODEC
+def codec_for(body: dict[str, Any]) -> ClientCodec:
+    """What a body at the chat endpoint needs: chat's own codec, or this module's for ``input`` in place of messages."""
+    return CLIENT if not body.get("messages") and body.get("input") else chat.CLIENT
 
 
 def traits(body: dict[str, Any]) -> Traits:
@@ -50,24 +51,24 @@ def traits(body: dict[str, Any]) -> Traits:
     # What carries results alone is no word of a person's; to Responses it would be.
     said = [{} if isinstance(item, dict) and carries_results(item) else item for item in items]
     return dataclasses.replace(
-        responses.CODEC.traits({**body, "input": said}),
+        responses.CLIENT.traits({**body, "input": said}),
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        has_images=responses.CODEC.traits(body).has_images or chat_traits({"messages": items}).has_images,
+        has_images=responses.CLIENT.traits(body).has_images or chat_traits({"messages": items}).has_images,
     )
 
 
 def image_urls(body: dict[str, Any]) -> list[str]:
     """The http and https addresses of all images, each once."""
-    found = [*responses.CODEC.image_urls(body), *chat_image_urls({"messages": input_items(body)})]
+    found = [*responses.CLIENT.image_urls(body), *chat_image_urls({"messages": input_items(body)})]
     return list(dict.fromkeys(found))
 
 
 def decode_request(body: dict[str, Any]) -> Request:
     """Client → neutral. Raises: InvalidRequestError with the path of what is wrong, UnsupportedFeatureError."""
-    fields.refuse({name: body[name] for name in _REFUSED if name in body}, chat.CODEC.fields)
+    field_table.refuse({name: body[name] for name in _REFUSED if name in body}, chat.CLIENT.fields)
     given, options = body.get("input"), body.get("stream_options")
     tool_items = [item for item in given if _is_tools(item)] if isinstance(given, list) else []
-    request = responses.CODEC.decode_request(
+    request = responses.CLIENT.decode_request(
         {**{name: value for name, value in body.items() if name not in _OTHERWISE_READ}, **_renamed(body)}
         | {"input": tool_items}
     )
@@ -132,13 +133,16 @@ def _is_of_chat(item: Any) -> bool:
     return any(isinstance(kind, str) and kind in _CHAT_PARTS for kind in kinds)
 
 
-CODEC: Final = dataclasses.replace(
-    chat.CODEC,
-    # Where it is served best: routing tries this first. It is never an upstream's codec.
-    upstream_path=responses.CODEC.upstream_path,
-    fields=responses.CODEC.fields,
-    passes_natively=lambda raw, body: False,
+CLIENT: Final = ClientCodec(
+    name=chat.CLIENT.name,
+    prefers=responses.CLIENT.prefers,
+    id_prefix=chat.CLIENT.id_prefix,
+    keep_alive=chat.CLIENT.keep_alive,
+    fields=responses.CLIENT.fields,
     traits=traits,
     image_urls=image_urls,
     decode_request=decode_request,
+    encode_response=chat.CLIENT.encode_response,
+    encode_stream=chat.CLIENT.encode_stream,
+    encode_error=chat.CLIENT.encode_error,
 )

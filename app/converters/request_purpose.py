@@ -9,7 +9,7 @@ kinds of signs, and they do not weigh the same:
   client. What stands in a person's own message never decides.
 * The opening of a template in the user's message: good enough for the log, not for billing.
 
-Values of headers and marks: clients.md 1–3 and the bundles of the clients named there.
+Values of headers and marks: client notes §1–§3 and the bundles of the clients named there.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.converters import json_bytes
-from app.converters.traits import ProtocolName
+from app.converters.wire import json_bytes
 
 Json = dict[str, Any]
 Initiator = Literal["user", "agent"]
@@ -30,7 +29,7 @@ task that has ended. auxiliary: the client's own needs. probe: "are you there". 
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CallKind:
     """What a call is for, and who is to be named as its cause."""
 
     purpose: Purpose
@@ -121,7 +120,7 @@ _TEXTS: Final = ("text", "input_text")
 _LONGEST_PROBE: Final = 20  # characters: "ping", "quota", "Say this is a test"
 
 
-def purpose_of(protocol: ProtocolName, headers: Mapping[str, str], body: Json, initiator: Initiator) -> Verdict:
+def purpose_of(protocol: str, headers: Mapping[str, str], body: Json, initiator: Initiator) -> CallKind:
     """What this request is for. Never fails.
 
     headers: the client's, by lower-case name. initiator: what the conversation itself says (``Traits.initiator``).
@@ -134,17 +133,17 @@ def purpose_of(protocol: ProtocolName, headers: Mapping[str, str], body: Json, i
         said = "title"
     if said is not None:
         by_hand = said == "subagent" and _started_by_hand(headers)
-        return Verdict(said, initiator if by_hand else "agent")
+        return CallKind(said, initiator if by_hand else "agent")
     if is_probe(body):
-        return Verdict("probe", initiator)
+        return CallKind("probe", initiator)
     if protocol == "messages" and initiator == "agent" and _is_notified(body):
-        return Verdict("notification", initiator)
+        return CallKind("notification", initiator)
     if protocol == "chat" and agent.startswith(_QWEN_CODE) and _is_end_of_own_task(body):
-        return Verdict("notification", "agent")
+        return CallKind("notification", "agent")
     if initiator == "agent" or (protocol == "responses" and _goes_on_from_summary(headers, body)):
-        return Verdict("tool_round", "agent")
+        return CallKind("tool_round", "agent")
     template = _template(protocol, body)
-    return Verdict(template or "turn", initiator)
+    return CallKind(template or "turn", initiator)
 
 
 def is_probe(body: Json) -> bool:
@@ -218,7 +217,7 @@ def _started_by_hand(headers: Mapping[str, str]) -> bool:
     return _STARTED_BY_HAND in (headers.get("x-openai-subagent"), told.get("subagent_kind"))
 
 
-def _marked(protocol: ProtocolName, agent: str, body: Json) -> Purpose | None:
+def _marked(protocol: str, agent: str, body: Json) -> Purpose | None:
     """What the system prompt of a known client says."""
     if not agent.startswith(_MARKING):
         return None
@@ -275,7 +274,7 @@ def _is_end_of_own_task(body: Json) -> bool:
     return bool(started) and any(started in text for turn in results for text in _texts(turn.get("content")))
 
 
-def _template(protocol: ProtocolName, body: Json) -> Purpose | None:
+def _template(protocol: str, body: Json) -> Purpose | None:
     turns = body.get("input") if protocol == "responses" else body.get("messages")
     if isinstance(turns, str):
         turns = [{"role": "user", "content": turns}]
@@ -285,7 +284,7 @@ def _template(protocol: ProtocolName, body: Json) -> Purpose | None:
     return next((purpose for opening, purpose in _BY_TEMPLATE if any(text.startswith(opening) for text in texts)), None)
 
 
-def _system_texts(protocol: ProtocolName, body: Json) -> Iterator[str]:
+def _system_texts(protocol: str, body: Json) -> Iterator[str]:
     """The texts of the system prompt, wherever the protocol has it. Developer messages after the first do not count."""
     if protocol == "messages":
         yield from _texts(body.get("system"))

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.converters.codec import StreamDecoder
-from app.converters.estimate import estimate, estimate_input
-from app.converters.events import Event, PartDelta, PartEnd, PartStart, ResponseEnd
-from app.converters.ir import Part, Request, Response, Text, Usage
+from app.converters.neutral.events import Event, PartDelta, PartEnd, PartStart, ResponseEnd
+from app.converters.neutral.token_text import estimate, estimate_input
+from app.converters.neutral.vocabulary import Part, Request, Response, Text, Usage
 
 
 def cut_response(response: Response, stops: Sequence[str]) -> Response:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from app.auth.copilot_token import CopilotTokens, explain_refusal
+from app.auth.copilot_token import ACCOUNT_INFORMATION, CopilotTokens, explain_refusal
 from app.auth.github import GitHub, expect_object
+from app.auth.github_app import read_key
 from app.auth.github_token import GitHubToken, GitHubTokens
-from app.commands import flask_command
-from app.converters.account import summarize
+from app.commands import own_command
+from app.converters.listings.usage import summarize
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
 from app.settings import Settings
 
 _USELESS = {
     "ghp": "a classic personal access token, which Copilot does not accept",
-    "ghs": "an installation token (of Actions or an app), which Copilot does not accept",
     "ghr": "a refresh token, which is good for nothing here",
 }
 _LITTLE_PERCENT = 10
 _SOURCES = {
     "environment": "GH_COPILOT_TOKEN",
+    "app": "the GitHub App of GITHUB_APP_ID",
     "bridge": "the bridge's own sign-in",
     "editor": "the sign-in of an editor on this machine",
 }
@@ -31,7 +34,7 @@ _SOURCES = {
 def how_to_sign_in(settings: Settings) -> str:
     return (
         f"Open http://localhost:{settings.port}/auth/device while the bridge runs, or sign in from here:\n"
-        f"    {flask_command('login')}"
+        f"    {own_command('login')}"
     )
 
 
@@ -48,6 +51,14 @@ def check_sign_in(tokens: GitHubTokens, settings: Settings) -> Iterator[Finding]
             f"The one {where} is {_USELESS[token.kind]}.",
             "Take it out, and sign in instead. " + how_to_sign_in(settings),
         )
+    elif token.source == "app":
+        yield from _check_app(settings)
+    elif token.kind == "ghs":
+        yield note(
+            "GitHub token",
+            f"{where}: an installation token, which ends after an hour.",
+            "To have the bridge make them, sign in as the App: docs/operating.md.",
+        )
     elif token.kind == "github_pat":
         yield note(
             "GitHub token",
@@ -58,8 +69,27 @@ def check_sign_in(tokens: GitHubTokens, settings: Settings) -> Iterator[Finding]
         yield ok("GitHub token", where)
 
 
+def _check_app(settings: Settings) -> Iterator[Finding]:
+    """The files of the App; what GitHub says of it, the Copilot token tells."""
+    app = f"{settings.github_app_id}, installation {settings.github_app_installation_id}"
+    file = settings.github_app_key_file
+    if file is None:
+        return
+    try:
+        read_key(file)
+    except GatewayError as error:
+        yield problem("GitHub App", error.message)
+        return
+    if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o004:
+        yield note("GitHub App", f"Everybody on this machine can read {file}.", f"Close it:\n    chmod 600 {file}")
+    yield ok("GitHub App", f"{app}; its key can be read")
+
+
 def check_plan(github: GitHub, token: GitHubToken, settings: Settings) -> Iterator[Finding]:
     """Ask GitHub for plan and quotas, which also tells whether it still accepts the token (contract §3)."""
+    if token.kind == "ghs":
+        yield ok("plan", "none of a person: GitHub bills the organization in which the App is installed")
+        return
     try:
         answer = github.account(token.secret)
         if answer.status == 404:
@@ -67,9 +97,9 @@ def check_plan(github: GitHub, token: GitHubToken, settings: Settings) -> Iterat
             yield note("plan", "GitHub tells this token nothing about a plan; see “Copilot token”.")
             return
         if answer.status == 200:
-            summary = summarize(expect_object(answer, "the account information"))
+            summary = summarize(expect_object(answer, ACCOUNT_INFORMATION))
         else:
-            raise explain_refusal(answer, token, what="account information")
+            raise explain_refusal(answer, token, what=ACCOUNT_INFORMATION)
     except GatewayError as error:
         yield problem("plan", error.message, how_to_sign_in(settings) if error.code == "sign_in_required" else "")
         return
@@ -96,16 +126,29 @@ def _quotas(summary: dict[str, Any]) -> Iterator[Finding]:
         quota = summary["quotas"][key]
         if not quota["available"]:
             continue
-        if quota["unlimited"]:
-            yield ok(name, "unlimited")
+        if quota.get("unit") == "credits":
+            name = "AI credits"
+        spent = f"; {quota['credits_used']:g} credits used" if "credits_used" in quota else ""
+        if quota.get("pool_empty"):
+            yield problem(
+                name,
+                f"The pool that this seat draws on is used up{spent}.{reset} Billed calls are refused until then.",
+                "Whoever manages the organisation's Copilot can raise its budget.",
+            )
             continue
-        left = f"{quota['remaining']} of {quota['entitlement']} left"
+        if quota["unlimited"]:
+            yield ok(name, f"unlimited{spent}")
+            continue
+        left = f"{quota['remaining']} of {quota['entitlement']} left{spent}"
         snapshot = snapshots.get(key) if isinstance(snapshots, dict) else None
-        if quota["remaining"] > 0:
+        if quota["remaining"] > 0 and not quota.get("exhausted"):
             status = note if quota["percent_remaining"] < _LITTLE_PERCENT else ok
             yield status(name, f"{left}.{reset}")
         elif isinstance(snapshot, dict) and snapshot.get("overage_permitted"):
-            yield note(name, f"{left}; further ones are billed to the account.{reset}", "See /usage for the numbers.")
+            cap = f", {quota['overage_entitlement']:g} at most" if "overage_entitlement" in quota else ""
+            yield note(
+                name, f"{left}; further ones are billed to the account{cap}.{reset}", "See /usage for the numbers."
+            )
         elif not quota["entitlement"]:
             yield note(name, "This plan includes none.")
         else:
@@ -124,6 +167,9 @@ def check_copilot_token(tokens: CopilotTokens, settings: Settings) -> Iterator[F
     except GatewayError as error:
         advice = how_to_sign_in(settings) if error.code == "sign_in_required" else ""
         yield problem("Copilot token", error.message, advice)
+        return
+    if token.direct and token.kind == "ghs":
+        yield ok("Copilot token", "not needed: this GitHub takes installation tokens as they are")
         return
     if token.direct:
         yield ok("Copilot token", "not needed: GitHub does not exchange this kind, and it is used as it is")

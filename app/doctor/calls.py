@@ -10,9 +10,11 @@ from typing import Any
 
 import orjson
 
-from app.commands import flask_command
-from app.converters.registry import CODECS
-from app.converters.traits import ProtocolName
+from app.commands import own_command
+from app.converters.neutral.prices import cost_of as compared_cost
+from app.converters.neutral.prices import prices_of
+from app.converters.neutral.request_traits import ProtocolName
+from app.converters.registry import CLIENTS, UPSTREAMS
 from app.doctor.finding import Finding, note, ok, problem
 from app.doctor.models import cost_of, is_enabled
 from app.errors import GatewayError
@@ -20,6 +22,7 @@ from app.relay import Relay
 from app.reply import Record
 from app.routing import Model
 
+_TOKENS = 16  # about as many in as out
 _PROMPT = "Reply with the single word OK."
 _BODIES: dict[ProtocolName, dict[str, Any]] = {
     "chat": {"messages": [{"role": "user", "content": _PROMPT}], "max_tokens": 16},
@@ -30,14 +33,20 @@ _BODIES: dict[ProtocolName, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A call to make. cost: premium requests it may cost; None if the model list does not tell."""
+    """A call to make.
+
+    cost: premium requests it may cost; None if the model list does not tell. credits: the same where it tells prices.
+    """
 
     protocol: ProtocolName
     model: str
     cost: float | None
+    credits: float | None = None
 
     @property
     def price(self) -> str:
+        if self.credits is not None:
+            return f"about {self.credits:.2g} credits" if self.credits else "free of charge"
         if self.cost is None:
             return "cost unknown"
         return f"{self.cost:g} premium request{'' if self.cost == 1 else 's'}" if self.cost else "free of charge"
@@ -50,21 +59,29 @@ def plan(models: Sequence[Model], resolve: Callable[[str], str]) -> list[Planned
     """
     planned = []
     for protocol in _BODIES:
-        path = CODECS[protocol].upstream_path
+        path = UPSTREAMS[protocol].path
         fit = [
             m for m in models if m.type == "chat" and path in m.endpoints and is_enabled(m) and resolve(m.id) == m.id
         ]
         if fit:
             best = min(fit, key=_preference)
-            planned.append(PlannedCall(protocol, best.id, cost_of(best)))
+            planned.append(PlannedCall(protocol, best.id, cost_of(best), _credits(best)))
     return planned
 
 
 def _preference(model: Model) -> tuple[bool, float, bool, bool]:
     """Known and low cost first; then models that every plan has, and that people may pick."""
-    cost, billing = cost_of(model), model.raw.get("billing")
+    cost, billing = compared_cost(model.raw), model.raw.get("billing")
     restricted = isinstance(billing, dict) and bool(billing.get("restricted_to"))
     return cost is None, cost or 0.0, restricted, model.raw.get("model_picker_enabled") is False
+
+
+def _credits(model: Model) -> float | None:
+    """What the few tokens of such a call cost at most; None without prices."""
+    found = prices_of(model.raw)
+    if found is None or found.usual.input is None or found.usual.output is None:
+        return None
+    return (_TOKENS * found.usual.input + _TOKENS * found.usual.output) / 1_000_000
 
 
 def check_calls(relay: Relay, calls: Sequence[PlannedCall]) -> Iterator[Finding]:
@@ -75,7 +92,7 @@ def check_calls(relay: Relay, calls: Sequence[PlannedCall]) -> Iterator[Finding]
         record = Record(f"doctor-{uuid.uuid4()}")
         started_at = time.monotonic()
         try:
-            reply = relay.answer(CODECS[call.protocol], orjson.dumps(body), body, {}, record)
+            reply = relay.answer(CLIENTS[call.protocol], orjson.dumps(body), body, {}, record)
             reply.close()
         except GatewayError as error:
             yield problem(title, f"{call.model}: {error.message}")
@@ -97,4 +114,4 @@ def announce(calls: Sequence[PlannedCall]) -> Finding:
 
 def skipped() -> Finding:
     """The finding when nobody agreed to the calls."""
-    return note("calls", "None of them was made.", f"To make them:\n    {flask_command('doctor --calls yes')}")
+    return note("calls", "None of them was made.", f"To make them:\n    {own_command('doctor --calls yes')}")

@@ -11,8 +11,10 @@ import stat
 from collections.abc import Iterator
 from importlib import metadata
 
+from app import github_hosts
 from app.doctor.finding import Finding, note, ok, problem
 from app.settings import DEFAULT_API_KEY, EnvFile, Settings, SettingsError, rows
+from app.version import VERSION
 
 _NEW_KEY = 'Make one with:\n    python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
 # What requests and Compose read from the same file.
@@ -95,12 +97,20 @@ def _keys(settings: Settings) -> Iterator[Finding]:
 
 
 def _combinations(settings: Settings) -> Iterator[Finding]:
-    web, api = (Settings.__dataclass_fields__[name].metadata["default"] for name in _HOSTS)
+    web, api = f"https://{github_hosts.PUBLIC}", github_hosts.api_url(github_hosts.PUBLIC)
     if (settings.github_base_url == web) != (settings.github_api_base_url == api):
         yield problem(
             "GitHub hosts",
             f"GITHUB_BASE_URL={settings.github_base_url}, but GITHUB_API_BASE_URL={settings.github_api_base_url}.",
-            "They belong together: set both for a tenant of GitHub Enterprise, or neither.",
+            "They belong together: set GITHUB_HOST in place of both, e.g. GITHUB_HOST=tenant.ghe.com.",
+        )
+    elif settings.github_base_url != web:
+        yield ok("GitHub hosts", f"{settings.github_base_url}, {settings.github_api_base_url}")
+    if settings.gh_copilot_token and settings.github_app_id:
+        yield note(
+            "sign-in",
+            "Both GH_COPILOT_TOKEN and GITHUB_APP_ID are set; the token goes first.",
+            "Unset GH_COPILOT_TOKEN to sign in as the GitHub App.",
         )
     if settings.copilot_api_base_url:
         yield note(
@@ -116,11 +126,8 @@ def _combinations(settings: Settings) -> Iterator[Finding]:
         )
 
 
-_HOSTS = ("github_base_url", "github_api_base_url")
-
-
 def _runtime(settings: Settings) -> Iterator[Finding]:
-    versions = [f"Python {platform.python_version()}"]
+    versions = [f"copilot-bridge {VERSION}", f"Python {platform.python_version()}"]
     for package in ("gunicorn", "gevent", "flask", "requests"):
         try:
             versions.append(f"{package} {metadata.version(package)}")

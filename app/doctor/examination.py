@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from app.doctor import account, calls, configuration, listening, models, network, public, state
-from app.doctor.finding import Finding, note, problem
+from app.doctor import account, calls, configuration, listening, models, network, public, starting, state
+from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
 from app.gateway import Gateway
 from app.outbound import Outbound
 from app.settings import Settings, env_file
-from app.upstream.client import PUBLIC_HOST
 
 Consent = Callable[[], bool]
 """Whether the calls that were announced may be made; may ask a person."""
@@ -76,6 +75,7 @@ def _state(gateway: Gateway) -> Iterator[Finding]:
 
 
 def _service(gateway: Gateway) -> Iterator[Finding]:
+    yield from starting.check_starting()
     try:
         signed_in = gateway.github_tokens.current() is not None
     except GatewayError:  # told by the check of the account
@@ -110,12 +110,8 @@ def _account(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
 def _copilot(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     """The host of Copilot, which GitHub names with the token."""
     settings = gateway.settings
-    base = settings.copilot_api_base_url
-    if base is None:
-        if contacts.has_token:
-            base = gateway.copilot_tokens.current().api_base or PUBLIC_HOST
-        elif settings.github_base_url == "https://github.com":
-            base = PUBLIC_HOST
+    told = gateway.copilot_tokens.current().api_base if contacts.has_token else None
+    base = settings.copilot_api_base_url or told or settings.copilot_default_url
     if base is None:
         yield note("Copilot's API", "not tried: which host it is, GitHub tells with the Copilot token.")
         return
@@ -131,8 +127,12 @@ def _models(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     yield from models.check_catalogue(gateway.catalog)
     if gateway.catalog.is_known():
         yield from models.check_mapping(gateway.mapping, gateway.catalog)
-        if gateway.settings.web_search_model:
+        if not gateway.settings.searches_the_web:
+            yield ok("web search", "off (WEB_SEARCH_MODEL); clients are told so.")
+        elif gateway.settings.web_search_model:
             yield from models.check_search_model(gateway.settings.web_search_model, gateway.catalog)
+        else:
+            yield models.search_by(*gateway.engines.names())
 
 
 def _calls(gateway: Gateway, contacts: network.Contacts, consent: Consent) -> Iterator[Finding]:

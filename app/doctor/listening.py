@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import requests
 
 from app.doctor.finding import Finding, note, ok, problem
+from app.serving.address import refusal
 from app.settings import Settings
 
 _PATIENCE_S = 5.0
@@ -41,14 +42,17 @@ def check_port(settings: Settings, *, signed_in: bool) -> Iterator[Finding]:
 
 def _bridge(settings: Settings, session: requests.Session, url: str, title: str, signed_in: bool) -> Iterator[Finding]:
     keys = [{"x-api-key": key.reveal()} for key in settings.api_keys] or [{}]
-    answer = session.get(f"{url}/readyz", headers=keys[0], timeout=_PATIENCE_S, allow_redirects=False)
-    if answer.status_code in (401, 403):
+    # Health checks need no key, so they cannot tell whose it is.
+    keyed = session.get(f"{url}/admin/mapping", headers=keys[0], timeout=_PATIENCE_S, allow_redirects=False)
+    if keyed.status_code in (401, 403):
         yield note(
             title,
             f"A bridge runs at {url}, but does not take the API_KEY of these settings: it was started with others.",
             "Run doctor in the folder and environment of the service, or restart the service.",
         )
-    elif answer.status_code == 200 and not signed_in:
+        return
+    answer = session.get(f"{url}/readyz", timeout=_PATIENCE_S, allow_redirects=False)
+    if answer.status_code == 200 and not signed_in:
         yield note(
             title,
             f"The bridge at {url} is signed in, and these settings are not: it was started with others.",
@@ -73,16 +77,10 @@ def _stranger(answer: requests.Response, title: str) -> Iterator[Finding]:
 
 
 def _nobody(settings: Settings, title: str) -> Iterator[Finding]:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As gunicorn does it, else a bridge that stopped a minute ago would still seem to hold the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            yield problem(title, *_why_not(settings, error))
-        else:
-            yield ok(title, f"{settings.host}:{settings.port} is free; the bridge is not running here")
+    if (error := refusal(settings)) is not None:
+        yield problem(title, *_why_not(settings, error))
+    else:
+        yield ok(title, f"{settings.host}:{settings.port} is free; the bridge is not running here")
 
 
 def _why_not(settings: Settings, error: OSError) -> tuple[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from app.converters.neutral.notices import notices_of
+from app.converters.neutral.prices import multiplier_of, prices_of
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
 from app.routing import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Model, find_model, near_matches
@@ -17,10 +19,8 @@ _SHOWN = 6
 
 
 def cost_of(model: Model) -> float | None:
-    """Premium requests for one request of a person; None if the list does not tell."""
-    billing = model.raw.get("billing")
-    value = billing.get("multiplier") if isinstance(billing, dict) else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Premium requests for one request of a person; None if the list does not tell, or tells prices instead."""
+    return None if prices_of(model.raw) is not None else multiplier_of(model.raw)
 
 
 def is_enabled(model: Model) -> bool:
@@ -45,6 +45,8 @@ def check_catalogue(catalog: Catalog) -> Iterator[Finding]:
     free = [model.id for model in models if cost_of(model) == 0 and model.type == "chat" and _is_picked(model.raw)]
     if free:
         yield ok("without cost", _some(free))
+    for notice, names in notices_of(model.raw for model in models).items():
+        yield note("Copilot warns", f"{notice.message} ({notice.code}: {_some(names)})", notice.advice)
     if disabled := [model.id for model in models if not is_enabled(model)]:
         yield note(
             "not enabled",
@@ -78,6 +80,18 @@ def check_search_model(name: str, catalog: Catalog) -> Iterator[Finding]:
     yield problem("WEB_SEARCH_MODEL", f"{name} is a model that {what}: web searches fail.", advice)
 
 
+def search_by(usual: str, now: str | None) -> Finding:
+    """Who searches the web where WEB_SEARCH_MODEL says nothing: one that GitHub has not refused lately."""
+    if now == usual:
+        return ok("web search", f"by {usual}")
+    return note(
+        "web search",
+        f"GitHub has refused {usual} to this account; {now or 'nobody'} searches instead. It is tried again within the "
+        "hour.",
+        "An organisation's policy on MCP servers may forbid it. WEB_SEARCH_MODEL names a model that searches, or off.",
+    )
+
+
 def _targets(entries: Mapping[str, str], models: Sequence[Model]) -> Iterator[Finding]:
     lost = {source: target for source, target in entries.items() if find_model(target, models) is None}
     for source, target in lost.items():
@@ -97,6 +111,9 @@ def _targets(entries: Mapping[str, str], models: Sequence[Model]) -> Iterator[Fi
 
 def _priced(target: str, models: Sequence[Model]) -> str:
     model = find_model(target, models)
+    prices = prices_of(model.raw) if model is not None else None
+    if prices is not None and prices.usual.input is not None and prices.usual.output is not None:
+        return f"{target} ({prices.usual.input:g} in, {prices.usual.output:g} out: credits per million tokens)"
     cost = cost_of(model) if model is not None else None
     return f"{target} ({cost:g} premium request{'' if cost == 1 else 's'} a call)" if cost else target
 

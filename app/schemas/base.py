@@ -1,11 +1,12 @@
 """The boundary: the few fields that the bridge itself reads are checked, everything else is let through untouched.
 
-Schemas are used through `check()` and never through ``load()``, so nothing is coerced, reordered or lost.
+Schemas are made once, and used through `check()`, never through ``load()``: nothing is coerced, reordered or lost. Each
+kind of field says by its `shape` how JSON Schema has it, for /openapi.json.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import INCLUDE, Schema, fields
 
@@ -28,12 +29,20 @@ NAME_RULE = f"must be a string of 1 to {MAX_NAME_CHARACTERS} printable character
 
 def is_name(value: object) -> bool:
     """Whether this can be the name of a model: it goes into logs, headers and the store."""
-    return isinstance(value, str) and bool(value.strip()) and len(value) <= MAX_NAME_CHARACTERS and value.isprintable()
+    if not isinstance(value, str) or "\ufffd" in value:  # what half a character became
+        return False
+    return bool(value.strip()) and len(value) <= MAX_NAME_CHARACTERS and value.isprintable()
 
 
 class Name(fields.Field[str]):
     """The name of a model."""
 
+    shape: ClassVar[dict[str, Any]] = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_NAME_CHARACTERS,
+        "pattern": r"\S",
+    }
     default_error_messages = {
         "required": "is required",
         "null": "must be a string, not null",
@@ -49,6 +58,7 @@ class Name(fields.Field[str]):
 class Flag(fields.Field[bool]):
     """A JSON true or false; marshmallow's own would take "yes" and 1 as well."""
 
+    shape: ClassVar[dict[str, Any]] = {"type": "boolean"}
     default_error_messages = {"invalid": "must be true or false"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
@@ -60,6 +70,7 @@ class Flag(fields.Field[bool]):
 class Count(fields.Field[int]):
     """A whole number of at least 1."""
 
+    shape: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 1}
     default_error_messages = {"invalid": "must be a whole number of at least 1"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
@@ -71,6 +82,12 @@ class Count(fields.Field[int]):
 class Objects(fields.Field[list[Any]]):
     """A list of JSON objects, not empty. Only the shape: what is in them is for the converters."""
 
+    shape: ClassVar[dict[str, Any]] = {
+        "type": "array",
+        "items": {"type": "object"},
+        "minItems": 1,
+        "maxItems": _MAX_OBJECTS,
+    }
     default_error_messages = {
         "required": "is required",
         "null": "must be a list, not null",
@@ -89,6 +106,7 @@ class Objects(fields.Field[list[Any]]):
 class Options(fields.Field[dict[str, Any]]):
     """A JSON object, or null."""
 
+    shape: ClassVar[dict[str, Any]] = {"type": "object"}
     default_error_messages = {"invalid": "must be an object"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
@@ -101,6 +119,17 @@ def check(schema: Schema, body: dict[str, Any]) -> None:
     """Raise InvalidRequestError naming the first field that is wrong."""
     problems = schema.validate(body)
     if problems:
-        name, told = next(iter(problems.items()))
-        words = told[0] if isinstance(told, list) else "is invalid"
-        raise InvalidRequestError(f"'{name}' {words}.", param=str(name))
+        path, words = _first(problems)
+        raise InvalidRequestError(f"'{path}' {words}.", param=path)
+
+
+def _first(problems: dict[Any, Any]) -> tuple[str, str]:
+    """The path of the first field that is wrong, ``rules[2].to``, and what is wrong with it."""
+    path, told = "", next(iter(problems.items()))
+    while True:
+        name, inner = told
+        if name != "_schema":
+            path += f"[{name}]" if isinstance(name, int) else f".{name}" if path else str(name)
+        if not isinstance(inner, dict) or not inner:
+            return path, ("must be an object" if name == "_schema" else inner[0] if inner else "is invalid")
+        told = next(iter(inner.items()))

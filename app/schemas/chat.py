@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import fields
 
@@ -12,6 +12,7 @@ from app.schemas.base import Boundary, Count, Flag, Name, Objects, Options
 class _Unsaid(fields.Field[Any]):
     """A second conversation beside ``messages``: which of the two is meant, nobody can know."""
 
+    shape: ClassVar[dict[str, Any]] = {"enum": ["", []]}
     default_error_messages = {"invalid": "stands beside 'messages': send the conversation in one of them"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -23,6 +24,7 @@ class _Unsaid(fields.Field[Any]):
 class _Input(fields.Field[Any]):
     """The conversation as Responses has it. Only the shape: what is in it is for the converters."""
 
+    shape: ClassVar[dict[str, Any]] = {"type": ["string", "array"]}
     default_error_messages = {"invalid": "must be a string or a list of items"}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -50,3 +52,7 @@ class InputRequest(Boundary):
     stream = Flag(allow_none=True)
     stream_options = Options(allow_none=True)
     max_output_tokens = Count(allow_none=True)
+
+
+CHAT_REQUEST = ChatRequest()
+INPUT_REQUEST = InputRequest()

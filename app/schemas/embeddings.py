@@ -9,3 +9,6 @@ class EmbeddingsRequest(Boundary):
     """``POST /v1/embeddings``."""
 
     model = Name(required=True)
+
+
+EMBEDDINGS_REQUEST = EmbeddingsRequest()

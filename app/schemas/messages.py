@@ -17,3 +17,7 @@ class MessagesRequest(CountTokensRequest):
 
     max_tokens = Count(required=True)
     stream = Flag(allow_none=True)
+
+
+COUNT_TOKENS_REQUEST = CountTokensRequest()
+MESSAGES_REQUEST = MessagesRequest()

@@ -11,3 +11,7 @@ class ResponsesRequest(Boundary):
     model = Name(required=True)
     stream = Flag(allow_none=True)
     max_output_tokens = Count(allow_none=True)
+    store = Flag(allow_none=True)
+
+
+RESPONSES_REQUEST = ResponsesRequest()

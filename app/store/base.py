@@ -9,15 +9,27 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
-BUSY_LIMIT_S = 5.0
+BUSY_LIMIT_S = 2.0
 """How long a call keeps trying while others are in the way, before it gives up with a StoreError."""
+
+LONGEST_LEASE_S = 300.0
+"""What has more left than this was taken before a clock was set back, and is nobody's."""
 
 Change = Callable[[str | None], str | None]
 """Old value (None: absent) → new value (None: delete). Pure: no I/O, not even the store; may be called repeatedly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One value of a store and what is left of its life: seconds, None for good."""
+
+    key: str
+    value: str = field(repr=False)
+    ttl_s: float | None = None
 
 
 class Store(Protocol):
@@ -40,6 +52,15 @@ class Store(Protocol):
     def scan(self, prefix: str) -> dict[str, str]:
         """Read all values whose key starts with `prefix` (taken literally), sorted by key."""
 
+    def dump(self) -> list[Entry]:
+        """Read everything as it stands at one moment, sorted by key; no leases, which are a matter of seconds."""
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Replace everything by `entries`, at one moment: nobody sees a mixture, and a failure changes nothing.
+
+        Leases stay. What has no life left (a ttl of 0 or less) is left out.
+        """
+
     def update(self, key: str, change: Change) -> str | None:
         """Replace a value by what `change` makes of it, so that no other worker's change in between is lost.
 
@@ -52,7 +73,7 @@ class Store(Protocol):
         """Take or renew a lease; False if another owner holds it.
 
         It runs out `ttl_s` from now by itself, so a holder that dies blocks nobody for longer.
-        Raises: ValueError unless `ttl_s` is above 0.
+        Raises: ValueError unless `ttl_s` is above 0, and no more than `LONGEST_LEASE_S`.
         """
 
     def release(self, name: str, *, owner: str) -> None:
@@ -60,22 +81,6 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close the connections of this process. A later call opens them again."""
-
-
-def open_store(*, data_dir: Path, redis_url: str | None) -> Store:
-    """Choose the store: Redis if there is an address for it, else ``data_dir/state.db``.
-
-    Connects on first use, not here: a server that forks its workers after this call gives each its own connection.
-    Raises: StoreError when the address is malformed or the ``redis`` package is missing.
-    """
-    if redis_url:
-        # Imported only now, because the package is needed only with REDIS_URL.
-        from app.store.redis import RedisStore
-
-        return RedisStore(redis_url)
-    from app.store.sqlite import SqliteStore
-
-    return SqliteStore(data_dir / "state.db")
 
 
 def wait_a_moment() -> None:

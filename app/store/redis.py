@@ -6,11 +6,12 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from app.errors import StoreError
-from app.store.base import BUSY_LIMIT_S, Change, wait_a_moment
+from app.descriptors import none_left
+from app.errors import Sentence, StoreError
+from app.store.base import BUSY_LIMIT_S, LONGEST_LEASE_S, Change, Entry, wait_a_moment
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _ENTRY = "copilot-bridge:entry:"
 _LEASE = "copilot-bridge:lease:"
 _MAX_CONNECTIONS = 32
+# redis-py quotes what was to be written, and that may be a secret.
+_QUOTED_COMMAND = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 _PAGE = 500
 
 _ACQUIRE = """
@@ -29,6 +32,38 @@ return 1
 _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
+# A script is one moment: no other client's command comes in between.
+_KEYS = """
+local keys, cursor = {}, '0'
+repeat
+  local page = redis.call('SCAN', cursor, 'MATCH', ARGV[1] .. '*', 'COUNT', 500)
+  cursor = page[1]
+  for _, key in ipairs(page[2]) do keys[#keys + 1] = key end
+until cursor == '0'
+"""
+_DUMP = (
+    _KEYS
+    + """
+local found = {}
+for _, key in ipairs(keys) do
+  found[#found + 1] = {key, redis.call('GET', key), redis.call('PTTL', key)}
+end
+return found
+"""
+)
+_LOAD = (
+    _KEYS
+    + """
+for _, key in ipairs(keys) do redis.call('DEL', key) end
+for at = 2, #ARGV, 3 do
+  if ARGV[at + 2] == '' then
+    redis.call('SET', ARGV[1] .. ARGV[at], ARGV[at + 1])
+  else
+    redis.call('SET', ARGV[1] .. ARGV[at], ARGV[at + 1], 'PX', ARGV[at + 2])
+  end
+end
+"""
+)
 
 
 class RedisStore:
@@ -64,6 +99,25 @@ class RedisStore:
                 found |= {k.removeprefix(_ENTRY): v for k, v in zip(page, values, strict=True) if v is not None}
             return found
 
+    def dump(self) -> list[Entry]:
+        with self._errors():
+            rows = cast("list[tuple[str, str | None, int]]", self._client.eval(_DUMP, 0, _ENTRY))
+        # SCAN may name a key twice; a negative PTTL means: for good.
+        found = {
+            key.removeprefix(_ENTRY): Entry(key.removeprefix(_ENTRY), value, left_ms / 1000 if left_ms >= 0 else None)
+            for key, value, left_ms in rows
+            if value is not None
+        }
+        return [found[key] for key in sorted(found)]
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        arguments: list[str] = []
+        for entry in entries:
+            if entry.ttl_s is None or entry.ttl_s > 0:
+                arguments += [entry.key, entry.value, "" if entry.ttl_s is None else str(_to_ms(entry.ttl_s))]
+        with self._errors():
+            self._client.eval(_LOAD, 0, _ENTRY, *arguments)
+
     def update(self, key: str, change: Change) -> str | None:
         from redis.exceptions import WatchError
 
@@ -73,13 +127,17 @@ class RedisStore:
                 return self._try_update(_ENTRY + key, change)
             except WatchError as error:
                 if time.monotonic() > give_up_at:
-                    what = f"{self._place}: others kept changing the same entry for {BUSY_LIMIT_S:g} s."
+                    what = Sentence(
+                        "%(place)s: others kept changing the same entry for %(seconds)s s.",
+                        place=self._place,
+                        seconds=format(BUSY_LIMIT_S, "g"),
+                    )
                     raise StoreError(what) from error
             wait_a_moment()
 
     def acquire(self, name: str, *, owner: str, ttl_s: float) -> bool:
-        if ttl_s <= 0:
-            raise ValueError("a lease needs a ttl_s above 0")
+        if not 0 < ttl_s <= LONGEST_LEASE_S:
+            raise ValueError(f"a lease needs a ttl_s above 0, and of {LONGEST_LEASE_S} at most")
         with self._errors():
             return bool(self._client.eval(_ACQUIRE, 1, _LEASE + name, owner, _to_ms(ttl_s)))
 
@@ -113,12 +171,24 @@ class RedisStore:
             yield
         except WatchError:
             raise
-        except RedisError as error:
-            text = str(error)
-            if self._password:
-                text = text.replace(self._password, "***")
+        except (RedisError, OSError) as error:
             # `from None`: a logged traceback would repeat the text with whatever we have just masked.
-            raise StoreError(f"{self._place} cannot be used. Check REDIS_URL and the server. ({text})") from None
+            raise StoreError(self._explained(error)) from None
+
+    def _explained(self, error: Exception) -> Sentence:
+        from redis.exceptions import AuthenticationError, OutOfMemoryError
+
+        text = _QUOTED_COMMAND.sub("", str(error))
+        if self._password:
+            text = text.replace(self._password, "***")
+        told = {"place": self._place, "why": text}
+        if (own_fault := none_left()) is not None:
+            return Sentence("%(place)s cannot be used. %(why)s", place=self._place, why=own_fault.message)
+        if isinstance(error, OutOfMemoryError) or "'maxmemory'" in text:  # the latter from a script
+            return Sentence("%(place)s is full: make room, or raise its maxmemory. (%(why)s)", **told)
+        if isinstance(error, AuthenticationError):
+            return Sentence("%(place)s does not let the bridge in. Check the password in REDIS_URL. (%(why)s)", **told)
+        return Sentence("%(place)s cannot be used. Check REDIS_URL and the server. (%(why)s)", **told)
 
 
 def _open_client(url: str) -> tuple[Redis, str, str]:
@@ -128,13 +198,15 @@ def _open_client(url: str) -> tuple[Redis, str, str]:
         from redis.backoff import ExponentialBackoff
         from redis.retry import Retry
     except ImportError as error:
-        raise StoreError("REDIS_URL is set, but the Python package 'redis' is not installed.") from error
+        raise StoreError(Sentence("REDIS_URL is set, but the Python package 'redis' is not installed.")) from error
     options: dict[str, Any] = {
         "decode_responses": True,
+        # The server need not know which library this is; for each connection a file would be read to tell it.
+        "driver_info": None,
         # A stalled server must not hold every request of the worker for long; the URL may say otherwise.
-        "socket_connect_timeout": 5.0,
-        "socket_timeout": 5.0,
-        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), 2),
+        "socket_connect_timeout": 1.0,
+        "socket_timeout": 1.0,
+        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), 1),
         # Waits for a free connection, where the plain pool fails when many greenlets come at once.
         "max_connections": _MAX_CONNECTIONS,
         "timeout": BUSY_LIMIT_S,
@@ -144,8 +216,10 @@ def _open_client(url: str) -> tuple[Redis, str, str]:
     except (ValueError, TypeError):
         # The reason may quote a piece of the password: "port could not be cast …" after an unescaped slash in it.
         raise StoreError(
-            "REDIS_URL is malformed. It has the form redis://[user:password@]host:port/database; special characters"
-            " in the password must be percent-encoded."
+            Sentence(
+                "REDIS_URL is malformed. It has the form redis://[user:password@]host:port/database; special "
+                "characters in the password must be percent-encoded."
+            )
         ) from None
     kwargs = pool.connection_kwargs
     place = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"

@@ -8,15 +8,16 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from app.errors import StoreError
-from app.store.base import BUSY_LIMIT_S, Change, wait_a_moment
+from app.store.base import BUSY_LIMIT_S, LONGEST_LEASE_S, Change, Entry, wait_a_moment
 from app.store.sqlite_file import explain, is_busy, open_file, transaction
 
 T = TypeVar("T")
+FileId = tuple[int, int] | None
 
 _GET = "SELECT value, expires_at FROM entries WHERE key = ?"
 _PUT = "INSERT OR REPLACE INTO entries (key, value, expires_at) VALUES (?, ?, ?)"
@@ -26,9 +27,11 @@ _SCAN = (
     "SELECT key, value FROM entries WHERE key >= :prefix AND substr(key, 1, length(:prefix)) = :prefix"
     " AND (expires_at IS NULL OR expires_at > :now) ORDER BY key"
 )
+_DUMP = "SELECT key, value, expires_at FROM entries WHERE expires_at IS NULL OR expires_at > ? ORDER BY key"
 _ACQUIRE = (
     "INSERT INTO leases (name, owner, expires_at) VALUES (:name, :owner, :until) ON CONFLICT (name)"
-    " DO UPDATE SET owner = :owner, expires_at = :until WHERE owner = :owner OR expires_at <= :now"
+    " DO UPDATE SET owner = :owner, expires_at = :until"
+    " WHERE owner = :owner OR expires_at <= :now OR expires_at > :longest"
 )
 
 
@@ -41,6 +44,7 @@ class SqliteStore:
         # Held while SQLite works, never across a sleep: other greenlets find it free, other threads wait briefly.
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._file: FileId = None
         _close_before_fork(self)
 
     def get(self, key: str) -> str | None:
@@ -61,6 +65,25 @@ class SqliteStore:
         row = {"prefix": prefix, "now": self._clock()}
         return dict(self._run(lambda db: db.execute(_SCAN, row).fetchall()))
 
+    def dump(self) -> list[Entry]:
+        now = self._clock()
+        rows = self._run(lambda db: db.execute(_DUMP, (now,)).fetchall())
+        return [Entry(key, value, None if until is None else until - now) for key, value, until in rows]
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        now = self._clock()
+        rows = [
+            (entry.key, entry.value, None if entry.ttl_s is None else now + entry.ttl_s)
+            for entry in entries
+            if entry.ttl_s is None or entry.ttl_s > 0
+        ]
+
+        def replace_all(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM entries")
+            db.executemany(_PUT, rows)
+
+        self._write(replace_all)
+
     def update(self, key: str, change: Change) -> str | None:
         def work(db: sqlite3.Connection) -> str | None:
             # Expired rows were purged a moment ago, but the clock has moved on since.
@@ -77,10 +100,10 @@ class SqliteStore:
         return self._write(work)
 
     def acquire(self, name: str, *, owner: str, ttl_s: float) -> bool:
-        if ttl_s <= 0:
-            raise ValueError("a lease needs a ttl_s above 0")
+        if not 0 < ttl_s <= LONGEST_LEASE_S:
+            raise ValueError(f"a lease needs a ttl_s above 0, and of {LONGEST_LEASE_S} at most")
         now = self._clock()
-        row = {"name": name, "owner": owner, "now": now, "until": now + ttl_s}
+        row = {"name": name, "owner": owner, "now": now, "until": now + ttl_s, "longest": now + LONGEST_LEASE_S}
         return self._write(lambda db: db.execute(_ACQUIRE, row).rowcount) > 0
 
     def release(self, name: str, *, owner: str) -> None:
@@ -112,9 +135,7 @@ class SqliteStore:
         while True:
             try:
                 with self._lock:
-                    if self._connection is None:
-                        self._connection = open_file(self.path)
-                    return work(self._connection)
+                    return work(self._connected())
             except sqlite3.Error as error:
                 give_up_at = give_up_at or time.monotonic() + BUSY_LIMIT_S
                 if not is_busy(error) or time.monotonic() > give_up_at:
@@ -123,11 +144,33 @@ class SqliteStore:
                     raise StoreError(explain(error, self.path)) from error
             wait_a_moment()
 
+    def _connected(self) -> sqlite3.Connection:
+        """This process's connection to the file that is at `path` now.
+
+        Whoever removes the file, or puts another in its place, while we run: what is written to the old one would be
+        lost, and what is in the new one never seen. SQLite leaves the new one's companions alone when the old one is
+        closed, because it looks whether its file has moved.
+        """
+        if self._connection is not None and _file_id(self.path) != self._file:
+            self._disconnect()
+        if self._connection is None:
+            self._connection = open_file(self.path)
+            self._file = _file_id(self.path)
+        return self._connection
+
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def _file_id(path: Path) -> FileId:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _close_before_fork(store: SqliteStore) -> None:

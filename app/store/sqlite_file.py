@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from app.errors import StoreError
+from app.descriptors import none_left
+from app.errors import Sentence, StoreError
 from app.store.base import BUSY_LIMIT_S
 
 _VERSION = 1
@@ -23,6 +24,10 @@ _TABLES = (
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 
 
+class OtherVersionError(sqlite3.DatabaseError):
+    """Another version of the bridge made the file."""
+
+
 def open_file(path: Path) -> sqlite3.Connection:
     """Open the state file for this process, making it on first use.
 
@@ -30,7 +35,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     Raises: sqlite3.Error, to be told apart by `is_busy` and put into words by `explain`; StoreError when the file
             cannot even be created.
     """
-    _make_private(path)
+    make_private(path)
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -41,14 +46,14 @@ def open_file(path: Path) -> sqlite3.Connection:
                 for statement in _TABLES if _read_version(db) == 0 else ():
                     db.execute(statement)
         if (version := _read_version(db)) != _VERSION:
-            raise sqlite3.DatabaseError(f"its format is version {version}, this program knows version {_VERSION}")
+            raise OtherVersionError(f"its format is version {version}, this program knows version {_VERSION}")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
     """Let nobody else read the tokens in the file, from its first byte on; SQLite gives -wal and -shm the same mode."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,30 +91,47 @@ def _read_version(db: sqlite3.Connection) -> Any:
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Tell whether another process was in the way, so that the same call may succeed a moment later."""
-    return _primary_code(error) in _BUSY
+    return primary_code(error) in _BUSY
 
 
-def _primary_code(error: Exception) -> int:
+def primary_code(error: Exception) -> int:
     # The upper bytes tell variants apart; errors of the Python module itself carry no code.
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def explain(error: Exception, path: Path) -> str:
+def explain(error: Exception, path: Path) -> Sentence:
     """Say which file is at fault, what is wrong with it and what the operator can do."""
-    match _primary_code(error):
+    if (own_fault := none_left()) is not None:
+        return Sentence("The state file %(path)s cannot be opened. %(why)s", path=path, why=own_fault.message)
+    match primary_code(error):
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            what = (
-                "is damaged or is no state file. Stop the bridge, move the file away together with its -wal and -shm"
-                " files, start again, and repeat the sign-in and the changes to the model mapping."
+            what = Sentence(
+                "is damaged or is no state file. Move the file away together with its -wal and -shm files; no restart"
+                " is needed. Then restore a backup, or repeat the changes to the model mapping."
             )
         case sqlite3.SQLITE_FULL:
-            what = "cannot grow: the disk is full. Free some space; no restart is needed."
+            what = Sentence("cannot grow: the disk is full. Free some space; no restart is needed.")
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
-            what = f"was locked by another process for {BUSY_LIMIT_S:g} s. Look for a program that keeps it open."
+            what = Sentence(
+                "was locked by another process for %(seconds)s s. Look for a program that keeps it open.",
+                seconds=format(BUSY_LIMIT_S, "g"),
+            )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            what = "cannot be opened for writing. Check DATA_DIR: its owner, its mode, and whether it is read-only."
+            what = Sentence(
+                "cannot be opened for writing. Check DATA_DIR: its owner, its mode, and whether it is read-only."
+            )
+        case _ if isinstance(error, OtherVersionError):
+            what = Sentence(
+                "was made by another version of the bridge. Run that version, or move the file away together with its"
+                " -wal and -shm files and repeat the changes to the model mapping; no restart is needed."
+            )
         case _ if isinstance(error, OSError):
-            what = "cannot be created or opened. Check DATA_DIR: its owner, its mode, and whether it is read-only."
+            what = Sentence(
+                "cannot be created or opened. Check DATA_DIR: its owner, its mode, and whether it is read-only."
+            )
         case _:
-            what = "cannot be used."
-    return f"The state file {path} {what} ({error})"
+            what = Sentence(
+                "cannot be used. If it is no state file of the bridge, move the file away together with its -wal and"
+                " -shm files; no restart is needed."
+            )
+    return Sentence("The state file %(path)s %(what)s (%(error)s)", path=path, what=what, error=error)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import orjson
 
 from app.auth.github_token import GitHubTokens
-from app.errors import GatewayError, UpstreamStatusError
+from app.converters.neutral.notices import notices_of
+from app.errors import AccountError, GatewayError, Sentence, StoreError, UpstreamStatusError
 from app.logs import logger
 from app.routing import Model
 from app.store.base import Store
@@ -41,6 +42,10 @@ class Snapshot:
     models: tuple[Model, ...]
 
 
+def _in_background(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="model-list", daemon=True).start()
+
+
 class Catalog:
     """Gives out the model list. One per process; safe for threads and greenlets."""
 
@@ -52,16 +57,21 @@ class Catalog:
         github_tokens: GitHubTokens,
         ttl_s: float,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        spawn: Callable[[Callable[[], None]], None] = _in_background,
     ) -> None:
         self._store = store
         self._client = client
         self._github_tokens = github_tokens
         self._ttl_s = ttl_s
         self._clock = clock
+        self._monotonic = monotonic
+        self._spawn = spawn
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
         self._retry_at = 0.0
         self._failure: GatewayError | None = None
+        self._failed_at = -1.0  # monotonic
 
     def models(self) -> tuple[Model, ...]:
         """The models of the signed-in account.
@@ -69,26 +79,45 @@ class Catalog:
         Raises: SignInRequiredError, AccountError, UpstreamError – the last only when there is no older list.
         """
         account = self._account()
-        known = self._snapshot if self._snapshot is not None and self._snapshot.account == account else None
-        if known is not None and (self._is_fresh(known) or self._clock() < self._retry_at):
+        known = self._mine(account) or self._remembered(account)
+        if known is None:
+            came_at = self._monotonic()
+            with self._lock:  # everybody waits for the one that fetches
+                if self._failure is not None and came_at <= self._failed_at:
+                    raise self._failure  # and shares its failure
+                return self._load_or_fetch(account, None).models
+        if self._is_fresh(known) or self._is_too_early() or not self._lock.acquire(blocking=False):
             return known.models
-        # With an old list at hand only one caller fetches; without one everybody waits for that one.
-        if not self._lock.acquire(blocking=known is None):
-            return known.models if known is not None else ()
-        try:
-            return self._load_or_fetch(account, known).models
-        finally:
-            self._lock.release()
+
+        def renew() -> None:
+            try:
+                self._load_or_fetch(account, known)
+            except GatewayError as error:  # nobody is signed in any more, say: whoever asks next will hear
+                logger.warning("model list is stale", extra={"fields": {"why": error.own_words}})
+            finally:
+                self._lock.release()
+
+        self._spawn(renew)  # an old list serves at once
+        return (self._mine(account) or known).models
 
     def is_known(self) -> bool:
         """Whether a list is at hand, in memory or in the store, without calling out."""
         account = self._account()
-        mine = self._snapshot is not None and self._snapshot.account == account
-        return mine or self._store.get(_key(account)) is not None
+        return self._mine(account) is not None or self._load(account) is not None
+
+    def known(self) -> tuple[Model, ...]:
+        """The models of the list at hand, without calling out; () if there is none."""
+        account = self._account()
+        found = self._mine(account) or self._load(account)
+        return found.models if found is not None else ()
 
     def _account(self) -> str:
         token = self._github_tokens.current()
         return token.fingerprint if token is not None else ""
+
+    def _is_too_early(self) -> bool:
+        # A clock that was set back must not make it last.
+        return 0 < self._retry_at - self._clock() <= _RETRY_S
 
     def _is_fresh(self, snapshot: Snapshot) -> bool:
         return 0 <= self._clock() - snapshot.fetched_at < self._ttl_s
@@ -96,17 +125,19 @@ class Catalog:
     def _load_or_fetch(self, account: str, known: Snapshot | None) -> Snapshot:
         stored = self._load(account)
         newest = max(filter(None, (stored, known, self._mine(account))), key=lambda s: s.fetched_at, default=None)
-        if newest is not None and (self._is_fresh(newest) or self._clock() < self._retry_at):
+        if newest is not None and (self._is_fresh(newest) or self._is_too_early()):
             self._snapshot = newest
             return newest
-        if newest is None and self._failure is not None and self._clock() < self._retry_at:
-            raise self._failure  # a crowd of waiting requests does not ask one by one
+        if newest is None and self._failure is not None and self._is_too_early():
+            raise self._failure  # what fails slowly would be waited for by each request
         try:
             newest = self._fetch(account)
         except GatewayError as error:
-            self._failure = error
+            self._failure, self._failed_at = error, self._monotonic()
             self._retry_at = self._clock() + (_RETRY_S if newest is not None else _FAILURE_MEMORY_S)
             if newest is None:
+                if isinstance(error, AccountError):
+                    self._retry_at = 0.0  # no list was asked for, and the account may be well again by now
                 raise
             logger.warning("model list is stale", extra={"fields": {"why": error.message}})
         self._snapshot = newest
@@ -115,12 +146,21 @@ class Catalog:
     def _mine(self, account: str) -> Snapshot | None:
         return self._snapshot if self._snapshot is not None and self._snapshot.account == account else None
 
+    def _remembered(self, account: str) -> Snapshot | None:
+        """What a worker that has just started finds in the store, kept from then on."""
+        stored = self._load(account)
+        if stored is not None:
+            self._snapshot = stored
+        return stored
+
     def _load(self, account: str) -> Snapshot | None:
-        text = self._store.get(_key(account))
-        if text is None:
+        """The stored list; None if there is none, or none that can be read, or the store is away."""
+        try:
+            text = self._store.get(_key(account))
+            stored = orjson.loads(text) if text else None
+            return Snapshot(account, float(stored["fetched_at"]), _parse(stored["data"])) if stored else None
+        except (StoreError, ValueError, TypeError, KeyError):
             return None
-        stored = orjson.loads(text)
-        return Snapshot(account, stored["fetched_at"], _parse(stored["data"]))
 
     def _fetch(self, account: str) -> Snapshot:
         answer = self._client.send(
@@ -129,17 +169,37 @@ class Catalog:
         body = answer.read()
         if answer.status != 200:
             raise UpstreamStatusError(
-                f"Copilot did not give its model list (HTTP {answer.status}: {_excerpt(body)}).{answer.hint}",
+                Sentence(
+                    "Copilot did not give its model list (HTTP %(status)s: %(said)s).%(hint)s",
+                    status=answer.status,
+                    said=_excerpt(body),
+                    hint=answer.hint,
+                ),
                 status=502,
             )
         try:
             data = orjson.loads(body)["data"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            raise UpstreamStatusError("Copilot's model list is not JSON. A proxy or login page in between?") from None
+            raise UpstreamStatusError(
+                Sentence("Copilot's model list is not JSON. A proxy or login page in between?")
+            ) from None
         snapshot = Snapshot(account, self._clock(), _parse(data))
+        self._tell_notices(account, snapshot)
         stored = orjson.dumps({"fetched_at": snapshot.fetched_at, "data": data}).decode()
-        self._store.put(_key(account), stored, ttl_s=_KEEP_S)
+        try:
+            self._store.put(_key(account), stored, ttl_s=_KEEP_S)
+        except StoreError as error:  # it serves this worker all the same
+            logger.warning("model list not stored", extra={"fields": {"why": error.message}})
         return snapshot
+
+    def _tell_notices(self, account: str, fetched: Snapshot) -> None:
+        """What the list warns of, in the log: once, which is when the list before did not say so."""
+        before = self._mine(account) or self._load(account)
+        known = notices_of(model.raw for model in before.models) if before is not None else {}
+        for notice, names in notices_of(model.raw for model in fetched.models).items():
+            if notice not in known:
+                fields = {"code": notice.code, "said": notice.message, "models": names[:20]}
+                logger.warning("Copilot's model list warns", extra={"fields": fields})
 
 
 def _key(account: str) -> str:

@@ -1,179 +1,103 @@
-"""Reading an answer as it comes: one piece per read of the socket, and no read that waits for more than has come.
-
-requests and urllib3 hand out a chunked body one HTTP chunk at a time, which costs several Python layers per chunk. An
-event stream in a hurry brings many chunks with one read, and joined they cost the client's side one send as well. So
-the framing (RFC 9112 §6, §7.1) is taken off here, straight from the connection's buffer. That also lets a silence pass
-without losing the connection: urllib3 closes it at the first timeout. Where there is no plain connection below
-(compressed answers, mocks), urllib3's own `read1` serves.
-"""
+"""Copilot's answers as they come: the pieces of a body, with what can go wrong in the errors of our tree."""
 
 from __future__ import annotations
 
 import http.client
-import io
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Final
 
 import requests
 import urllib3
 
-from app.errors import UpstreamProtocolError, UpstreamTimeoutError, broken_off
+from app import http_body
+from app.errors import Sentence, UpstreamProtocolError, UpstreamTimeoutError, broken_off
+from app.http_body import NOTHING_CAME, Lookout
+from app.memory import Share
 from app.outbound import explain
 
-_READ_BYTES = 65536
-# A chunk-size line with extensions; longer than this is no HTTP.
-_MAX_LINE_BYTES = 4096
+__all__ = ["NOTHING_CAME", "Pieces"]
 
-NOTHING_CAME = b""
-"""What `iter_bytes` yields for a silence."""
+MOST_BYTES: Final = 256 * 1024 * 1024
+"""Of one stream. The longest answers of models are some tens of MB, most of it what frames their words."""
 
 
-def iter_bytes(response: requests.Response, *, silence_s: float, idle_s: float) -> Iterator[bytes]:
-    """Yield the body in pieces, each as soon as it is there, and NOTHING_CAME whenever nothing came for `silence_s`.
+class Pieces(Iterator[bytes]):
+    """The body in pieces, each as soon as it is there, and NOTHING_CAME whenever nothing came for `silence_s`.
 
-    Raises: UpstreamTimeoutError after `idle_s` without a byte, UpstreamProtocolError when the body breaks off.
+    A line that drips is no better than silence, so its end has to come within `idle_s` as well; until then its bytes
+    are held for it, and count as held. A stream that only ever goes on has its end after `answer_s`, or MOST_BYTES:
+    nothing else would end it, for each of its events is as good as the one before.
+    Raises: UpstreamTimeoutError after `idle_s` without a byte, or within one line, and after `answer_s`;
+    UpstreamProtocolError when the body breaks off, or is too large; OverloadedError.
     """
-    try:
-        connection = _plain_connection(response)
-        if connection is None:
-            while piece := response.raw.read1(_READ_BYTES, decode_content=True):
-                yield piece
-            return
-        read = _patient_reader(connection, silence_s, idle_s, response.url or "")
-        yield from (_chunked if connection.chunked else _unchunked)(connection, read)
-        # The body is read to its end, so the connection may serve again: tell http.client, then the pool.
-        connection._close_conn()  # type: ignore[attr-defined]
-        response.raw.release_conn()
-    except (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError) as error:
-        explained = explain(error, response.url or "")
-        if isinstance(explained, UpstreamTimeoutError):
-            raise explained from error
-        # There was a connection, and an answer on it: whatever broke it, this answer is torn.
-        raise _torn() from error
 
+    def __init__(
+        self,
+        response: requests.Response,
+        *,
+        silence_s: float,
+        idle_s: float,
+        answer_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = response.url or ""
+        self._idle_s, self._answer_s = idle_s, answer_s
+        self._clock = clock
+        self._ends_at, self._left = clock() + answer_s, MOST_BYTES
+        self._share = Share.current()
+        self._since, self._held = 0.0, 0
+        self._pieces, self._lookout = http_body.opened(response.raw, silence_s=silence_s, idle_s=idle_s)
+        if self._lookout is not None:
+            self._lookout.accepts = self._is_plain
 
-def _torn() -> UpstreamProtocolError:
-    return broken_off("It closed the connection.")
-
-
-def _plain_connection(response: requests.Response) -> http.client.HTTPResponse | None:
-    """The plain http.client response below this one, if that is what it is and nobody has begun to read it."""
-    inner = getattr(response.raw, "_fp", None)
-    if (
-        isinstance(inner, http.client.HTTPResponse)
-        and (not inner.chunked or inner.chunk_left is None)
-        and isinstance(inner.fp, io.BufferedReader)
-        and response.headers.get("Content-Encoding", "identity").lower() == "identity"
-    ):
-        return inner
-    return None
-
-
-Read = Callable[[], bytes | None]
-"""One read: bytes, b"" at the end of the connection, None for a silence."""
-
-
-def _patient_reader(connection: http.client.HTTPResponse, silence_s: float, idle_s: float, url: str) -> Read:
-    source = connection.fp
-    raw: Any = source.raw
-    raw._sock.settimeout(min(silence_s, idle_s))
-    silent_s = 0.0
-
-    def read() -> bytes | None:
-        nonlocal silent_s
+    def __next__(self) -> bytes:
         try:
-            data: bytes = source.read1(_READ_BYTES)
-        except TimeoutError as error:
-            silent_s += silence_s
-            if silent_s >= idle_s:
-                raise explain(error, url) from error
-            # socket.SocketIO refuses to be read after a timeout, lest buffered data be lost; nothing was, here.
-            raw._timeout_occurred = False
-            return None
-        silent_s = 0.0
-        return data
+            piece = next(self._pieces)
+            self._check(piece)
+        except http_body.FramingError as error:
+            raise UpstreamProtocolError("Copilot's answer is not valid chunked HTTP.") from error
+        except (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError) as error:
+            explained = explain(error, self._url)
+            if isinstance(explained, UpstreamTimeoutError):
+                raise explained from error
+            # There was a connection, and an answer on it: whatever broke it, this answer is torn.
+            raise broken_off("It closed the connection.") from error
+        return piece
 
-    return read
+    def lookout(self) -> Lookout | None:
+        """A second way to the pieces for as long as they are whole lines within the bounds (see `http_body.Lookout`);
+        None while something is held that only this one knows."""
+        lookout = self._lookout
+        return lookout if lookout is not None and not self._held and lookout.is_clear else None
 
+    def _is_plain(self, piece: bytes) -> bool:
+        """Whether nothing is to be said of a piece."""
+        if b"\n" not in piece or len(piece) > self._left or self._clock() > self._ends_at:
+            return False
+        self._left -= len(piece)
+        return True
 
-def _chunked(connection: http.client.HTTPResponse, read: Read) -> Iterator[bytes]:
-    decoder = ChunkedDecoder()
-    while not decoder.done:
-        data = read()
-        if data is None:
-            yield NOTHING_CAME
-        elif not data:
-            raise _torn()
-        elif piece := decoder.feed(data):
-            yield piece
-
-
-def _unchunked(connection: http.client.HTTPResponse, read: Read) -> Iterator[bytes]:
-    left = connection.length  # None: the body ends with the connection
-    while left is None or left > 0:
-        data = read()
-        if data is None:
-            yield NOTHING_CAME
-            continue
-        if not data:
-            if left is not None:
-                raise _torn()
-            return
-        if left is not None:
-            data = data[:left]
-            left -= len(data)
-        yield data
-
-
-class ChunkedDecoder:
-    """Takes chunked transfer coding off, whatever the cuts. `done` once the last chunk and the trailers are through."""
-
-    def __init__(self) -> None:
-        self.done = False
-        self._left = 0  # payload bytes still to come of the current chunk
-        self._skip = 0  # of the CRLF that closes it
-        self._line = b""  # an incomplete chunk-size or trailer line
-        self._in_trailers = False
-
-    def feed(self, data: bytes) -> bytes:
-        """One read in, the payload bytes in it out. Raises: UpstreamProtocolError on broken framing."""
-        if self._line:
-            data, self._line = self._line + data, b""
-        pieces: list[bytes] = []
-        at, end = 0, len(data)
-        while at < end and not self.done:
-            if self._left:
-                piece = data[at : at + self._left]
-                pieces.append(piece)
-                at += len(piece)
-                self._left -= len(piece)
-                continue
-            if self._skip:
-                step = min(self._skip, end - at)
-                at += step
-                self._skip -= step
-                continue
-            line_end = data.find(b"\n", at)
-            if line_end < 0:
-                self._line = data[at:]
-                if len(self._line) > _MAX_LINE_BYTES:
-                    raise UpstreamProtocolError("Copilot's answer is not valid chunked HTTP.")
-                break
-            self._take_line(data[at:line_end].rstrip(b"\r"))
-            at = line_end + 1
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _take_line(self, line: bytes) -> None:
-        if self._in_trailers:
-            self.done = not line
-            return
-        try:
-            size = int(line.split(b";", 1)[0].strip() or b"x", 16)
-        except ValueError:
-            raise UpstreamProtocolError("Copilot's answer is not valid chunked HTTP.") from None
-        if size < 0:
-            raise UpstreamProtocolError("Copilot's answer is not valid chunked HTTP.")
-        if size == 0:
-            self._in_trailers = True
-        else:
-            self._left, self._skip = size, 2
+    def _check(self, piece: bytes) -> None:
+        now = self._clock()
+        if now > self._ends_at:
+            raise UpstreamTimeoutError(
+                Sentence(
+                    "Copilot's answer went on for longer than UPSTREAM_ANSWER_TIMEOUT_S allows (%(seconds)s s).",
+                    seconds=f"{self._answer_s:g}",
+                )
+            )
+        self._left -= len(piece)
+        if self._left < 0:
+            raise UpstreamProtocolError(Sentence("Copilot's answer is larger than %(most)s bytes.", most=MOST_BYTES))
+        if b"\n" in piece:
+            if self._held:
+                self._share.give(self._held)
+                self._held = 0
+        elif piece:
+            if not self._held:
+                self._since = now
+            elif now - self._since > self._idle_s:
+                raise TimeoutError("timed out")
+            self._share.take(len(piece))
+            self._held += len(piece)

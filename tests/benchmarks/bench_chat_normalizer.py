@@ -1,4 +1,4 @@
-"""How long the chat mender takes per chunk. Run: ``python tests/benchmarks/bench_chat_mender.py``
+"""How long the chat normalizer takes per chunk. Run: ``python tests/benchmarks/bench_chat_normalizer.py``
 
 Frames are those of the contract with growing text; each stream is fed with 1 and with 10 frames per read.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from app.converters.chat.mender import StreamMender
+from app.converters.chat.native.stream import StreamNormalizer
+from tests.support.identities import identity_of
 
 _FRAMES = 2000
 _ROUNDS = 7
@@ -64,10 +65,12 @@ def _changing(n: int) -> bytes:
 def _measure(reads: list[bytes]) -> float:
     best = float("inf")
     for _ in range(_ROUNDS):
-        mender = StreamMender(model="gpt-4o-mini", include_usage=False, choices=1, created=0, fallback_id="x")
+        normalizer = StreamNormalizer(
+            identity_of("gpt-4o-mini", created=0, fallback_id="x"), include_usage=False, choices=1
+        )
         begin = time.perf_counter()
         for read in reads:
-            mender.feed(read)
+            normalizer.feed(read)
         best = min(best, time.perf_counter() - begin)
     return best / _FRAMES * 1e6
 

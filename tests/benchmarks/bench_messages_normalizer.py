@@ -1,4 +1,4 @@
-"""How long the messages mender takes per frame. Run: ``python tests/benchmarks/bench_messages_mender.py``
+"""How long the messages normalizer takes per frame. Run: ``python tests/benchmarks/bench_messages_normalizer.py``
 
 Frames are those of the contract with growing text; each stream is fed with 1 and with 10 frames per read.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from app.converters.messages.mender import Mender
+from app.converters.messages.native.stream import StreamNormalizer
+from tests.support.identities import identity_of
 
 _FRAMES = 2000
 _ROUNDS = 7
@@ -57,13 +58,13 @@ def _annotated(n: int) -> bytes:
 def _measure(reads: list[bytes]) -> float:
     best = float("inf")
     for _ in range(_ROUNDS):
-        mender = Mender(model="claude-sonnet-4.5", fallback_id="x")
-        mender.feed(_START)
+        normalizer = StreamNormalizer(identity_of("claude-sonnet-4.5", fallback_id="x"))
+        normalizer.feed(_START)
         begin = time.perf_counter()
         for read in reads:
-            mender.feed(read)
+            normalizer.feed(read)
         best = min(best, time.perf_counter() - begin)
-        assert not mender.ended
+        assert not normalizer.ended
     return best / _FRAMES * 1e6
 
 

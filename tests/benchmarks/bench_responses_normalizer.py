@@ -1,4 +1,4 @@
-"""How long the responses mender takes per delta. Run: ``python tests/benchmarks/bench_responses_mender.py``
+"""How long the responses normalizer takes per delta. Run: ``python tests/benchmarks/bench_responses_normalizer.py``
 
 Frames are those of the contract, with ids of 400 characters that change every time; fed with 1 and with 10 per read.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from app.converters.responses.mender import Mender
+from app.converters.responses.native.stream import StreamNormalizer
+from tests.support.identities import identity_of
 
 _FRAMES = 2000
 _ROUNDS = 7
@@ -65,11 +66,11 @@ _ITEMS = {
 def _measure(start: bytes, reads: list[bytes]) -> float:
     best = float("inf")
     for _ in range(_ROUNDS):
-        mender = Mender(model="gpt-5.2", created=0, fallback_id="x")
-        mender.feed(start)
+        normalizer = StreamNormalizer(identity_of("gpt-5.2", created=0, fallback_id="x"))
+        normalizer.feed(start)
         begin = time.perf_counter()
         for read in reads:
-            mender.feed(read)
+            normalizer.feed(read)
         best = min(best, time.perf_counter() - begin)
     return best / _FRAMES * 1e6
 

@@ -133,7 +133,7 @@ def set_up(client: Client, bridge: Bridge, home: Path, *options: str) -> Desk:
 
     Skips the test where the client is not installed.
     """
-    desk = _empty_desk(client, bridge, home)
+    desk = empty_desk(client, bridge, home)
     configure(bridge, client.name, "--write", "--home", str(home), *options)
     if not any(path.is_file() for path in home.rglob("*")):
         desk.env = _exports(client, bridge, *options)
@@ -142,12 +142,13 @@ def set_up(client: Client, bridge: Bridge, home: Path, *options: str) -> Desk:
 
 def set_up_by_exports(client: Client, bridge: Bridge, home: Path, *options: str) -> Desk:
     """A new desk without any file: the shell has read ``configure NAME --shell bash`` instead."""
-    desk = _empty_desk(client, bridge, home)
+    desk = empty_desk(client, bridge, home)
     desk.env = _exports(client, bridge, *options)
     return desk
 
 
-def _empty_desk(client: Client, bridge: Bridge, home: Path) -> Desk:
+def empty_desk(client: Client, bridge: Bridge, home: Path) -> Desk:
+    """A new desk without any settings. Skips the test where the client is not installed."""
     if not install.is_installed(client.package):
         pytest.skip(f"{client.package} is not installed: make e2e")
     desk = Desk(client, bridge, home)

@@ -103,3 +103,10 @@ LIBRARIES = (
         },
     ),
 )
+
+AGENT_FRAMEWORK = Library(
+    "agent-framework", "with_agent_framework.py", "agent-framework", ("openai-python",), ("responses",)
+)
+
+GOING_ON = (*(one for one in LIBRARIES if one.name in ("openai-node", "langchain", "ai-sdk")), AGENT_FRAMEWORK)
+"""Those that rely on stored responses, by their defaults or by a setting of theirs."""

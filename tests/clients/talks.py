@@ -35,7 +35,7 @@ class Library:
     program:  what talks to it; package: what `install` installs.
     setups:   names of `configure` whose exports it needs. snippet: setup and title of the snippet that it starts from;
               where `configure` has none, the exports alone have to do.
-    apis:     the ways in that it offers, by the door of the bridge they lead to.
+    apis:     the ways in that it offers, by the endpoint of the bridge they lead to.
     lacks:    verbs that it has not, for all ways or as (api, verb).
     kinds:    what it calls an error that the official SDKs have another name for.
     shows_headers: its errors carry the headers of the answer.
@@ -95,7 +95,8 @@ class Talk:
     def begin(self, verb: str, **options: Any) -> Future[Any]:
         """Ask, and do not wait."""
         number = next(self._numbers)
-        self._waiting[number] = answer = Future()
+        answer: Future[Any] = Future()
+        self._waiting[number] = answer
         assert self._process.stdin is not None
         print(json.dumps({"id": number, "do": verb, "with": options}), file=self._process.stdin, flush=True)
         return answer

@@ -251,11 +251,13 @@ def test_rate_limit_with_retry_after(client: Entered, troubles: Troubles, upstre
 
 @pytest.mark.parametrize("model", KINDS)
 def test_server_error(client: Entered, troubles: Troubles, upstream: Simulator, model: str) -> None:
-    troubles.server_error()
+    # Free text may be what a model fails at (contract §10.3): once more without it, before the client hears of it.
+    calls = 2 if (client.name, model) == ("cursor", "gpt-5.3-codex") else 1
+    troubles.server_error(calls)
     refused = client.ask(say("At last."), model)
     assert (refused.status_code, failure(refused)["type"]) == (502, "api_error")
     assert shown(client.ask(say("At last."), model))["content"] == "At last."
-    assert statuses(generations(upstream)) == [500] * trouble.ATTEMPTS + [200]
+    assert statuses(generations(upstream)) == [500] * trouble.ATTEMPTS * calls + [200]
 
 
 @pytest.mark.parametrize("model", KINDS)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from tests.clients.desk import Client, Desk, Run, set_up_by_exports
 from tests.clients.programs import CODEX
 from tests.clients.troubles import Troubles, generations
 from tests.simulator.client import Simulator
-from tests.support.bridge import Bridge
+from tests.support.bridge import ROOT, Bridge
 from tests.support.pictures import png_base64
 
 NATIVE = "gpt-5.3-codex"
@@ -33,6 +36,31 @@ PATCH = """*** Begin Patch
 @pytest.fixture
 def desk(desk_of: Callable[[Client], Desk]) -> Desk:
     return desk_of(CODEX)
+
+
+# Every type of tool and item that Codex has: what a model takes that knows all of them, or nothing but functions.
+OWN_TYPES = ("custom", "namespace", "additional_tools", "tool_search", "web_search")
+NATIVELY = {NATIVE: dict.fromkeys(OWN_TYPES, True)}
+AS_FUNCTIONS = {NATIVE: dict.fromkeys(OWN_TYPES, 400)}
+FAILING = {NATIVE: {**NATIVELY[NATIVE], "custom": 500}}
+Taking = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture(autouse=True)
+def taking(bridge: Bridge, upstream: Simulator) -> Iterator[Taking]:
+    """Sets what the model takes: all of it, unless a test says otherwise."""
+    usual = upstream.config()["responses_by_model"]
+
+    def take(types: dict[str, Any]) -> None:
+        forget = [sys.executable, "-m", "flask", "--app", "wsgi", "learned", "forget", NATIVE]
+        subprocess.run(forget, cwd=ROOT, env=bridge.env, capture_output=True, check=False, timeout=60)
+        upstream.config(responses_by_model=types)
+
+    upstream.config(responses_by_model=NATIVELY)
+    yield take
+    if upstream.config()["responses_by_model"] != NATIVELY:
+        take(NATIVELY)
+    upstream.config(responses_by_model=usual)
 
 
 def tool(name: str, **arguments: object) -> str:
@@ -73,6 +101,70 @@ def test_runs_a_command_and_applies_a_patch(desk: Desk, upstream: Simulator, mod
     assert [call["header"]["x-initiator"] for call in calls] == ["user", "agent", "agent"]
     assert len({call["header"]["x-interaction-id"] for call in calls}) == 1
     assert upstream.ledger()["user_requests"] - before["user_requests"] == 1
+
+
+# ── its own tools ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def patched(desk: Desk) -> Run:
+    (desk.project / "old.txt").write_text("before\n", "utf-8")
+    run = desk.ask(f"{tool('apply_patch', input=PATCH)} [[next]] [[say: Patched.]]", NATIVE)
+    assert (run.code, said(run), errors(run)) == (0, ["Patched."], []), run
+    assert (desk.project / "added.txt").read_text("utf-8") == "grüß dich 你好\n"
+    assert (desk.project / "old.txt").read_text("utf-8") == "after\n"
+    return run
+
+
+def types_of(call: dict[str, Any]) -> set[str]:
+    return {tool["type"] for tool in call["json"]["tools"]}
+
+
+def patch_tool(call: dict[str, Any]) -> dict[str, Any]:
+    [found] = [tool for tool in call["json"]["tools"] if tool.get("name") == "apply_patch"]
+    return dict(found)
+
+
+def test_a_patch_goes_through_the_grammar_tool_natively(desk: Desk, upstream: Simulator) -> None:
+    """Contract §7.4, §7.10: what Codex sends reaches the model as it is, and so does what the model calls."""
+    patched(desk)
+    first, second = generations(upstream)
+    assert [first["status"], second["status"]] == [200, 200]
+    offered = patch_tool(first)
+    assert (offered["type"], offered["format"]["type"], offered["format"]["syntax"]) == ("custom", "grammar", "lark")
+    assert "begin_patch" in offered["format"]["definition"]
+    assert types_of(first) >= {"function", "custom", "web_search"}
+    assert first["json"]["reasoning"] == second["json"]["reasoning"]
+    call, result = second["json"]["input"][-2:]
+    assert (call["type"], call["name"], call["input"]) == ("custom_tool_call", "apply_patch", PATCH)
+    assert (result["type"], result["call_id"]) == ("custom_tool_call_output", call["call_id"])
+    assert "Success. Updated the following files" in json.dumps(result)
+
+
+@pytest.mark.parametrize(("knobs", "status"), [(AS_FUNCTIONS, 400), (FAILING, 500)], ids=["refused", "failing"])
+def test_a_model_without_grammar_tools_gets_a_function_and_codex_its_own_call(
+    desk: Desk, upstream: Simulator, taking: Taking, knobs: dict[str, Any], status: int
+) -> None:
+    taking(knobs)
+    patched(desk)
+    calls = generations(upstream)
+    answered = [call for call in calls if call["status"] == 200]
+    refused = [call for call in calls if call["status"] != 200]
+    assert patch_tool(refused[0])["type"] == "custom"
+    assert {call["status"] for call in refused} == {status}
+    # What was refused is repaired within the first call, and remembered for the second; a failure proves nothing.
+    assert len(answered) == 2
+    assert (calls[-2:] == answered) == (status == 400)
+    for call in answered:
+        offered = patch_tool(call)
+        assert (offered["type"], list(offered["parameters"]["properties"])) == ("function", ["input"])
+        assert "lark grammar" in offered["description"]
+    if knobs is AS_FUNCTIONS:
+        assert types_of(answered[0]) == {"function"}
+    call, result = answered[1]["json"]["input"][-2:]
+    assert (call["type"], json.loads(call["arguments"])) == ("function_call", {"input": PATCH})
+    assert (result["type"], result["call_id"]) == ("function_call_output", call["call_id"])
+    # The ids of a call do not change on the way: Codex knew it as its own `custom_tool_call`, or it had not patched.
+    assert "Success. Updated the following files" in json.dumps(result)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,4 +1,4 @@
-"""SDKs and frameworks do what they are for, through every door and on models of every kind, and start from what
+"""SDKs and frameworks do what they are for, through every endpoint and on models of every kind, and start from what
 ``configure`` printed. Looked at: what they hand to their users, and what the simulator received."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support.pictures import png_url
 from tests.support.upstream import in_chat_terms, initiators
 
 CLAUDE, GPT, CODEX = "claude-sonnet-4.6", "gpt-4.1", "gpt-5.3-codex"
-# Where the bridge sends a model's calls, by the door they came in through: native wherever Copilot serves it so.
+# Where the bridge sends a model's calls, by the endpoint they came in through: native wherever Copilot serves it so.
 PATHS = {
     ("chat", CLAUDE): "/chat/completions",
     ("chat", GPT): "/chat/completions",
@@ -38,7 +38,7 @@ TalkTo = Callable[[Library], Talk]
 
 
 def ways(verb: str, models: tuple[str, ...] = (CLAUDE, GPT, CODEX)) -> Any:
-    """Every library that has this verb, through each of its doors, on each of these models."""
+    """Every library that has this verb, through each of its endpoints, on each of these models."""
     return pytest.mark.parametrize(
         ("library", "api", "model"),
         [

@@ -13,7 +13,7 @@ from tests.clients.talks import Library, Raised, Talk
 from tests.clients.troubles import Troubles, generations
 from tests.simulator.client import Simulator
 
-# A model that Copilot serves in the protocol of the door, and one for which the bridge converts.
+# A model that Copilot serves in the protocol of the endpoint, and one for which the bridge converts.
 NATIVE = {"chat": "gpt-4.1", "responses": "gpt-5.3-codex", "messages": "claude-sonnet-4.6"}
 CONVERTED = {"chat": "gpt-5.3-codex", "responses": "claude-sonnet-4.6", "messages": "gpt-4.1"}
 ANSWER = "Here I am."
@@ -23,7 +23,7 @@ TalkTo = Callable[[Library], Talk]
 
 
 def ways(verb: str, **tables: dict[str, str]) -> Any:
-    """Every library that has this verb, through each of its doors, on a model of each of these tables.
+    """Every library that has this verb, through each of its endpoints, on a model of each of these tables.
 
     Of the libraries that are built on others, the first table has to do.
     """

@@ -1,4 +1,4 @@
-"""Claude Code's WebSearch tool: served where the bridge has a search model, and honest where it has none."""
+"""Claude Code's WebSearch tool: served by Copilot's own search or by a model, and honest where it is switched off."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ def searching(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFac
     """A bridge with a search model."""
     env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual", "WEB_SEARCH_MODEL": SEARCHER}
     with Bridge(env, tmp_path_factory.mktemp("searching")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def switched_off(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual", "WEB_SEARCH_MODEL": "off"}
+    with Bridge(env, tmp_path_factory.mktemp("off")) as running:
         yield running
 
 
@@ -49,14 +56,31 @@ def search(desk: Desk, model: str) -> Run:
 
 
 @pytest.mark.parametrize("model", [NATIVE, CONVERTED])
-def test_searches_the_web(
+def test_searches_with_no_other_key(desk_of: Callable[[Client], Desk], upstream: Simulator, model: str) -> None:
+    """Out of the box: by Copilot's MCP endpoint, which books one search, and one request of a person."""
+    before = upstream.ledger()
+    told = outcome(search(desk_of(CLAUDE_CODE), model))
+    assert told["searchCount"] == 1
+    links = told["results"][0]["content"]
+    assert [link["url"] for link in links] == ["https://news.test/red-kites", "https://wiki.test/red-kites"]
+    (call,) = [request for request in upstream.requests() if request["path"] == "/mcp"]
+    assert call["json"]["params"] == {"name": "web_search", "arguments": {"query": "red kites"}}
+    assert call["header"]["authorization"].startswith("Bearer ghu_test_")
+    assert "https://news.test/red-kites" in json.dumps(generations(upstream)[-1]["json"])
+    after = upstream.ledger()
+    assert after["searches"] - before["searches"] == 1
+    assert after["user_requests"] - before["user_requests"] == 1
+
+
+@pytest.mark.parametrize("model", [NATIVE, CONVERTED])
+def test_searches_the_web_by_a_model(
     searching: Bridge, capable: Simulator, tmp_path_factory: pytest.TempPathFactory, model: str
 ) -> None:
     desk = set_up(CLAUDE_CODE, searching, tmp_path_factory.mktemp("home") / "home")
     before = capable.ledger()
     told = outcome(search(desk, model))
     assert told["searchCount"] == 1
-    links = told["results"][0]["content"]  # type: ignore[index]
+    links = told["results"][0]["content"]
     assert [link["url"] for link in links] == ["https://news.test/red-kites", "https://wiki.test/red-kites"]
     assert [call["json"]["model"] for call in generations(capable)].count(SEARCHER) == 1
     assert "https://news.test/red-kites" in json.dumps(generations(capable)[-1]["json"])
@@ -65,11 +89,13 @@ def test_searches_the_web(
 
 
 @pytest.mark.parametrize("model", [NATIVE, CONVERTED])
-def test_says_that_it_cannot_search(desk_of: Callable[[Client], Desk], capable: Simulator, model: str) -> None:
-    desk = desk_of(CLAUDE_CODE)
+def test_says_that_it_cannot_search(
+    switched_off: Bridge, capable: Simulator, tmp_path_factory: pytest.TempPathFactory, model: str
+) -> None:
+    desk = set_up(CLAUDE_CODE, switched_off, tmp_path_factory.mktemp("home") / "home")
     told = outcome(search(desk, model))
     assert told["searchCount"] == 1
-    assert told["results"][0] == "Web search error: unavailable"  # type: ignore[index]
+    assert told["results"][0] == "Web search error: unavailable"
     # The model that called for it reads why.
     assert "WEB_SEARCH_MODEL" in json.dumps(generations(capable)[-1]["json"])
     assert len(generations(capable)) == 2

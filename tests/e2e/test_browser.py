@@ -1,32 +1,30 @@
-"""The pages, walked through by a real browser: Chromium, gunicorn with two workers, the simulator as GitHub."""
+"""The pages, walked through by a real browser: Chromium, gunicorn, the simulator as GitHub."""
 
 import base64
 import json
-import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 
+from app.settings import DEFAULT_API_KEY
 from tests.simulator.client import Simulator
-from tests.support.bridge import Bridge
+from tests.support.bridge import Bridge, LocalBridge
+from tests.support.browser import FLAGS, WAIT_MS, Onlooker, Visitor, serving_page
+from tests.support.secrets import API_KEY
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
 expect = playwright.expect
 pytestmark = pytest.mark.browser
 
-_FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--no-proxy-server",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-_SIZES = {"desktop": (1280, 900), "phone": (375, 812)}
 _CODE = re.compile(r"^[A-Z0-9]{4}-[A-Z0-9]{4}$")
-_WAIT_MS = 15_000  # longest wait for anything; nothing takes that long unless it is broken
-expect.set_options(timeout=_WAIT_MS)
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip("no Chromium on this machine")
     with playwright.sync_playwright() as runner:
-        browser = runner.chromium.launch(executable_path=path, args=_FLAGS)
+        browser = runner.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
 
@@ -48,51 +46,26 @@ def sim(simulator: Simulator) -> Simulator:
 
 
 @pytest.fixture
-def start_bridge(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., Bridge]]:
-    """Starts two workers to which nobody is signed in, unless the environment variables given say otherwise."""
+def start_bridge(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., LocalBridge]]:
+    """Starts a service to which nobody is signed in, unless the environment variables given say otherwise."""
     with ExitStack() as stack:
-        yield lambda **env: stack.enter_context(Bridge({**sim.settings_env(), **env}, tmp_path, workers=2))
+        yield lambda **env: stack.enter_context(
+            LocalBridge({**sim.settings_env(), **env}, tmp_path, api_key=env.get("API_KEY", API_KEY))
+        )
 
 
 @pytest.fixture
-def bridge(start_bridge: Callable[..., Bridge]) -> Bridge:
-    return start_bridge()
+def bridge(start_bridge: Callable[..., LocalBridge]) -> LocalBridge:
+    """As on the first start: the key is the well-known default."""
+    return start_bridge(API_KEY=DEFAULT_API_KEY)
 
 
-class Visitor:
-    """One browser profile. Keeps what the server sent to it and what its console complained about."""
-
-    def __init__(self, context: Any) -> None:
-        self.context = context
-        self.bodies: list[str] = []
-        self.complaints: list[str] = []
-        context.set_default_timeout(_WAIT_MS)
-        context.on("page", self._watch)
-
-    def open(self, url: str) -> Any:
-        page = self.context.new_page()
-        page.goto(url)
-        return page
-
-    def _watch(self, page: Any) -> None:
-        page.on("requestfinished", self._keep)
-        page.on("console", lambda line: self._complain(line.type, line.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    def _keep(self, request: Any) -> None:
-        response = request.response()
-        self.bodies.append(json.dumps(dict(response.headers)))
-        if response.status == 303:
-            return  # has no body to speak of
-        try:
-            self.bodies.append(response.text())
-        except playwright.Error:  # the page has moved on, and the browser dropped what it had
-            self.bodies.append("")
-
-    def _complain(self, kind: str, text: str) -> None:
-        # A 401, 404 or 502 that a test provokes is no fault of the page; a broken policy or script is.
-        if kind in ("error", "warning") and "Failed to load resource" not in text:
-            self.complaints.append(text)
+@pytest.fixture
+def whole_service(sim: Simulator, tmp_path: Path) -> Iterator[Bridge]:
+    """The same with gunicorn around it, and two workers, which have to agree on a sign-in."""
+    env = {**sim.settings_env(), "API_KEY": DEFAULT_API_KEY}
+    with Bridge(env, tmp_path, api_key=DEFAULT_API_KEY, workers=2) as running:
+        yield running
 
 
 @pytest.fixture
@@ -116,23 +89,10 @@ def visit(chromium: Any, sim: Simulator) -> Iterator[Callable[..., Visitor]]:
         assert visitor.complaints == []
 
 
-@pytest.fixture
-def shoot(tmp_path: Path) -> Callable[[Any, str], None]:
-    """Pictures of a page as it is: desktop and phone, and if somebody wants to look at them, in the dark too."""
-    wanted = os.environ.get("SCREENSHOTS_DIR")
-    schemes = ("light", "dark") if wanted else ("light",)
-    folder = Path(wanted or tmp_path / "screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def take(page: Any, name: str) -> None:
-        for size, (width, height) in _SIZES.items():
-            page.set_viewport_size({"width": width, "height": height})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than a {size}"
-            for scheme in schemes:
-                page.emulate_media(color_scheme=scheme)
-                page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=True)
-
-    return take
+@pytest.fixture(scope="module")
+def shoot() -> Onlooker:
+    """``shoot(page, name)`` looks at a page as it is."""
+    return Onlooker(AXE_SCRIPT)
 
 
 def _enter_key(page: Any, key: str) -> None:
@@ -168,23 +128,48 @@ def _clipboard(visitor: Visitor) -> Any:
     return visitor.context.pages[0].evaluate("navigator.clipboard.readText()")
 
 
-def test_sign_in_from_first_visit_to_first_request(bridge: Bridge, sim: Simulator, visit: Any, shoot: Any) -> None:
-    visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+WORDS = {
+    "en-US": {
+        "status": "Waiting for GitHub…", "left": r"^1[45]:\d\d min$", "copy code": "Copy code", "copied": "Copied",
+        "open": "Open GitHub", "done": "You are signed in as octocat", "copy command": "Copy command",
+        "copy url": "Copy URL", "set up": "Set up your tools", "setup": "Set up a client", "usage": "Usage",
+        "usage of": "Usage of octocat", "mapping": "Mapping", "from": "Client asks for", "to": "Goes to",
+        "save": "Save", "unknown": "not in your list", "saved": "Saved: gpt-4 now goes to gpt-4o-nano.",
+        "other": "简体中文", "other title": "模型映射", "back": "English", "log out": "Log out",
+        "key": "Enter the API key", "go on": "Go on with this key", "nowhere": "There is nothing here",
+    },
+    "zh-CN": {
+        "status": "正在等待 GitHub 确认…", "left": r"^1[45]:\d\d$", "copy code": "复制激活码", "copied": "已复制",
+        "open": "打开 GitHub", "done": "已以 octocat 身份登录", "copy command": "复制命令",
+        "copy url": "复制地址", "set up": "设置你的工具", "setup": "设置客户端", "usage": "用量",
+        "usage of": "octocat 的用量", "mapping": "映射", "from": "客户端请求", "to": "实际使用",
+        "save": "保存", "unknown": "不在模型列表中", "saved": "已保存：gpt-4 现在对应 gpt-4o-nano。",
+        "other": "English", "other title": "Model mapping", "back": "简体中文", "log out": "退出",
+        "key": "输入 API 密钥", "go on": "使用此密钥继续", "nowhere": "页面不存在",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("locale", WORDS)
+def test_from_a_first_start_to_a_first_answer_with_one_paste(
+    whole_service: Bridge, sim: Simulator, visit: Any, shoot: Any, locale: str
+) -> None:
+    bridge, words = whole_service, WORDS[locale]
+    visitor = visit(locale=locale, permissions=["clipboard-read", "clipboard-write"])
     page = visitor.open(bridge.url)  # the front door leads to the sign-in
     expect(page).to_have_url(bridge.url + "/auth/device")
-    expect(page.get_by_role("status").filter(has_text="Waiting for GitHub")).to_be_visible()
+    expect(page.locator("#status")).to_have_text(words["status"])
     code = _code_on(page)
     assert code == sim.devices()[0]["user_code"]
-    expect(page.locator("#countdown")).to_have_text(re.compile(r"^1[45]:\d\d min$"))
-    shoot(page, "sign-in-pending")
+    expect(page.locator("#countdown")).to_have_text(re.compile(words["left"]))
+    shoot(page, f"{locale}-1-sign-in")
 
-    page.get_by_role("button", name="Copy code").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.get_by_role("button", name=words["copy code"]).click()
+    expect(page.get_by_role("button", name=words["copied"])).to_be_visible()
     assert _clipboard(visitor) == code
-    link = page.get_by_role("link", name="Open GitHub")
+    link = page.get_by_role("link", name=words["open"])
     assert link.get_attribute("href") == sim.web + "/login/device"
     assert (link.get_attribute("target"), link.get_attribute("rel")) == ("_blank", "noopener noreferrer")
-
     page.reload()
     expect(page.locator("#user-code")).to_have_text(code)
     other_tab = visitor.open(bridge.url + "/auth/device")
@@ -193,22 +178,63 @@ def test_sign_in_from_first_visit_to_first_request(bridge: Bridge, sim: Simulato
     # Two pollers would come too early for each other, and GitHub would raise the pause.
     (device,) = sim.devices()
     assert device["interval"] == 0.2
-
     sim.approve_device(code)
     for tab in (page, other_tab):
-        expect(tab.get_by_role("heading", level=1)).to_have_text("You are signed in as octocat")
+        expect(tab.get_by_role("heading", level=1)).to_have_text(words["done"])
+    other_tab.close()
     expect(page.locator("#base-url")).to_have_text(bridge.url + "/v1")
-    page.get_by_role("button", name="Copy URL").click()
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(page.locator("#api-key")).to_have_text(DEFAULT_API_KEY)
+    page.get_by_role("button", name=words["copy url"]).click()
+    expect(page.get_by_role("button", name=words["copied"])).to_be_visible()
     assert _clipboard(visitor) == bridge.url + "/v1"
     page.reload()  # also puts the button's words back
-    shoot(page, "signed-in")
-    assert bridge.get("/v1/models").json()["data"]
+    shoot(page, f"{locale}-2-signed-in")
+
+    page.get_by_role("button", name=words["copy command"]).click()
+    expect(page.get_by_role("button", name=words["copied"])).to_be_visible()
+    assert _answer_to_pasted(_clipboard(visitor))["role"] == "assistant"
+
+    page.get_by_role("link", name=words["set up"]).click()  # and nobody asks for a key that was never set
+    expect(page.get_by_role("heading", level=1)).to_have_text(words["setup"])
+    page.locator("#claude-code summary").click()
+    expect(page.locator("#claude-code-file1")).to_contain_text(DEFAULT_API_KEY)
+    shoot(page, f"{locale}-3-setup")
+    page.get_by_role("link", name=words["usage"], exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(words["usage of"])
+    shoot(page, f"{locale}-4-usage")
+
+    page.get_by_role("link", name=words["mapping"], exact=True).click()
+    page.get_by_label(words["from"]).fill("gpt-4")
+    page.get_by_label(words["to"]).fill("gpt-4o-nano")
+    page.get_by_role("button", name=words["save"]).click()
+    expect(page.get_by_text(words["saved"])).to_be_visible()
+    expect(page.locator(".changed .badge")).to_have_text(words["unknown"])
+    shoot(page, f"{locale}-5-mapping")
+    page.get_by_role("link", name=words["other"]).click()
+    page.goto(bridge.url + "/admin/mapping")
+    expect(page.get_by_role("heading", level=1)).to_have_text(words["other title"])  # the choice is remembered
+    page.get_by_role("link", name=words["back"]).click()
+
+    page.get_by_role("button", name=words["log out"]).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(words["key"])
+    shoot(page, f"{locale}-6-key")
+    page.get_by_role("button", name=words["go on"]).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(words["usage of"])
+    page.goto(bridge.url + "/nowhere")
+    expect(page.get_by_role("heading", level=1)).to_have_text(words["nowhere"])
+    shoot(page, f"{locale}-7-nowhere")
     # The browser drops the answer that made it move on, so this one is looked at here.
     assert device["device_code"] not in bridge.get("/auth/device/status").text
 
 
-def test_copying_works_without_the_clipboard_api(bridge: Bridge, visit: Any) -> None:
+def _answer_to_pasted(command: str, typed: str = "") -> dict[str, Any]:
+    """The message that a model answers to a command pasted into a shell; typed: what the person types then."""
+    shell = subprocess.run(["sh", "-c", command], input=typed, capture_output=True, text=True, timeout=30, check=True)
+    message: dict[str, Any] = json.loads(shell.stdout[shell.stdout.index("{") :])["choices"][0]["message"]
+    return message
+
+
+def test_copying_works_without_the_clipboard_api(bridge: LocalBridge, visit: Any) -> None:
     """As on plain http in the home network, where browsers withhold it."""
     visitor = visit(permissions=["clipboard-read"])
     reader = visitor.open("about:blank")
@@ -222,7 +248,9 @@ def test_copying_works_without_the_clipboard_api(bridge: Bridge, visit: Any) -> 
     assert _clipboard(visitor) == page.locator("#user-code").inner_text()
 
 
-def test_ended_sign_in_is_explained_and_can_be_repeated(bridge: Bridge, sim: Simulator, visit: Any, shoot: Any) -> None:
+def test_ended_sign_in_is_explained_and_can_be_repeated(
+    bridge: LocalBridge, sim: Simulator, visit: Any, shoot: Any
+) -> None:
     page = visit().open(bridge.url + "/auth/device")
     codes = [_code_on(page)]
     for end, explanation, name in [
@@ -242,7 +270,7 @@ def test_ended_sign_in_is_explained_and_can_be_repeated(bridge: Bridge, sim: Sim
     _approve(sim, page, codes[-1])
 
 
-def test_without_javascript_the_page_moves_on_too(bridge: Bridge, sim: Simulator, visit: Any) -> None:
+def test_without_javascript_the_page_moves_on_too(bridge: LocalBridge, sim: Simulator, visit: Any) -> None:
     page = visit(java_script_enabled=False).open(bridge.url + "/auth/device")
     code = _code_on(page)
     expect(page.get_by_role("button", name="Copy code")).to_be_hidden()
@@ -250,7 +278,7 @@ def test_without_javascript_the_page_moves_on_too(bridge: Bridge, sim: Simulator
     expect(page.get_by_role("heading", level=1)).to_have_text("You are signed in as octocat")
 
 
-def test_passing_trouble_is_shown_and_overcome(bridge: Bridge, sim: Simulator, visit: Any, shoot: Any) -> None:
+def test_passing_trouble_is_shown_and_overcome(bridge: LocalBridge, sim: Simulator, visit: Any, shoot: Any) -> None:
     page = visit().open(bridge.url + "/auth/device")
     code = _code_on(page)
     sim.fault(endpoint="/login/oauth/access_token", status=503, body={}, times=None)
@@ -272,7 +300,7 @@ def test_passing_trouble_is_shown_and_overcome(bridge: Bridge, sim: Simulator, v
 
 
 def test_way_from_usage_to_the_sign_in_and_no_code_from_github(
-    bridge: Bridge, sim: Simulator, visit: Any, shoot: Any
+    bridge: LocalBridge, sim: Simulator, visit: Any, shoot: Any
 ) -> None:
     page = visit().open(f"{bridge.url}/usage?api_key={bridge.api_key}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to GitHub")
@@ -287,14 +315,11 @@ def test_way_from_usage_to_the_sign_in_and_no_code_from_github(
 
 
 def test_linked_account_is_shown_to_those_who_know_the_key(
-    bridge: Bridge, sim: Simulator, visit: Any, shoot: Any
+    start_bridge: Any, sim: Simulator, visit: Any, shoot: Any
 ) -> None:
+    bridge = start_bridge()
     visitor = visit()
     page = visitor.open(bridge.url + "/auth/device")
-    first = _code_on(page)
-    _approve(sim, page, first)
-
-    page.goto(bridge.url + "/auth/device")
     expect(page.get_by_role("heading", level=1)).to_have_text("Enter the API key")
     expect(page.get_by_label("API key")).to_be_focused()
     shoot(page, "key-asked")
@@ -303,8 +328,14 @@ def test_linked_account_is_shown_to_those_who_know_the_key(
     shoot(page, "key-wrong")
     _enter_key(page, bridge.api_key)
     expect(page).to_have_url(bridge.url + "/auth/device")  # where the visitor was going
+    first = _code_on(page)
+    _approve(sim, page, first)
+
+    page.goto(bridge.url + "/auth/device")
     expect(page.get_by_role("heading", level=1)).to_have_text("Signed in as octocat")
     expect(page.get_by_role("main")).to_contain_text("A sign-in on this page")
+    expect(page.get_by_role("main")).to_contain_text("It asks for your API key.")
+    assert _answer_to_pasted(page.locator("#example").inner_text(), typed=bridge.api_key + "\n")["content"]
     shoot(page, "linked")
 
     page.get_by_role("button", name="Sign in anew").click()
@@ -318,7 +349,7 @@ def test_linked_account_is_shown_to_those_who_know_the_key(
     for device in sim.devices():
         sim.revoke_github_token(device["token"])
     sim.invalidate_copilot_tokens()
-    assert bridge.get("/v1/models").status_code == 403
+    assert bridge.chat("hi").status_code == 403
     page.goto(bridge.url + "/auth/device")
     expect(page.get_by_role("heading", level=1)).to_have_text("GitHub no longer accepts this sign-in")
     shoot(page, "linked-refused")
@@ -330,7 +361,7 @@ def test_linked_account_is_shown_to_those_who_know_the_key(
     assert _code_on(page)
 
 
-def test_usage(start_bridge: Bridge, sim: Simulator, visit: Any, shoot: Any) -> None:
+def test_usage(start_bridge: Callable[..., LocalBridge], sim: Simulator, visit: Any, shoot: Any) -> None:
     token = "ghu_test_individual"
     bridge = start_bridge(GH_COPILOT_TOKEN=token)
     sim.set_account(token, premium={"entitlement": 300, "remaining": 251.67})
@@ -354,14 +385,50 @@ def test_usage(start_bridge: Bridge, sim: Simulator, visit: Any, shoot: Any) -> 
     expect(page.locator("pre")).to_contain_text('"copilot_plan": "individual"')
     shoot(page, "usage-raw")
 
-    page.get_by_role("link", name="Sign-in").click()
+    page.get_by_role("link", name="Sign-in", exact=True).click()
     expect(page.get_by_role("main")).to_contain_text("The GH_COPILOT_TOKEN variable")
     shoot(page, "linked-environment")
     page.get_by_role("link", name="Mapping").click()
-    expect(page.locator("body")).to_contain_text('"gpt-4o-mini"')
+    expect(page.locator("tbody tr")).to_have_count(2)
+    shoot(page, "mapping")
 
 
-def test_usage_of_the_free_plan(start_bridge: Bridge, sim: Simulator, visit: Any, shoot: Any) -> None:
+def test_image_on_a_foreign_page_changes_nothing(whole_service: Bridge, sim: Simulator, visit: Any, shoot: Any) -> None:
+    """To a plain http:// name in the network Chromium sends neither Sec-Fetch-Site nor Origin nor Referer."""
+    bridge = whole_service
+    before = bridge.get("/admin/mapping").json()
+    target = bridge.url.replace("127.0.0.1", "nas")
+    change = f"{target}/admin/mapping/set?api_key={DEFAULT_API_KEY}&from=csrf&to=gpt-4.1"
+    bait = f'<meta name="referrer" content="no-referrer"><img src="{change}"><a href="{change}">win</a>'
+    bait += f'<a href="{bridge.url}/auth/device">sign in</a>'
+    with serving_page(bait) as port:
+        page = visit().open("about:blank")
+        with page.expect_request(lambda request: request.url.startswith(target)) as loading:
+            page.goto(f"http://evil.example:{port}/")
+    assert "sec-fetch-site" not in loading.value.all_headers()
+    assert bridge.log_line('"path": "/admin/mapping/set"')["status"] == 403
+    assert bridge.get("/admin/mapping").json() == before
+    page.get_by_role("link", name="win").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Change the mapping?")
+    shoot(page, "confirm")
+    assert bridge.get("/admin/mapping").json() == before
+    page.get_by_role("button", name="Change it").click()  # the person meant it
+    expect(page.get_by_text("Saved: csrf now goes to gpt-4.1.")).to_be_visible()
+
+    # A link to the sign-in begins nothing by itself, to a host where browsers tell who asks.
+    with serving_page(bait) as port:
+        page.goto(f"http://evil.example:{port}/")
+        page.get_by_role("link", name="sign in").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to GitHub")
+    assert not sim.devices()
+    shoot(page, "sign-in-ready")
+    page.get_by_role("button", name="Begin").click()
+    assert _code_on(page)
+
+
+def test_usage_of_the_free_plan(
+    start_bridge: Callable[..., LocalBridge], sim: Simulator, visit: Any, shoot: Any
+) -> None:
     bridge = start_bridge(GH_COPILOT_TOKEN="ghu_test_free_old", API_KEY="")  # no key: open to this machine
     sim.set_account("ghu_test_free_old", chat={"remaining": 40})
     page = visit().open(bridge.url)
@@ -376,7 +443,9 @@ def test_usage_of_the_free_plan(start_bridge: Bridge, sim: Simulator, visit: Any
     shoot(page, "not-found")
 
 
-def test_editors_sign_in_is_told_apart(start_bridge: Bridge, tmp_path: Path, visit: Any, shoot: Any) -> None:
+def test_editors_sign_in_is_told_apart(
+    start_bridge: Callable[..., LocalBridge], tmp_path: Path, visit: Any, shoot: Any
+) -> None:
     folder = tmp_path / "editor"
     folder.mkdir()
     entry = {"127.0.0.1": {"user": "hubot", "oauth_token": "ghu_test_business"}}
@@ -392,9 +461,12 @@ def test_editors_sign_in_is_told_apart(start_bridge: Bridge, tmp_path: Path, vis
 _TYPED = "test-typed-key"
 
 
-@pytest.fixture
-def linked(start_bridge: Callable[..., Bridge]) -> Bridge:
-    return start_bridge(GH_COPILOT_TOKEN="ghu_test_individual")
+@pytest.fixture(scope="module")
+def linked(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """Signed in by a token, with a key of the operator's own; one for all tests of the setup page."""
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
+    with Bridge(env, tmp_path_factory.mktemp("linked")) as running:
+        yield running
 
 
 def test_setup_from_the_key_to_a_copied_setting(linked: Bridge, visit: Any, shoot: Any) -> None:

@@ -15,6 +15,7 @@ from openai import OpenAI
 
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
+from tests.support.plain_http import NO_AUTHORITIES
 
 MODELS = ["gpt-4.1", "claude-haiku-4.5", "gemini-3-flash-preview"]
 
@@ -29,12 +30,14 @@ WEATHER: Any = {
 
 
 def sdk(bridge: Bridge, *, key: str | None = None, retries: int = 0) -> OpenAI:
-    return OpenAI(base_url=f"{bridge.url}/v1", api_key=key or bridge.api_key, max_retries=retries, timeout=60)
+    http = openai.DefaultHttpxClient(verify=NO_AUTHORITIES)
+    key = key or bridge.api_key
+    return OpenAI(base_url=f"{bridge.url}/v1", api_key=key, max_retries=retries, timeout=60, http_client=http)
 
 
 @pytest.fixture
-def client(bridge: Bridge) -> Iterator[OpenAI]:
-    with sdk(bridge) as client:
+def client(shared_bridge: Bridge) -> Iterator[OpenAI]:
+    with sdk(shared_bridge) as client:
         yield client
 
 
@@ -94,7 +97,8 @@ def test_streamed_answer(client: OpenAI, model: str, with_usage: bool) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_tool_round_trip(client: OpenAI, simulator: Simulator, model: str, stream: bool) -> None:
+def test_tool_round_trip(client: OpenAI, upstream: Simulator, model: str, stream: bool) -> None:
+    billed_before = upstream.ledger()["user_requests"]
     messages = user('[[tool: get_weather {"city": "Zürich"}]]')
     message = ask(client, model, messages, stream)
     (call,) = message.tool_calls
@@ -105,10 +109,10 @@ def test_tool_round_trip(client: OpenAI, simulator: Simulator, model: str, strea
     messages.append({"role": "tool", "tool_call_id": call.id, "content": "11 degrees and rain"})
     assert "11 degrees and rain" in (ask(client, model, messages, stream).content or "")
 
-    first, second = (request["header"] for request in simulator.requests("/chat/completions"))
+    first, second = (request["header"] for request in upstream.requests("/chat/completions"))
     assert (first["x-initiator"], second["x-initiator"]) == ("user", "agent")
     assert first["x-interaction-id"] == second["x-interaction-id"]
-    assert simulator.ledger()["user_requests"] == 1
+    assert upstream.ledger()["user_requests"] - billed_before == 1
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -143,18 +147,18 @@ def ask(client: OpenAI, model: str, messages: Any, stream: bool) -> Any:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_image(client: OpenAI, simulator: Simulator, model: str) -> None:
+def test_image(client: OpenAI, upstream: Simulator, model: str) -> None:
     content: Any = [
         {"type": "text", "text": "What do you see?"},
         {"type": "image_url", "image_url": {"url": png(12, 7)}},
     ]
     answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": content}])
     assert "12x7" in (answer.choices[0].message.content or "")
-    assert simulator.last_request("/chat/completions")["header"]["copilot-vision-request"] == "true"
+    assert upstream.last_request("/chat/completions")["header"]["copilot-vision-request"] == "true"
 
 
 @pytest.mark.parametrize("model", ["claude-haiku-4.5", "gemini-3-pro-preview"])
-def test_reasoning_is_offered_and_taken_back(client: OpenAI, simulator: Simulator, model: str) -> None:
+def test_reasoning_is_offered_and_taken_back(client: OpenAI, upstream: Simulator, model: str) -> None:
     messages = user('[[think: Let me see.]] [[tool: get_weather {"city": "Oslo"}]]')
     with client.chat.completions.stream(model=model, messages=messages, tools=[WEATHER]) as events:
         reasoning = ""
@@ -166,9 +170,9 @@ def test_reasoning_is_offered_and_taken_back(client: OpenAI, simulator: Simulato
 
     echoed: Any = message.to_dict(mode="json")
     del echoed["reasoning_text"]  # a client that knows reasoning_content only
-    tool: Any = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "fine"}  # type: ignore[index]
+    tool: Any = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "fine"}
     client.chat.completions.create(model=model, messages=[*messages, echoed, tool], tools=[WEATHER])
-    received = simulator.last_request("/chat/completions")["json"]["messages"][1]
+    received = upstream.last_request("/chat/completions")["json"]["messages"][1]
     assert received["reasoning_text"] == "Let me see."
     assert received["reasoning_opaque"]
     assert "reasoning_content" not in received
@@ -176,12 +180,13 @@ def test_reasoning_is_offered_and_taken_back(client: OpenAI, simulator: Simulato
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_gemini_3_gets_its_proof_back_from_a_client_that_knows_of_none(
-    client: OpenAI, simulator: Simulator, stream: bool
+    client: OpenAI, upstream: Simulator, stream: bool
 ) -> None:
     """Contract §6.6: it refuses a tool round without; the ids of the calls have brought it home."""
     messages = user(
         '[[tool: get_weather {"city": "Oslo"}]] [[tool: get_weather {"city": "Rome"}]] [[next]] [[say: Fine.]]'
     )
+    message: Any
     for model in ("gemini-3-pro-preview", "gpt-4.1"):
         if stream:
             with client.chat.completions.stream(
@@ -200,11 +205,11 @@ def test_gemini_3_gets_its_proof_back_from_a_client_that_knows_of_none(
         # Another model takes over as easily: it gets the calls without what is not its own.
         final = client.chat.completions.create(model=model, messages=[*messages, turn, *results], tools=[WEATHER])
         assert final.choices[0].message.content == "Fine."
-        received = simulator.requests("/chat/completions")[-1]
+        received = upstream.requests("/chat/completions")[-1]
         assert received["status"] == 200
         assert ("reasoning_opaque" in received["body"]) == (model != "gpt-4.1")
         assert "__proof_" not in received["body"]
-    assert [one["status"] for one in simulator.requests("/chat/completions")] == [200] * 4
+    assert [one["status"] for one in upstream.requests("/chat/completions")] == [200] * 4
 
 
 def test_embeddings(client: OpenAI) -> None:
@@ -219,10 +224,10 @@ def test_embeddings(client: OpenAI) -> None:
     assert single.data[0].embedding == pytest.approx(as_floats.data[0].embedding, abs=1e-6)
 
 
-def test_many_embeddings_are_asked_for_in_batches(client: OpenAI, simulator: Simulator) -> None:
+def test_many_embeddings_are_asked_for_in_batches(client: OpenAI, upstream: Simulator) -> None:
     answer = client.embeddings.create(model="text-embedding-3-small", input=[f"text {n}" for n in range(700)])
     assert [item.index for item in answer.data] == list(range(700))
-    assert len(simulator.requests("/embeddings")) == 2
+    assert len(upstream.requests("/embeddings")) == 2
 
 
 def test_models(client: OpenAI) -> None:
@@ -285,13 +290,13 @@ def test_unknown_model_is_a_not_found_error_with_near_matches(client: OpenAI) ->
     assert caught.value.param == "model"
 
 
-def test_model_served_elsewhere_only_is_converted(client: OpenAI, simulator: Simulator) -> None:
+def test_model_served_elsewhere_only_is_converted(client: OpenAI, upstream: Simulator) -> None:
     answer = client.chat.completions.with_raw_response.create(
         model="gpt-5.3-codex", messages=user("[[say: from the other side]]")
     )
     assert answer.headers["x-bridge-upstream"] == "responses"
     assert answer.parse().choices[0].message.content == "from the other side"
-    assert simulator.requests("/chat/completions") == []
+    assert upstream.requests("/chat/completions") == []
 
 
 def test_model_that_speaks_no_protocol_of_ours_is_refused_with_the_reason(client: OpenAI) -> None:
@@ -316,18 +321,18 @@ def test_context_overflow_has_openais_code(client: OpenAI) -> None:
         ("GPT-4.1", "gpt-4.1"),
     ],
 )
-def test_model_names_mean_what_clients_mean(client: OpenAI, simulator: Simulator, asked: str, served: str) -> None:
+def test_model_names_mean_what_clients_mean(client: OpenAI, upstream: Simulator, asked: str, served: str) -> None:
     answer = client.chat.completions.create(model=asked, messages=user("hi"))
     assert answer.model == asked
-    assert simulator.last_request("/chat/completions")["json"]["model"] == served
+    assert upstream.last_request("/chat/completions")["json"]["model"] == served
 
 
-def test_every_field_reaches_upstream_as_it_came(client: OpenAI, simulator: Simulator) -> None:
+def test_every_field_reaches_upstream_as_it_came(client: OpenAI, upstream: Simulator) -> None:
     extra = {"top_p": 0.9, "seed": 7, "stop": ["x"], "user": "me", "reasoning_effort": "low", "thinking_budget": 100}
     client.chat.completions.create(
         model="claude-haiku-4.5", messages=user("hi"), extra_body={**extra, "unheard_of": {"a": [1, None, 2.50]}}
     )
-    sent = simulator.last_request("/chat/completions")["json"]
+    sent = upstream.last_request("/chat/completions")["json"]
     assert sent == {
         "model": "claude-haiku-4.5",
         "messages": user("hi"),
@@ -336,9 +341,9 @@ def test_every_field_reaches_upstream_as_it_came(client: OpenAI, simulator: Simu
     }
 
 
-def test_fields_that_upstream_refuses_are_left_out_and_named(client: OpenAI, simulator: Simulator) -> None:
+def test_fields_that_upstream_refuses_are_left_out_and_named(client: OpenAI, upstream: Simulator) -> None:
     answer = client.chat.completions.with_raw_response.create(
         model="gpt-4.1", messages=user("hi"), store=True, service_tier="auto", metadata={"a": "b"}
     )
     assert answer.headers["x-bridge-dropped"] == "store, service_tier, metadata"
-    assert set(simulator.last_request("/chat/completions")["json"]) == {"model", "messages"}
+    assert set(upstream.last_request("/chat/completions")["json"]) == {"model", "messages"}

@@ -47,7 +47,11 @@ PARAMETERS = {
 
 def arguments(turn: int) -> list[dict[str, Any]]:
     """Two calls in every third turn, one in the others."""
-    first = {"city": f"Zürich {turn}", "days": [turn, 2.5, None, True, {}], "note": 'a "b" \\ c\n\t€ 👋🏽 </x>'}
+    first: dict[str, Any] = {
+        "city": f"Zürich {turn}",
+        "days": [turn, 2.5, None, True, {}],
+        "note": 'a "b" \\ c\n\t€ 👋🏽 </x>',
+    }
     return [first, {"city": f"Oslo {turn}"}] if turn % 3 == 0 else [first]
 
 

@@ -59,7 +59,7 @@ def test_blocks_are_what_the_sdk_knows(client: Anthropic, stream: bool, model: s
 def test_the_answer_comes_home(client: Anthropic, simulator_process: Simulator, stream: bool) -> None:
     """Sent back as the SDK's users send it, with and without the tool."""
     first = ask(client, [{"role": "user", "content": PROMPT}], stream)
-    messages = [
+    messages: list[Any] = [
         {"role": "user", "content": PROMPT},
         {"role": "assistant", "content": first.to_dict(mode="json")["content"]},
         {"role": "user", "content": "[[say: As I said.]]"},

@@ -19,7 +19,7 @@ from tests.support.upstream import generations, in_chat_terms, initiators, last_
 
 Json = dict[str, Any]
 
-DOOR = "/v1/chat/completions"
+ENDPOINT = "/v1/chat/completions"
 GPT, CODEX, BOTH = "gpt-4.1", "gpt-5.3-codex", "gpt-5-mini"
 CLAUDE, GEMINI = "claude-sonnet-4.6", "gemini-2.5-pro"
 GEMINI_3 = "gemini-3-pro-preview"  # wants the proofs of its calls back
@@ -58,7 +58,7 @@ def upstream(shared: Bridge, simulator_process: Simulator) -> Iterator[Simulator
 
 def post(bridge: Bridge, body: Json, *, streamed: bool = True) -> requests.Response:
     body = {**body, "stream": streamed}
-    return bridge.post(DOOR, json=body if streamed else {k: v for k, v in body.items() if k != "stream_options"})
+    return bridge.post(ENDPOINT, json=body if streamed else {k: v for k, v in body.items() if k != "stream_options"})
 
 
 def told(response: requests.Response) -> Json:
@@ -115,7 +115,9 @@ def test_agent_mode_in_two_rounds_of_one_turn_and_a_second_turn(
     before = upstream.ledger()["user_requests"]
     patch = json.dumps({"input": PATCH}, ensure_ascii=False)
     second = json.dumps({"input": SECOND_PATCH})
-    said = [f'[[tool: ApplyPatch {patch}]] [[next]] [[tool: ReadFile {{"path": "hello.txt"}}]] [[next]] [[say: Done.]]']
+    said: list[Any] = [
+        f'[[tool: ApplyPatch {patch}]] [[next]] [[tool: ReadFile {{"path": "hello.txt"}}]] [[next]] [[say: Done.]]'
+    ]
     first = only_call(post(shared, agent(model, *said)))
     assert said_by(first) == ("ApplyPatch", PATCH)
 
@@ -265,7 +267,7 @@ def test_what_cannot_be_carried_is_named_and_nothing_is_refused(
 # ── errors: in the form of chat ─────────────────────────────────────────────────────────────────────────────────────
 
 USER = {"role": "user", "content": "hi"}
-WRONG = [
+WRONG: list[tuple[Json, str, str]] = [
     ({"input": [USER], "messages": [USER]}, "input", "stands beside 'messages'"),
     ({}, "messages", "'messages' is required"),
     ({"input": []}, "messages", "'messages' is required"),
@@ -284,9 +286,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "param", "words"), WRONG, ids=[str(sorted(one[0])) + one[1] for one in WRONG])
+@pytest.mark.parametrize(("fields", "param", "words"), WRONG, ids=[str(sorted(one)) + param for one, param, _ in WRONG])
 def test_what_is_wrong_is_named(shared: Bridge, upstream: Simulator, fields: Json, param: str, words: str) -> None:
-    response = shared.post(DOOR, json={"model": GPT, **fields})
+    response = shared.post(ENDPOINT, json={"model": GPT, **fields})
     error = response.json()["error"]
     assert (response.status_code, error["type"], error["param"]) == (400, "invalid_request_error", param)
     assert words in error["message"]
@@ -297,7 +299,7 @@ def test_what_is_wrong_is_named(shared: Bridge, upstream: Simulator, fields: Jso
     "fields", [{"input": "hi", "messages": []}, {"input": "hi", "messages": None}, {"messages": [USER], "input": ""}]
 )
 def test_an_empty_conversation_beside_the_other_is_none(shared: Bridge, upstream: Simulator, fields: Json) -> None:
-    assert shared.post(DOOR, json={"model": GPT, **fields}).status_code == 200
+    assert shared.post(ENDPOINT, json={"model": GPT, **fields}).status_code == 200
 
 
 @every_model
@@ -346,7 +348,7 @@ def test_without_a_model_list_the_body_goes_where_it_was_meant_for(
 @either_way
 def test_a_probe_is_answered_in_the_form_of_chat(shared: Bridge, upstream: Simulator, streamed: bool) -> None:
     probe = {"model": CODEX, "input": "hi", "max_output_tokens": 1, "stream": streamed}
-    response = shared.post(DOOR, json=probe)
+    response = shared.post(ENDPOINT, json=probe)
     assert response.headers["x-bridge-answered"] == "locally"
     answer = read("chat", response.content).answer if streamed else response.json()
     assert answer["choices"][0]["message"]["content"] == "OK"

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from app import create_app
+from app.doctor import starting
 from app.settings import DEFAULT_API_KEY, Settings
 from tests.simulator.client import Simulator
-from tests.support.bridge import ROOT, Bridge, free_port
+from tests.support.bridge import ROOT, Bridge
 from tests.support.evidence import new_file
 from tests.support.nginx import NGINX, Nginx
+from tests.support.ports import free_port
 from tests.support.secrets import API_KEY, SECOND_API_KEY
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
@@ -72,6 +74,8 @@ Examine = Callable[..., Report]
 def examine(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
     """Run doctor in process: ``examine("--yes", PORT="1")``."""
     monkeypatch.chdir(tmp_path)  # no .env of the developer's
+    # It would start a process in the environment of the tests, not in this one; `command` has it do that.
+    monkeypatch.setattr(starting, "check_starting", lambda: iter(()))
 
     def run(*arguments: str, **changes: str) -> Report:
         app = create_app(Settings.from_env({**env, **changes}))
@@ -83,25 +87,48 @@ def examine(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return run
 
 
-def command(env: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(flask_command: list[str], tmp_path: Path) -> Command:
     """Doctor as people start it, in a process of its own."""
-    start = [sys.executable, "-m", "flask", "--app", str(ROOT / "wsgi.py"), "doctor", *arguments]
-    base = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        start, cwd=folder, env={**base, **env}, capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL
-    )
-    new_file("doctor").write_text(done.stdout + done.stderr)
-    return done
+
+    def run(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+        start = [*flask_command, "--app", str(ROOT / "wsgi.py"), "doctor", *arguments]
+        base = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"}
+        done = subprocess.run(
+            start,
+            cwd=tmp_path,
+            env={**base, **env},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            stdin=subprocess.DEVNULL,
+        )
+        new_file("doctor").write_text(done.stdout + done.stderr)
+        return done
+
+    return run
 
 
 # ── as people start it ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_all_in_order_beside_a_running_service(simulator: Simulator, bridge: Bridge, tmp_path: Path) -> None:
-    done = command({**bridge.env, "MODEL_MAPPING": "{}"}, tmp_path, "--yes", "--public-url", bridge.url)
+@pytest.fixture(scope="module")
+def running(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """A bridge that doctor looks at, one for all; whatever became of the simulator, it gets itself a new token."""
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
+    with Bridge(env, tmp_path_factory.mktemp("running")) as bridge:
+        yield bridge
+
+
+def test_all_in_order_beside_a_running_service(simulator: Simulator, running: Bridge, command: Command) -> None:
+    done = command({**running.env, "MODEL_MAPPING": "{}"}, "--yes", "--public-url", running.url)
     assert done.returncode == 0, done.stdout
     assert "no problems" in done.stdout
-    assert f"the bridge runs at {bridge.url}" in done.stdout
+    assert f"the bridge runs at {running.url}" in done.stdout
+    assert "the service can be built in this environment" in done.stdout
     assert "messages call        claude-haiku-4.5 answered in" in done.stdout
     assert "a slow stream arrives slowly" in done.stdout
     assert done.stderr == ""
@@ -109,25 +136,25 @@ def test_all_in_order_beside_a_running_service(simulator: Simulator, bridge: Bri
     assert simulator.ledger()["premium_units"] == pytest.approx(0.33)
 
 
-def test_nothing_is_called_unless_somebody_agrees(simulator: Simulator, env: dict[str, str], tmp_path: Path) -> None:
-    done = command(env, tmp_path)  # no terminal, so nobody can be asked
+def test_nothing_is_called_unless_somebody_agrees(simulator: Simulator, env: dict[str, str], command: Command) -> None:
+    done = command(env)  # no terminal, so nobody can be asked
     assert done.returncode == 0, done.stdout
     assert "planned              chat with gpt-4.1 (free of charge)," in done.stdout
     assert "None of them was made." in done.stdout
     assert simulator.state()["chat"] == simulator.state()["messages"] == simulator.state()["responses"] == 0
 
 
-def test_settings_that_cannot_be_read_are_all_told(env: dict[str, str], tmp_path: Path) -> None:
+def test_settings_that_cannot_be_read_are_all_told(env: dict[str, str], command: Command, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LOG_LEVEL=loud\n")
-    done = command({**env, "PORT": "abc", "API_KEY": "key-test-planted with space"}, tmp_path, "--json")
+    done = command({**env, "PORT": "abc", "API_KEY": "key-test-planted with space"}, "--json")
     report = Report.of(done.returncode, done.stdout)
     assert report.problems == ["PORT", "API_KEY", "LOG_LEVEL"]
     assert "planted" not in done.stdout
     assert done.stderr == ""
 
 
-def test_service_that_cannot_be_built_is_told(env: dict[str, str], tmp_path: Path) -> None:
-    done = command({**env, "REDIS_URL": "redis://localhost:port/0"}, tmp_path, "--json")
+def test_service_that_cannot_be_built_is_told(env: dict[str, str], command: Command) -> None:
+    done = command({**env, "REDIS_URL": "redis://localhost:port/0"}, "--json")
     report = Report.of(done.returncode, done.stdout)
     assert report.problems
     assert "REDIS_URL" in report.findings[0]["what"]
@@ -265,16 +292,16 @@ def test_calls_that_fail_are_told_one_by_one(examine: Examine, simulator: Simula
 # ── the way in ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_wrong_key_at_the_public_url(examine: Examine, bridge: Bridge) -> None:
-    report = examine("--public-url", bridge.url, API_KEY=SECOND_API_KEY)
+def test_wrong_key_at_the_public_url(examine: Examine, running: Bridge) -> None:
+    report = examine("--public-url", running.url, API_KEY=SECOND_API_KEY)
     assert "right key" in report.problems
     assert "refused there (401)" in report["right key"]["what"]
 
 
-def test_running_bridge_of_other_settings(examine: Examine, bridge: Bridge) -> None:
-    report = examine(API_KEY=SECOND_API_KEY, PORT=str(bridge.port))
-    assert report[f"port {bridge.port}"]["status"] == "note"
-    assert "does not take the API_KEY" in report[f"port {bridge.port}"]["what"]
+def test_running_bridge_of_other_settings(examine: Examine, running: Bridge) -> None:
+    report = examine(API_KEY=SECOND_API_KEY, PORT=str(running.port))
+    assert report[f"port {running.port}"]["status"] == "note"
+    assert "does not take the API_KEY" in report[f"port {running.port}"]["what"]
 
 
 def test_another_program_at_the_port(examine: Examine, simulator: Simulator) -> None:
@@ -305,19 +332,16 @@ def test_default_key_behind_a_proxy(examine: Examine, env: dict[str, str]) -> No
     assert "API key and proxy" in examine(API_KEY=DEFAULT_API_KEY, TRUSTED_PROXIES="1").problems
 
 
+@pytest.fixture(scope="module")
+def proxied(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """One that stands behind a proxy."""
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual", "TRUSTED_PROXIES": "1"}
+    with Bridge(env, tmp_path_factory.mktemp("proxied")) as bridge:
+        yield bridge
+
+
 @needs_nginx
 class TestBehindNginx:
-    @pytest.fixture
-    def proxied(self, simulator: Simulator, tmp_path: Path) -> Any:
-        env = {
-            **simulator.settings_env(),
-            "GH_COPILOT_TOKEN": "ghu_test_individual",
-            "TRUSTED_PROXIES": "1",
-        }
-        (tmp_path / "bridge").mkdir()
-        with Bridge(env, tmp_path / "bridge") as running:
-            yield running
-
     @pytest.fixture
     def look(self, proxied: Bridge, tmp_path: Path, examine: Examine) -> Callable[[Callable[[str], str]], Report]:
         def run(change: Callable[[str], str] = str) -> Report:

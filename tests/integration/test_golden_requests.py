@@ -7,9 +7,9 @@ import json
 import pytest
 import requests
 
-from app.converters.registry import CODECS
+from app.converters.registry import UPSTREAMS
 from tests.simulator.client import Simulator
-from tests.support.crossings import FIXTURES, PAIRS
+from tests.support.exchanges import FIXTURES, PAIRS
 
 EDITOR = {
     "Copilot-Integration-Id": "vscode-chat",
@@ -25,7 +25,7 @@ UNPROVED = ("Invalid `signature`", "could not be verified", "was not issued")
 
 NO_THOUGHT = "missing a thought_signature"
 REFUSED = {
-    "prefill": "prefill",  # for upstream to judge (conversion.md §2)
+    "prefill": "prefill",  # for upstream to judge (conversion rules §2)
     # Gemini wants its own thought before each call of the round under way (contract §6.6); these calls are another
     # model's, made before the conversation came to Gemini.
     "thinking@gemini-3.1-pro-preview": NO_THOUGHT,
@@ -55,7 +55,7 @@ def test_upstream_takes_what_was_converted(
         told = json.loads(path.read_bytes())
         if "refused" in told:
             continue
-        url = simulator_process.capi + CODECS[protocol].upstream_path
+        url = simulator_process.capi + UPSTREAMS[protocol].path
         answer = upstream.post(url, json=told["body"], headers=told.get("headers", {}))
         reason = REFUSED.get(path.name.removesuffix(".request.json"), "")
         if answer.status_code != 200 and not (

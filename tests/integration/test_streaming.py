@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,19 @@ import pytest
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 from tests.support.streams import arriving, pieces, text_of
+
+
+@pytest.fixture(scope="module")
+def service(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
+    with Bridge(env, tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+@pytest.fixture
+def bridge(service: Bridge, simulator: Simulator) -> Bridge:
+    """One for all; to a simulator as new, which knows neither its token nor what was set before."""
+    return service
 
 
 @pytest.mark.parametrize("model", ["gpt-4.1", "claude-haiku-4.5", "gemini-3-flash-preview"])

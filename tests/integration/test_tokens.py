@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.simulator.client import Simulator
-from tests.support.bridge import Bridge
+from tests.support.bridge import Bridge, LocalBridge
+from tests.support.proxies import SocksProxy
 
-Start = Callable[..., Bridge]
+Start = Callable[..., LocalBridge]
 
 
 @pytest.fixture
 def start(simulator: Simulator, tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def run(token: str | None, **env: str) -> Bridge:
+        def run(token: str | None, **env: str) -> LocalBridge:
             signed_in = {"GH_COPILOT_TOKEN": token} if token else {}
-            return stack.enter_context(Bridge({**simulator.settings_env(), **signed_in, **env}, tmp_path))
+            return stack.enter_context(LocalBridge({**simulator.settings_env(), **signed_in, **env}, tmp_path))
 
         yield run
 
@@ -42,6 +43,25 @@ def test_expired_token_is_renewed_before_a_stream_begins(start: Start, simulator
     simulator.invalidate_copilot_tokens()
     with bridge.chat("hello", stream=True) as response:
         assert response.content.endswith(b"data: [DONE]\n\n")
+
+
+def test_403_without_a_reason_is_mended_by_a_new_token_as_often_as_it_comes(start: Start, simulator: Simulator) -> None:
+    simulator.config(dead_token_status=403)
+    bridge = start("ghu_test_individual")
+    for calls in range(1, 6):
+        assert bridge.chat("again").status_code == 200
+        assert simulator.state()["exchanges"] == calls
+        simulator.invalidate_copilot_tokens()
+
+
+@pytest.mark.parametrize(
+    ("preset", "exchanges"), [("stale_403", 2), ("not_licensed_403", 1), ("feature_403", 1), ("terms_403", 1)]
+)
+def test_403_that_stays_is_told_as_one(start: Start, simulator: Simulator, preset: str, exchanges: int) -> None:
+    bridge = start("ghu_test_individual")
+    simulator.fault(preset, endpoint="/chat/completions", times=None)
+    assert bridge.chat("hi").status_code == 403
+    assert simulator.state()["exchanges"] == exchanges
 
 
 def test_copilot_that_refuses_every_token_is_not_answered_with_exchange_after_exchange(
@@ -91,7 +111,7 @@ def test_token_that_cannot_be_exchanged_is_used_directly(start: Start, simulator
     assert bridge.chat("hi").status_code == 200
     sent = simulator.last_request("/chat/completions")["header"]
     assert sent["authorization"] == f"Bearer {token}"
-    assert "copilot-integration-id" not in sent
+    assert sent["copilot-integration-id"] == "copilot-developer-cli"
     assert "editor-version" not in sent
 
 
@@ -149,6 +169,24 @@ def test_network_failure_names_the_host(start: Start) -> None:
     response = start("ghu_test_individual", GITHUB_API_BASE_URL="http://127.0.0.1:9").chat("hi")
     assert response.status_code == 502
     assert "127.0.0.1" in response.json()["error"]["message"]
+
+
+def test_calls_go_through_a_socks_proxy(simulator: Simulator, tmp_path: Path) -> None:
+    hosts = {"api.github.test": simulator.api, "copilot.test": simulator.capi}
+    ports = {name: int(url.rpartition(":")[2]) for name, url in hosts.items()}
+    with SocksProxy(ports) as proxy:
+        env = {
+            "GH_COPILOT_TOKEN": "ghu_test_individual",
+            "HTTP_PROXY": proxy.url,
+            "GITHUB_API_BASE_URL": "http://api.github.test",
+            "COPILOT_API_BASE_URL": "http://copilot.test",
+        }
+        with Bridge({**simulator.settings_env(), **env}, tmp_path) as bridge:
+            for _ in range(2):
+                assert bridge.chat("hi").status_code == 200
+            with bridge.chat("hello", stream=True) as response:
+                assert response.content.endswith(b"data: [DONE]\n\n")
+        assert set(proxy.asked) == {("api.github.test", 80), ("copilot.test", 80)}
 
 
 def test_editors_sign_in_is_found(start: Start, simulator: Simulator, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The planted GitHub accounts: who may do what, on which plan, with which quotas (contract 2, 3, 10.5)."""
+"""The planted GitHub accounts: who may do what, on which plan, with which quotas (contract §2, §3, §10.5)."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -34,7 +34,8 @@ class Quota:
 
 @dataclass
 class Account:
-    """``kind``: ok, no_copilot, subscription_ended, revoked, rate_limited, direct or pat_nopermission.
+    """``kind``: ok, no_copilot, subscription_ended, revoked, rate_limited, direct, pat_nopermission, installation or
+    installation_without (the permission).
 
     ``plan`` uses the vocabulary of ``billing.restricted_to`` (plus "free"); ``shape`` picks the body of the user info.
     """
@@ -50,6 +51,10 @@ class Account:
     premium: Quota = field(default_factory=lambda: Quota(300, 300))
     chat: Quota = field(default_factory=lambda: Quota(unlimited=True))
     completions: Quota = field(default_factory=lambda: Quota(unlimited=True))
+    #: billed in AI credits; of a seat on its organization's pool, whether that is "full" or "empty"
+    in_credits: bool = False
+    pool: str | None = None
+    credits_used: float = 0.0
 
     @property
     def free(self) -> bool:
@@ -76,7 +81,7 @@ def apply(account: Account, changes: dict[str, Any]) -> None:
 
 def planted() -> dict[str, Account]:
     """Everybody who exists when the simulator starts. The tokens are obviously not real ones."""
-    free = {"plan": "free", "sku": "free_limited_copilot"}
+    free: dict[str, Any] = {"plan": "free", "sku": "free_limited_copilot"}
     people = [
         Account("ghu_test_individual"),
         Account(
@@ -114,6 +119,23 @@ def planted() -> dict[str, Account]:
         Account("ghu_test_revoked", login="revoked", kind="revoked"),
         Account("ghu_test_rate_limited", login="limited", kind="rate_limited"),
         Account("gho_test_direct", login="direct", kind="direct"),
+        Account("ghu_test_credits", login="credits", shape="usage", premium=Quota(1500, 1500), in_credits=True),
+        *(
+            Account(
+                f"ghu_test_pool_{pool}",
+                login=f"pool-{pool}",
+                plan="business",
+                sku="copilot_for_business_seat_quota",
+                copilot_plan="business",
+                host="capi_business",
+                shape="usage",
+                premium=Quota(unlimited=True),
+                in_credits=True,
+                pool=pool,
+            )
+            for pool in ("full", "empty")
+        ),
+        Account("ghs_test_actions", login="acme-inc", kind="installation", plan="business"),
         Account("github_pat_test_direct", login="direct-pat", kind="direct"),
         Account("github_pat_test_nopermission", login="pat-without", kind="pat_nopermission"),
     ]

@@ -3,7 +3,7 @@
 import sys
 import traceback
 
-from . import capi, control, rest, web
+from . import capi, control, rest, web, wire
 from .faults import Action
 from .server import ClientGone, Closed, Exchange, Port, Request
 from .state import World, dumps
@@ -60,7 +60,7 @@ def _logical(world: World, request: Request, exchange: Exchange) -> None:
 
 
 def _base_headers(world: World, request: Request) -> list[tuple[str, str]]:
-    """5.8: what every answer carries (``date`` is added by the server)."""
+    """Contract §5.8: what every answer carries (``date`` is added by the server)."""
     groups = world.digest("github-request").hex().upper()
     found = [
         ("x-request-id", request.header("x-request-id") or world.uuid("request")),
@@ -76,8 +76,7 @@ def _base_headers(world: World, request: Request) -> list[tuple[str, str]]:
 
 def before_headers(world: World, exchange: Exchange, action: Action) -> bool:
     """Faults that act before the answer; True when the request is answered."""
-    if action.wait and not world.pass_gate(action.wait, exchange.sock):
-        exchange.break_off(reset=True)
+    wire.hold_back(world, exchange, action.wait or None)
     if action.reset:
         exchange.break_off(reset=True)
     if action.close:

@@ -1,10 +1,11 @@
-"""The model catalogue and its endpoints: list, entry, policy, auto mode (contract 4, 13.5)."""
+"""The model catalogue and its endpoints: list, entry, policy, auto mode (contract §4, §13.5)."""
 
 import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import billing
 from .server import Exchange, Request
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _HERE = Path(__file__).parent
 
 
 def load() -> list[dict[str, Any]]:
-    """The literal entries of 4.2, then the rest of the table of 4.4 (with its duplicates) and two odd ones."""
+    """The entries of contract §4.2, the rest of the table of contract §4.4 with its duplicates, and two odd ones."""
     entries = []
     for name in ("catalogue.json", "catalogue_extra.json"):
         entries += json.loads((_HERE / name).read_text("utf-8"))["data"]
@@ -49,7 +50,7 @@ def find(models: list[dict[str, Any]], model_id: Any) -> dict[str, Any] | None:
 
 
 def endpoints(entry: dict[str, Any]) -> list[str]:
-    """4.3: an absent list means the natural endpoint of the type."""
+    """Contract §4.3: an absent list means the natural endpoint of the type."""
     if "supported_endpoints" in entry:
         return list(entry["supported_endpoints"])
     kind = entry.get("capabilities", {}).get("type")
@@ -79,10 +80,12 @@ def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller
             if released(world, entry, caller.integration)
             and (world.config["list_restricted"] or allowed(entry, caller.account))
         ]
-        if (caller.api_version or "") >= "2026-06-01":
-            shown = [_priced(entry) for entry in shown]
+        if caller.direct and not caller.api_version and world.config["legacy_catalogue"]:
+            shown = billing.legacy(shown)
+        editor, plugin = request.header("editor-version"), request.header("editor-plugin-version")
+        shown = billing.shown(shown, caller, editor, plugin)
         exchange.reply_json(200, {"data": shown, "object": "list"})
-    elif path == "/models/session" and method == "POST":
+    elif path == "/models/session" and method == "POST" and caller.settings["auto_session"]:
         _session(world, exchange, caller)
     elif path == "/models/session/intent" and method == "POST":
         _intent(request, exchange)
@@ -94,23 +97,8 @@ def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller
         caller.fail(exchange, 404 if method == "GET" else 405, {"message": "model not found", "code": "not_found"})
 
 
-def _priced(entry: dict[str, Any]) -> dict[str, Any]:
-    """5.3: newer API versions reveal ``billing.token_prices`` (the prices are invented)."""
-    if not entry.get("billing", {}).get("is_premium"):
-        return entry
-    limit = entry["capabilities"].get("limits", {}).get("max_prompt_tokens", 128000)
-    prices = {
-        "context_max": limit,
-        "input_price": 500,
-        "cache_price": 50,
-        "cache_write_price": 625,
-        "output_price": 2500,
-    }
-    return {**entry, "billing": {**entry["billing"], "token_prices": {"batch_size": 1000000, "default": prices}}}
-
-
 def _policy(world: "World", request: Request, exchange: Exchange, caller: "Caller", model_id: str) -> None:
-    """4.6; an organisation's decision cannot be overridden by its members."""
+    """Contract §4.6; an organisation's decision cannot be overridden by its members."""
     entry = find(world.models, model_id)
     if entry is None:
         caller.fail(exchange, 404, {"message": "model not found", "code": "not_found"})
@@ -126,7 +114,7 @@ def _policy(world: "World", request: Request, exchange: Exchange, caller: "Calle
 
 
 def _session(world: "World", exchange: Exchange, caller: "Caller") -> None:
-    """4.7: auto mode. The discount counts for calls that carry the session token."""
+    """Contract §4.7: auto mode. The discount counts for calls that carry the session token."""
     preferred = ["gpt-5-mini", "claude-haiku-4.5", "gpt-5.3-codex", "claude-sonnet-4.5"]
     usable = [name for name in preferred if (entry := find(world.models, name)) and allowed(entry, caller.account)]
     discounts = {name: 0.1 for name in usable if name.startswith("claude")}
@@ -145,7 +133,7 @@ def _session(world: "World", exchange: Exchange, caller: "Caller") -> None:
 
 
 def _intent(request: Request, exchange: Exchange) -> None:
-    """4.7: the router; long prompts "need reasoning"."""
+    """Contract §4.7: the router; long prompts "need reasoning"."""
     count = int(request.fields.get("prompt_char_count") or len(str(request.fields.get("prompt", ""))))
     needs = count > 400
     names = list(request.fields.get("available_models") or [])

@@ -1,4 +1,4 @@
-"""``POST /chat/completions``: check the request and answer it in the vendor's dialect (contract 6, 13.6)."""
+"""``POST /chat/completions``: check the request and answer it in the vendor's dialect (contract §6, §13.6)."""
 
 from typing import TYPE_CHECKING
 

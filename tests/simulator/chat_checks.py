@@ -1,4 +1,4 @@
-"""What the chat endpoint refuses, and with which words (contract 6.1, 6.2, 6.6, 10.4, 13.6)."""
+"""What the chat endpoint refuses, and with which words (contract §6.1, §6.2, §6.6, §10.4, §13.6)."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -153,7 +153,7 @@ def _messages(messages: list[dict[str, Any]], dialect: str, settings: Settings) 
 
 
 def _pairing(messages: list[dict[str, Any]], dialect: str) -> Problem | None:
-    """Every tool result belongs to a call, every call is answered before the conversation goes on (6.2)."""
+    """Every tool result belongs to a call, every call is answered before the conversation goes on (contract §6.2)."""
     open_calls: dict[str, int] = {}
     seen: set[str] = set()
     for index, message in enumerate(messages):
@@ -202,7 +202,7 @@ def _unanswered(open_calls: dict[str, int], dialect: str) -> Problem:
 def _signatures(
     world: "World", messages: list[dict[str, Any]], dialect: str, entry: dict[str, Any], settings: Settings
 ) -> Problem | None:
-    """6.6: an echoed ``reasoning_opaque`` must be the issued one; Gemini 3 insists on it after tool calls."""
+    """Contract §6.6: an echoed ``reasoning_opaque`` must be the issued one; Gemini 3 insists on it after tool calls."""
     if not settings["check_opaque"] or settings["reasoning"] == "off":
         return None
     for index, message in enumerate(messages):

@@ -1,4 +1,4 @@
-"""What the checks of every endpoint share: refusals, token counts, limits, efforts (contract 7.2, 7.3, 10.4)."""
+"""What the checks of every endpoint share: refusals, token counts, limits, efforts (contract §7.2, §7.3, §10.4)."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def bad(message: str, code: str = "invalid_request_body", **extra: Any) -> Probl
 
 
 def unsupported(fields: dict[str, Any], names: list[str]) -> Problem | None:
-    """7.2: the fields that are refused by name."""
+    """Contract §7.2: the fields that are refused by name."""
     for name in names:
         # `store: false` and `background: false` are what the service does anyway, and accepted
         if fields.get(name) is not None and not (name in ("store", "background") and fields[name] is False):
@@ -30,13 +30,24 @@ def unsupported(fields: dict[str, Any], names: list[str]) -> Problem | None:
 
 
 def has_image(messages: Any) -> bool:
-    """An ``image_url`` part anywhere, tool results included (5.7)."""
+    """An ``image_url`` part anywhere, tool results included (contract §5.7)."""
     return any(
         part.get("type") == "image_url" or "image_url" in part
         for message in messages
         if isinstance(message, dict)
         for part in prompts.parts(message.get("content"))
     )
+
+
+def image_urls(messages: list[Any]) -> list[str]:
+    """The addresses of all pictures, in chat's terms."""
+    found = []
+    for message in messages:
+        for part in prompts.parts(message.get("content")) if isinstance(message, dict) else []:
+            given = part.get("image_url")
+            url = given.get("url") if isinstance(given, dict) else given
+            found += [url] if isinstance(url, str) else []
+    return found
 
 
 def tokens(text: str) -> int:
@@ -66,7 +77,7 @@ def wrong_effort(effort: Any, entry: dict[str, Any], known: list[str]) -> Proble
 
 
 def efforts(entry: dict[str, Any]) -> list[str]:
-    """7.3: what a model really takes, which is not quite what it advertises."""
+    """Contract §7.3: what a model really takes, which is not quite what it advertises."""
     name = entry["id"]
     if name.startswith(("gpt-5.3-codex", "gpt-5.4", "gpt-5.5")):
         return ["none", "low", "medium", "high", "xhigh"]

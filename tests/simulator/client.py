@@ -147,6 +147,10 @@ class Simulator:
     def ledger(self) -> Json:
         return dict(self.state()["ledger"])
 
+    def bills(self) -> dict[str, int]:
+        """What each request cost that is billed in credits, in nano-credits, by its id."""
+        return dict(self._get("/bills"))
+
     def wait(self, counter: str, at_least: float = 1, timeout: float = 10) -> Json:
         """Block until a counter of :meth:`state` (``ledger.x``, ``gates.x`` too) reaches a value."""
         query = urlencode({"counter": counter, "at_least": at_least, "timeout": timeout})

@@ -59,6 +59,11 @@ def _state(world: "World", _: Request) -> tuple[int, Any]:
     return 200, world.snapshot()
 
 
+def _bills(world: "World", _: Request) -> tuple[int, Any]:
+    with world.cond:
+        return 200, dict(world.bills)
+
+
 def _wait(world: "World", request: Request) -> tuple[int, Any]:
     query = request.query
     reached, state = world.wait_for(
@@ -150,6 +155,7 @@ _ROUTES = {
     ("POST", "config"): _set_config,
     ("GET", "requests"): _requests,
     ("GET", "state"): _state,
+    ("GET", "bills"): _bills,
     ("GET", "wait"): _wait,
     ("GET", "device"): _devices,
     ("POST", "device"): _decide,

@@ -1,4 +1,4 @@
-"""How each vendor's chunks look on ``/chat/completions`` streams (contract 6.5.1 - 6.5.8, 6.5.14)."""
+"""How each vendor's chunks look on ``/chat/completions`` streams (contract §6.5.1–§6.5.8, §6.5.14)."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def safe(severity: str = "safe", error: bool = False, filtered: str | None = Non
 
 
 class Dialect:
-    """The current OpenAI form (6.5.2, 6.5.5); the other vendors override what they do differently."""
+    """The current OpenAI form (contract §6.5.2, §6.5.5); the other vendors override what they do differently."""
 
     sort = True
     leads = True
@@ -115,7 +115,7 @@ class Dialect:
         return {**entry, "type": "function"} if typed else entry
 
     def legacy_call(self, call: Call) -> list[Json]:
-        """6.5.14."""
+        """Contract §6.5.14."""
         first = {"content": None, "role": "assistant", "function_call": {"arguments": "", "name": call.name}}
         return [first] + [
             {"content": None, "role": None, "function_call": {"arguments": part}}
@@ -127,7 +127,7 @@ class Dialect:
 
 
 class OpenAI2024(Dialect):
-    """6.5.3: offsets, ``role: null``, neither model nor object, usage only after tool calls."""
+    """Contract §6.5.3: offsets, ``role: null``, neither model nor object, usage only after tool calls."""
 
     sort = False
     usage_place = "none"
@@ -171,7 +171,7 @@ class OpenAI2024(Dialect):
 
 
 class Claude(Dialect):
-    """6.5.4, 6.5.6, 6.5.7: role in every delta, severity "0", usage on the finish chunk, equal tool indices."""
+    """Contract §6.5.4, §6.5.6, §6.5.7: role in every delta, severity "0", usage on the finish chunk, equal indices."""
 
     sort = False
     leads = False
@@ -228,7 +228,7 @@ class Claude(Dialect):
 
 
 class Gemini(Claude):
-    """6.5.8: each call whole in one delta, with its signature; ``reasoning_tokens`` beside the totals."""
+    """Contract §6.5.8: each call whole in one delta, with its signature; ``reasoning_tokens`` beside the totals."""
 
     same_index = False
     no_arguments_key = False

@@ -1,4 +1,4 @@
-"""``POST /embeddings``: deterministic unit vectors from a hash of the text (contract 9, 13.9)."""
+"""``POST /embeddings``: deterministic unit vectors from a hash of the text (contract §9, §13.9)."""
 
 import hashlib
 import math
@@ -6,6 +6,7 @@ import random
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from . import billing
 from .server import Exchange, Request
 
 if TYPE_CHECKING:
@@ -36,15 +37,18 @@ def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller
         return caller.fail(exchange, 400, {"message": problem, "code": "invalid_request_body"})
     texts = request.fields["input"]
     dimensions = request.fields.get("dimensions") or DEFAULT_DIMENSIONS
-    # encoding_format is ignored, top-level object and model are omitted: 9.1, 9.2
+    # encoding_format is ignored, top-level object and model are omitted: contract §9.1, §9.2
     data = [
         {"embedding": vector(text, dimensions), "index": index, "object": "embedding"}
         for index, text in enumerate(texts)
     ]
     tokens = sum(_tokens(text) for text in texts)
+    account = billing.account_of(entry, str(entry["id"]), {"input": tokens})
+    world.book_credits(caller.account, account["total_nano_aiu"], request.header("x-request-id"))
+    accounted = {"copilot_usage": account} if caller.settings["copilot_usage"] != "off" else {}
     return exchange.reply_json(
         200,
-        {"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}},
+        {"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}, **accounted},
         "application/json",
         quota_headers(world, caller),
     )

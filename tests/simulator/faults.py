@@ -1,4 +1,4 @@
-"""Scripted faults: "the next k requests answer S with body B and headers H" (contract 13.10, bodies of 10.4)."""
+"""Scripted faults: "the next k requests answer S with body B and headers H" (contract §13.10, §10.4)."""
 
 import threading
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ _TERMS = (
 #: name -> what happens. ``status`` answers at once, ``reset``/``wait`` act before the headers, the rest edits answers
 PRESETS: dict[str, dict[str, Any]] = {
     "bad_request_400": _error(400, "invalid request body", "invalid_request_body"),
+    "bodyless_400": _text(400, ""),
     "off_topic": _error(400, "the prompt is off_topic", "off_topic"),
     "rate_limited_400": _error(400, "Sorry, you have hit a rate limit.", "rate_limited"),
     "content_filter_400": _error(
@@ -57,7 +58,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         402, "You have no quota", "quota_exceeded", {"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}
     ),
     "free_quota_402": _error(402, "You have no quota", "free_quota_exceeded"),
+    "spend_limit_402": _error(402, "additional spend limit reached", "additional_spend_limit_reached"),
     "overage_402": _error(402, "spending limit reached", "overage_limit_reached"),
+    "stale_403": _text(403, "forbidden\n"),
     "forbidden_403": _text(403, "forbidden: access denied\n"),
     "feature_403": _text(403, "unauthorized: not authorized to use this Copilot feature\n"),
     "not_licensed_403": _text(403, "You are not licensed to use Copilot.\n"),

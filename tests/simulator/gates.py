@@ -1,4 +1,4 @@
-"""Gates: streams wait at them until a test lets them pass (13.10 "slow headers", and step-by-step streaming)."""
+"""Gates: streams wait at them until a test lets them pass ("slow headers" of contract §13.10, step-by-step streams)."""
 
 import socket
 import threading

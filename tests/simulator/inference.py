@@ -1,15 +1,15 @@
-"""What the conversational endpoints share: read the prompt, check, bill, answer whole or as a stream (contract 13)."""
+"""What the conversational endpoints share: read the prompt, check, bill, answer whole or as a stream (contract §13)."""
 
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import checks, plan, prompts, wire
+from . import checks, plan, prompts, streams, wire
 from .faults import Action
 from .knobs import Settings
 from .plan import Plan
 from .prompts import Directives
-from .server import ClientGone, Exchange, Headers, Request
+from .server import Exchange, Headers, Request
 
 if TYPE_CHECKING:
     from .capi import Caller
@@ -83,6 +83,15 @@ def prepare(protocol: Protocol, world: "World", request: Request, exchange: Exch
     entry = resolve_model(world, request, exchange, caller, protocol.path)
     if entry is None:
         return None
+    if protocol.path != "/v1/messages" and isinstance(messages, list):
+        urls = checks.image_urls(messages)
+        most = 10 if entry.get("vendor") == "Google" else caller.settings["most_images"]
+        if len(urls) > most:
+            caller.fail(exchange, *checks.bad(f"too many URL images in request (max {most})"))
+            return None
+        if not caller.settings["external_images"] and not all(url.startswith("data:") for url in urls):
+            caller.fail(exchange, *checks.bad("external image URLs are not supported"))
+            return None
     directives, fresh = Directives(), True
     if isinstance(messages, list) and all(isinstance(one, dict) for one in messages):
         directives, fresh = prompts.read(messages)
@@ -117,17 +126,25 @@ def serve(protocol: Protocol, world: "World", request: Request, exchange: Exchan
     if action.stream_error:
         directives.stream_error, directives.stream_error_bare = action.stream_error, action.stream_error_bare
     answer = plan.make(world, job.chat, job.entry, job.dialect, settings, directives, job.fresh)
+    if not answer.stream_error:
+        cost = streams.copilot_usage(answer)["total_nano_aiu"]
+        world.book_credits(caller.account, cost, request.header("x-request-id"))
     headers = quota_headers(world, caller) + protocol.headers(answer)
-    flow = _flow(directives, action)
+    flow = _flow(directives, action, settings)
     if job.fields.get("stream"):
         return wire.send(world, exchange, headers, protocol.frames(job, answer), flow, settings)
     return _whole(protocol, job, exchange, answer, headers, flow)
 
 
-def _flow(directives: Directives, action: Action) -> wire.Flow:
+def _flow(directives: Directives, action: Action, settings: Settings) -> wire.Flow:
     """A fault's cut wins over a directive's."""
     flow = wire.Flow(
-        directives.pace, directives.gate, directives.silence, directives.cut, directives.cut_bytes, directives.cut_kind
+        directives.pace or settings["pace"],
+        directives.gate,
+        directives.silence,
+        directives.cut,
+        directives.cut_bytes,
+        directives.cut_kind,
     )
     if action.cut_events is not None or action.cut_bytes is not None:
         flow.cut_events, flow.cut_bytes, flow.cut_kind = action.cut_events, action.cut_bytes, action.cut_kind
@@ -136,18 +153,9 @@ def _flow(directives: Directives, action: Action) -> wire.Flow:
 
 def _whole(protocol: Protocol, job: Job, exchange: Exchange, answer: Plan, headers: Headers, flow: wire.Flow) -> None:
     """A non-stream answer; cuts break it in the middle, a gate or silence delays it."""
-    from .server import pause
     from .state import dumps
 
-    world = job.world
-    try:
-        if flow.gate is not None and not world.pass_gate(flow.gate, exchange.sock):
-            exchange.break_off(reset=True)
-        if flow.silence is not None:
-            pause(exchange.sock, flow.silence)
-    except ClientGone:
-        world.count(aborted_requests=1)
-        raise
+    wire.hold_back(job.world, exchange, flow.gate, flow.silence)
     if answer.stream_error:  # without a stream the failure is the whole answer
         code, message = answer.stream_error
         return job.caller.fail(exchange, *protocol.failure(job, code, message))

@@ -1,4 +1,4 @@
-"""``POST /v1/messages`` and ``/v1/messages/count_tokens``: Anthropic's protocol behind Copilot (contract 8, 13.8)."""
+"""``POST /v1/messages`` and ``/v1/messages/count_tokens``: Anthropic's protocol behind Copilot (contract §8, §13.8)."""
 
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller
 
 
 def count_tokens(world: "World", request: Request, exchange: Exchange, caller: "Caller") -> None:
-    """8.9: the same checks, nothing billed."""
+    """Contract §8.9: the same checks, nothing billed."""
     job = inference.prepare(Counting(), world, request, exchange, caller)
     if job is not None:
         exchange.reply_json(200, {"input_tokens": checks.prompt_tokens(job.chat)}, "application/json")

@@ -1,10 +1,15 @@
-"""The conversation in a ``/v1/messages`` body: roles, blocks, signatures, adjacency (contract 8.2, 8.4, 13.8)."""
+"""The conversation in a ``/v1/messages`` body: roles, blocks, signatures, adjacency (contract §8.2, §8.4, §13.8)."""
 
+import base64
+import binascii
 import re
+import struct
 from typing import Any, NoReturn
 
-from .checks import Refused
+from . import claude
+from .checks import Refused, bad
 from .inference import Job, Json
+from .prompts import image_size
 
 _BLOCKS = {
     "text": {"text", "citations"},
@@ -30,7 +35,7 @@ _ID = re.compile(r"[a-zA-Z0-9_-]+\Z")
 
 
 class Unfit(Refused):
-    """The model's backend refuses (8.8); its shape is put on where the answer is written."""
+    """The model's backend refuses (contract §8.8); its shape is put on where the answer is written."""
 
     def __init__(self, message: str, kind: str = "invalid_request_error", status: int = 400) -> None:
         super().__init__((status, message))
@@ -62,9 +67,21 @@ def cache_point(job: Job, value: Json, path: str) -> int:
     if point is None:
         return 0
     tag(point, ("ephemeral",), f"{path}cache_control")
-    known = {"type"} | ({"ttl"} if job.settings["cache_ttl"] else set())
+    takes_ttl = job.settings["cache_ttl"] and having_hour_price(job.entry)
+    known = {"type"} | ({"ttl"} if takes_ttl else set())
     only(point, known, f"{path}cache_control.ephemeral.")
+    if point.get("ttl") not in (None, "5m", "1h"):
+        refuse(f"{path}cache_control.ephemeral.ttl: Input should be '5m' or '1h'")
+    betas = job.request.header("anthropic-beta") or ""
+    if point.get("ttl") == "1h" and "extended-cache-ttl-" not in betas:
+        refuse(f"{path}cache_control.ephemeral.ttl: Extra inputs are not permitted")
     return 1
+
+
+def having_hour_price(entry: Json) -> bool:
+    """Contract §8.4: an hour in the cache is taken where there is a price for it."""
+    prices = entry.get("billing", {}).get("token_prices", {})
+    return any("cache_write_1h_price" in tier for tier in (prices, *prices.values()) if isinstance(tier, dict))
 
 
 def content(job: Job, value: Any, place: str, path: str) -> int:
@@ -133,7 +150,9 @@ def _reference(job: Job, block: Json) -> None:
 
 
 def _source(job: Job, source: Any, kind: str, path: str) -> None:
-    kinds: tuple[str, ...] = ("base64",) if kind == "image" else ("base64", "text", "content")
+    kinds: tuple[str, ...] = ("base64",)
+    if kind == "document" and job.settings["text_documents"]:
+        kinds += ("text", "content")
     if job.settings["source_urls"]:
         kinds += ("url",)
     chosen = tag(source, kinds, f"{path}source")
@@ -163,16 +182,18 @@ def conversation(job: Job) -> int:
     if not messages:
         refuse("messages: at least one message is required")
     points = 0
+    _images(job, messages)
     for index, message in enumerate(messages):
         path = f"messages.{index}"
         if not isinstance(message, dict):
             refuse(f"{path}: Input should be an object")
-        if message.get("role") == "system":
+        is_system = message.get("role") == "system"
+        if is_system and (index == 0 or not claude.row(job.entry).system):
             refuse(
                 'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, not '
                 '"system" as an input message role.'
             )
-        if message.get("role") not in ("user", "assistant"):
+        if not is_system and message.get("role") not in ("user", "assistant"):
             refuse(f"{path}.role: Input should be 'user' or 'assistant'")
         only(message, {"role", "content"}, path + ".")
         if message.get("content") == []:
@@ -185,6 +206,34 @@ def conversation(job: Job) -> int:
     _adjacency(turns)
     _thoughts(job, turns)
     return points
+
+
+def _images(job: Job, messages: list[Any]) -> None:
+    """Contract §8.11: how many, and none that is hardly one."""
+    count = 0
+    stack: list[Any] = [messages]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            stack.append(value.get("content"))
+            source = value.get("source")
+            if value.get("type") == "image":
+                count += 1
+                if isinstance(source, dict) and source.get("type") == "base64":
+                    _pixels(str(source.get("data")))
+    if count > job.settings["most_images"]:
+        raise Refused(bad(f"too many URL images in request (max {job.settings['most_images']})"))
+
+
+def _pixels(data: str) -> None:
+    try:
+        size = image_size(base64.b64decode(data))
+    except (binascii.Error, struct.error, IndexError):
+        return
+    if size is not None and max(size) <= 2:
+        raise Refused(bad("the image could not be accessed", "vision_attachment_not_accessible"))
 
 
 def _turns(messages: list[Json]) -> list[tuple[str, int, list[Json]]]:

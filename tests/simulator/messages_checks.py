@@ -1,9 +1,8 @@
-"""What ``/v1/messages`` refuses besides its messages: betas, fields, thinking, tools (contract 8.2 - 8.4, 13.8)."""
+"""What ``/v1/messages`` refuses besides its messages: betas, fields, thinking, tools (contract §8.2–§8.4, §13.8)."""
 
-import re
 from typing import Any
 
-from . import checks, messages_tools, schemas
+from . import checks, claude, messages_tools, schemas
 from .checks import Problem, Refused, bad
 from .inference import Job, Json
 from .messages_blocks import Unfit, content, conversation, only, refuse, tag
@@ -25,12 +24,25 @@ _FIELDS = {
     "top_p",
     "output_config",
 }
-#: what counting tokens knows of them (8.9: the same body minus `max_tokens` and `stream`)
+#: what counting tokens knows of them (contract §8.9: the same body minus `max_tokens` and `stream`)
 _COUNTED = {"model", "messages", "system", "thinking", "tool_choice", "tools", "output_config"}
 
 
+#: the names of the strictest level, each seen to be sent by an official client (contract §8.3)
+_EXACT_BETAS = {
+    "claude-code-20250219",
+    "oauth-2025-04-20",
+    "effort-2025-11-24",
+    "interleaved-thinking-2025-05-14",
+    "context-management-2025-06-27",
+    "advanced-tool-use-2025-11-20",
+    "extended-cache-ttl-2025-04-11",
+    "structured-outputs-2025-11-13",
+}
+
+
 def backend_error(job: Job, unfit: Unfit) -> Problem:
-    """8.8, and the bare form some reports show."""
+    """Contract §8.8, and the bare form some reports show."""
     from .state import dumps
 
     body: Json = {"type": "error", "error": {"type": unfit.kind, "message": unfit.message}}
@@ -68,9 +80,15 @@ def problem(job: Job, counting: bool = False) -> Problem | None:
 
 
 def _betas(job: Job) -> list[str]:
-    """8.3: the gateway in front refuses what it does not know, in its own style."""
+    """Contract §8.3: the gateway in front refuses what it does not know, in its own style."""
     given = [one.strip() for one in (job.request.header("anthropic-beta") or "").split(",") if one.strip()]
-    unknown = [one for one in given if not one.startswith(tuple(job.settings["accepted_betas"]))]
+    strictness = job.settings["beta_strictness"]
+    accepted = tuple(job.settings["accepted_betas"])
+    unknown = [one for one in given if not one.startswith(accepted)]
+    if strictness == "exact":
+        unknown = [one for one in given if one not in _EXACT_BETAS]
+    elif strictness == "ignore":
+        return [one for one in given if one not in unknown]
     if unknown:
         raise Refused(bad(f"unsupported beta header(s): {', '.join(unknown)}"))
     return given
@@ -136,28 +154,24 @@ def _sampling(job: Job) -> None:
         refuse("`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
 
 
-def _newer(entry: Json) -> bool:
-    """4.7 and later think adaptively only."""
-    version = re.match(r"claude-[a-z]+-(\d+)(?:\.(\d+))?", str(entry["id"]))
-    return bool(version) and (int(version.group(1)), int(version.group(2) or 0)) >= (4, 7)  # type: ignore[union-attr]
-
-
 def _thinking(job: Job, counting: bool) -> None:
     thinking, fields = job.fields.get("thinking"), job.fields
     if thinking is None:
         return
     kind = tag(thinking, ("adaptive", "disabled", "enabled"), "thinking")
-    only(thinking, {"type", "budget_tokens"} if kind == "enabled" else {"type"}, f"thinking.{kind}.")
+    fields_of = {"enabled": {"type", "budget_tokens"}, "adaptive": {"type", "display"}, "disabled": {"type"}}
+    only(thinking, fields_of[kind], f"thinking.{kind}.")
+    if thinking.get("display") not in (None, "summarized", "omitted"):
+        refuse("thinking.adaptive.display: Input should be 'summarized' or 'omitted'")
+    taken = claude.row(job.entry).thinking
     if kind == "disabled":
+        if kind not in taken:
+            refuse('"thinking.type.disabled" is not supported for this model.')
         return
-    if (
-        kind == "adaptive"
-        and not job.entry["capabilities"].get("supports", {}).get("adaptive_thinking")
-        and not _newer(job.entry)
-    ):
+    if kind == "adaptive" and kind not in taken:
         refuse("adaptive thinking is not supported on this model")
     if kind == "enabled":
-        if _newer(job.entry):
+        if kind not in taken:
             refuse(
                 '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
                 '"output_config.effort" to control thinking behavior.'
@@ -196,7 +210,7 @@ def _output(job: Job, betas: list[str]) -> None:
             refuse("output_config: Input should be an object")
         known = {"effort"} | ({"format"} if having(betas, "structured-outputs") else set())
         only(config, known | ({"task_budget"} if having(betas, "task-budgets") else set()), "output_config.")
-        _effort(job, config.get("effort"), supports)
+        _effort(job, config.get("effort"))
         form = config.get("format", form)
     if form is None:
         return
@@ -208,15 +222,18 @@ def _output(job: Job, betas: list[str]) -> None:
         refuse(f"'{job.entry['id']}' does not support output format.")
 
 
-def _effort(job: Job, effort: Any, supports: Json) -> None:
-    """8.4: as advertised; without a list only `medium`, and nothing at all on Haiku."""
+def _effort(job: Job, effort: Any) -> None:
+    """Contract §8.4, §8.10: nothing at all on Haiku; without a list only `medium`."""
     if effort is None:
         return
-    known = supports.get("reasoning_effort") or ([] if "haiku" in job.entry["id"] else ["medium"])
-    if not known:
+    row = claude.row(job.entry)
+    if not row.efforts:
         refuse("This model does not support the effort parameter.")
-    if effort not in known:
-        refuse(f"output_config.effort: Input should be {', '.join(repr(one) for one in known)}")
+    if effort not in row.efforts:
+        refuse(f"output_config.effort: Input should be {', '.join(repr(one) for one in row.efforts)}")
+    thinking = job.fields.get("thinking")
+    if effort in row.not_still and isinstance(thinking, dict) and thinking.get("type") == "disabled":
+        refuse(f"output_config.effort: '{effort}' is not supported while thinking is disabled")
 
 
 def _context_management(job: Job) -> None:

@@ -1,4 +1,4 @@
-"""Answers of ``/v1/messages``: the whole message and the event stream (contract 8.5 - 8.7, 13.8)."""
+"""Answers of ``/v1/messages``: the whole message and the event stream (contract §8.5–§8.7, §13.8)."""
 
 import json
 import re
@@ -48,7 +48,7 @@ class Answer:
         """Every block as it is in the end, with the deltas that make it."""
         plan = self.plan
         if self.reason == "refusal" and plan.filtered is None:
-            return []  # 8.6: a refusal has no content at all
+            return []  # Contract §8.6: a refusal has no content at all
         found = self._thoughts()
         broken = plan.filtered is not None or plan.stream_error is not None
         calls = [] if broken else plan.calls
@@ -95,7 +95,7 @@ class Answer:
         )
 
     def _search(self, call: Call) -> list[tuple[Json, list[Json]]]:
-        """The server looks through the deferred tools by itself (8.6)."""
+        """The server looks through the deferred tools by itself (contract §8.6)."""
         pattern = str(json.loads(call.arguments).get("pattern", ""))
         names = [str(tool["name"]) for tool in self.job.fields["tools"] if tool.get("defer_loading")]
         call_id = call.id.replace("toolu_", "srvtoolu_")
@@ -127,7 +127,7 @@ class Answer:
         }
 
     def usage(self, output: int | None = None) -> Json:
-        """8.7: cached tokens stand beside ``input_tokens``, not in it."""
+        """Contract §8.7: cached tokens stand beside ``input_tokens``, not in it."""
         plan = self.plan
         found: Json = {
             "cache_creation_input_tokens": plan.cache_write_tokens,

@@ -1,9 +1,9 @@
-"""The tools of a ``/v1/messages`` body (contract 8.2, 8.4, 13.8)."""
+"""The tools of a ``/v1/messages`` body (contract §8.2, §8.4, §13.8)."""
 
 import re
 from typing import Any
 
-from . import schemas
+from . import claude, schemas
 from .checks import Refused, bad
 from .inference import Job, Json
 from .messages_blocks import cache_point, only, refuse, tag
@@ -97,6 +97,8 @@ def _tool_choice(job: Job, names: list[Any]) -> None:
         | (set() if kind == "none" else {"disable_parallel_tool_use"})
     )
     only(choice, known, f"tool_choice.{kind}.")
+    if kind in ("any", "tool") and not claude.row(job.entry).forced:
+        refuse(f"tool_choice: '{kind}' is not supported for this model.")
     if not names:
         refuse("tool_choice: tool_choice may only be specified while providing tools.")
     if kind == "tool" and choice.get("name") not in names:

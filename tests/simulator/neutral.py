@@ -67,7 +67,9 @@ def from_responses(fields: Json) -> Json:
     given = fields.get("input")
     for item in [{"role": "user", "content": given}] if isinstance(given, str) else _dicts(given):
         _item(messages, item)
-    tools = [tool for one in _dicts(fields.get("tools")) for tool in _responses_tool(one)]
+    loaded = [item for item in _dicts(given) if item.get("type") in ("additional_tools", "tool_search_output")]
+    offers = [fields.get("tools"), *(item.get("tools") for item in loaded)]
+    tools = [tool for offer in offers for one in _dicts(offer) for tool in _responses_tool(one)]
     choice = fields.get("tool_choice")
     if isinstance(choice, dict):
         choice = _named(choice["name"]) if "name" in choice else choice.get("mode")
@@ -95,8 +97,19 @@ def _item(messages: list[Json], item: Json) -> None:
             messages.append({"role": item.get("role"), "content": parts})
     elif kind == "reasoning":
         _assistant(messages)
-    elif kind in ("function_call", "custom_tool_call"):
-        _call(messages, item.get("call_id"), item.get("name"), str(item.get("arguments") or item.get("input") or ""))
+    elif kind == "function_call":
+        _call(messages, item.get("call_id"), item.get("name"), str(item.get("arguments") or ""))
+    elif kind == "custom_tool_call":
+        _call(messages, item.get("call_id"), item.get("name"), json.dumps({"input": item.get("input") or ""}))
+    elif kind == "tool_search_call":
+        _call(messages, item.get("call_id"), "tool_search", json.dumps(item.get("arguments")))
+    elif kind == "tool_search_output":
+        found = json.dumps([tool.get("name") for tool in _dicts(item.get("tools"))])
+        messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": f"found {found}"})
+    elif kind == "function_call_output" and item.get("call_id") is None:
+        output = item.get("output")
+        text = output if isinstance(output, str) else json.dumps(output)
+        messages.append({"role": "user", "content": [{"type": "text", "text": text}]})
     elif kind in ("function_call_output", "custom_tool_call_output"):
         output = item.get("output")
         messages.append(
@@ -125,7 +138,10 @@ def _responses_tool(tool: Json) -> list[Json]:
         return [one for inner in _dicts(tool.get("tools")) for one in _responses_tool(inner)]
     if tool.get("type") == "custom":
         schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-        return [_function(tool.get("name"), schema, tool.get("description"))]
+        told = [tool.get("description"), _inner(tool, "format", "definition")]
+        return [_function(tool.get("name"), schema, "\n".join(text for text in told if text) or None)]
+    if tool.get("type") == "tool_search":
+        return [_function("tool_search", tool.get("parameters"), tool.get("description"))]
     if "name" in tool:
         return [_function(tool["name"], tool.get("parameters"), tool.get("description"))]
     return []

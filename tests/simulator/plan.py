@@ -1,4 +1,4 @@
-"""What the simulated model is going to answer, before it is cast into a vendor's dialect (contract 6.3 - 6.5)."""
+"""What the simulated model is going to answer, before it is cast into a vendor's dialect (contract §6.3–§6.5)."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from .prompts import Directives
 if TYPE_CHECKING:
     from .state import World
 
-#: deployments whose dated name is not in the catalogue (6.3.1: the answer names the deployment, not the request)
+#: deployments whose dated name is not in the catalogue (contract §6.3.1: the answer names the deployment)
 _DATED = {"gpt-5-mini": "gpt-5-mini-2025-08-07", "gpt-5.1": "gpt-5.1-2025-11-13", "gpt-5.2": "gpt-5.2-2025-12-11"}
 _DATED_CLAUDE = {
     "claude-sonnet-4": "claude-sonnet-4-20250514",
@@ -54,6 +54,7 @@ class Plan:
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_override: int | None = None
+    entry: dict[str, Any] = field(default_factory=dict)  # of the catalogue
 
     @property
     def text(self) -> str:
@@ -117,6 +118,7 @@ def make(
         stream_error_bare=directives.stream_error_bare,
         stopped_at=stopped_at,
         reasoning_override=settings["reasoning_tokens"],
+        entry=entry,
     )
     plan.cached_tokens = min(int(settings["cached_tokens"]), plan.prompt_tokens)
     plan.cache_write_tokens = min(int(settings["cache_write_tokens"]), plan.prompt_tokens - plan.cached_tokens)
@@ -198,7 +200,7 @@ def _answer_id(world: "World", dialect: str) -> str:
 def _reason(
     world: "World", plan: Plan, messages: list[dict[str, Any]], settings: Settings, directives: Directives
 ) -> None:
-    """Reasoning text and its opaque companion; both are remembered so that the echo can be verified (6.6)."""
+    """Reasoning text and its opaque companion; both are remembered so that the echo can be verified (contract §6.6)."""
     mode = settings["reasoning"]
     if mode == "off":
         return

@@ -1,4 +1,4 @@
-"""``POST /responses``: stateless, with opaque ids and sealed reasoning (contract 7, 13.7)."""
+"""``POST /responses``: stateless, with opaque ids and sealed reasoning (contract §7, §13.7)."""
 
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,6 @@ class Responses(Protocol):
 
 
 def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller") -> None:
-    if request.header("upgrade"):  # 7.8: no WebSocket here
+    if request.header("upgrade"):  # Contract §7.8: no WebSocket here
         return caller.fail(exchange, 404, "404 page not found")
     return inference.serve(Responses(), world, request, exchange, caller)

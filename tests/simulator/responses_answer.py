@@ -1,11 +1,11 @@
-"""Answers of ``/responses``: the items and the response object (contract 7.5 - 7.7, 13.7)."""
+"""Answers of ``/responses``: the items and the response object (contract §7.5–§7.7, §13.7)."""
 
 import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import responses_items, responses_search
+from . import responses_items, responses_search, responses_tools
 from .dialects import argument_parts
 from .inference import Job, Json
 from .plan import Call, Plan
@@ -37,7 +37,7 @@ class Answer:
 
     def __init__(self, job: Job, plan: Plan) -> None:
         self.job, self.plan, self.settings, self.world = job, plan, job.settings, job.world
-        self.declared = [tool for tool in job.fields.get("tools") or [] if isinstance(tool, dict)]
+        self.declared = responses_tools.declared(job.fields)
         responses_search.search_unasked(job, plan)
         self.response_key = "resp_" + self.world.hex("response", 48)
         self.items = self._items()
@@ -46,7 +46,7 @@ class Answer:
     # -- ids -------------------------------------------------------------------------------------------------------
 
     def id(self, key: str) -> str:
-        """7.6: another string every time, unless ids are sane."""
+        """Contract §7.6: another string every time, unless ids are sane."""
         return key if self.settings["sane_ids"] else self.world.blob("id")
 
     def handed_out(self, item: Item, status: str, **changes: Any) -> Json:
@@ -81,7 +81,7 @@ class Answer:
         return "gAAAAAB" + self.world.blob("encrypted", 480).replace("+", "-").replace("/", "_")
 
     def _reasoning(self) -> Item:
-        """The summary only when it was asked for (``done_only`` and ``none``: 7.5.2, no summary events)."""
+        """The summary only when it was asked for (``done_only`` and ``none``: contract §7.5.2, no summary events)."""
         asked = (self.job.fields.get("reasoning") or {}).get("summary") or self.settings["think_unasked"]
         wanted = bool(asked) and self.settings["reasoning_summary"] != "none"
         parts = [part for part in "".join(self.plan.think).split("\n\n") if part] if wanted else []
@@ -107,7 +107,7 @@ class Answer:
         return Item("message", body, "msg_" + self.world.hex("item", 48), pieces)
 
     def _phase(self, phase: str, kind: str) -> Json:
-        """7.5.1: newer models, and by default messages only."""
+        """Contract §7.5.1: newer models, and by default messages only."""
         older = self.job.entry["id"].startswith(("gpt-5-", "gpt-5.1"))
         wanted = self.settings.vendor("phase", not older and kind == "message")
         return {"phase": phase} if wanted else {}
@@ -119,7 +119,12 @@ class Answer:
             return Item(
                 "web_search_call", {"action": {"type": "search", "query": query}}, "ws_" + self.world.hex("item", 48)
             )
-        body: Json = {"call_id": call.id, "name": call.name, **({"namespace": owner} if owner else {})}
+        if tool.get("type") == "tool_search":
+            found = json.loads(call.arguments)
+            body = {"execution": "client", "call_id": call.id, "arguments": found}
+            return Item("tool_search_call", body, "tsc_" + self.world.hex("item", 48))
+        owner = tool["name"] if tool.get("defer_loading") and owner is None else owner
+        body = {"call_id": call.id, "name": call.name, **({"namespace": owner} if owner else {})}
         if tool.get("type") == "custom":
             given = json.loads(call.arguments)
             text = next(iter(given.values())) if len(given) == 1 else call.arguments
@@ -142,6 +147,8 @@ class Answer:
                 return None, tool
             if str(tool.get("type")).startswith("web_search") and name.startswith("web_search"):
                 return None, tool
+            if tool.get("type") == name == "tool_search":
+                return None, tool
             for inner in tool.get("tools") or []:
                 if isinstance(inner, dict) and inner.get("name") == name:
                     return str(tool.get("name")), inner
@@ -150,7 +157,7 @@ class Answer:
     # -- the response object ---------------------------------------------------------------------------------------
 
     def response(self, status: str, output: list[Json], whole: bool = False) -> Json:
-        """7.5.1 and 7.7: the same object, with other keys missing when it is the whole answer."""
+        """Contract §7.5.1 and §7.7: the same object, with other keys missing when it is the whole answer."""
         plan, fields = self.plan, self.job.fields
         done = status not in ("in_progress", "failed")
         reasoning = fields.get("reasoning") or {}
@@ -169,7 +176,7 @@ class Answer:
             "temperature": 1,
             "text": text,
             "tool_choice": fields.get("tool_choice") or "auto",
-            "tools": [_echoed(tool) for tool in self.declared],
+            "tools": [_echoed(tool) for tool in fields.get("tools") or []],
             "top_p": 1,
             "truncation": fields.get("truncation") or "disabled",
             "usage": self._usage() if done else None,
@@ -222,7 +229,7 @@ class Answer:
 
 
 def _echoed(tool: Json) -> Json:
-    """7.4: what the service made of a function tool."""
+    """Contract §7.4: what the service made of a function tool."""
     if tool.get("type") != "function" or tool.get("strict") is False:
         return tool
     return {**tool, "strict": True, "parameters": {**(tool.get("parameters") or {}), "additionalProperties": False}}

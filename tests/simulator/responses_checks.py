@@ -1,4 +1,4 @@
-"""What ``/responses`` refuses besides its input items: fields, effort, formats, tools (contract 7.2 - 7.4, 13.7)."""
+"""What ``/responses`` refuses besides its input items: fields, effort, formats, tools (contract §7.2–§7.4, §13.7)."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from . import checks, responses_items, responses_tools
 from .checks import Problem, Refused
 from .inference import Job, Json
-from .responses_items import only, refuse
+from .responses_refusal import only, refuse
 from .responses_tools import NAME, check_schema
 
 _FIELDS = {
@@ -124,7 +124,9 @@ def _reasoning(job: Job) -> None:
     if not isinstance(reasoning, dict):
         refuse("Invalid type for 'reasoning': expected an object.", "reasoning")
     if job.settings["strict_responses"]:
-        only(reasoning, {"effort", "summary"}, "reasoning.")
+        only(reasoning, {"effort", "summary", "context"}, "reasoning.")
+    if reasoning.get("context") not in (None, "auto", "current_turn", "all_turns"):
+        refuse(f"Invalid value: '{reasoning['context']}'. Supported values are: 'all_turns'.", "reasoning.context")
     known = checks.efforts(job.entry) or ["low", "medium", "high"]
     if found := checks.wrong_effort(reasoning.get("effort"), job.entry, known):
         raise Refused(found)
@@ -175,7 +177,7 @@ def _text(job: Job) -> None:
 
 
 def _context_management(job: Job) -> None:
-    """7.1, 7.2: newer models only."""
+    """Contract §7.1, §7.2: newer models only."""
     wanted = job.fields.get("context_management")
     if wanted is None:
         return

@@ -1,9 +1,11 @@
-"""The input items of ``/responses``: their fields, ids, encrypted content and pairing (contract 7.5 - 7.7, 13.7)."""
+"""The input items of ``/responses``: their fields, ids, encrypted content and pairing (contract §7.5–§7.7, §13.7)."""
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from . import responses_tools
 from .checks import Refused, bad
 from .inference import Job, Json
+from .responses_refusal import only, refuse
 
 if TYPE_CHECKING:
     from .state import World
@@ -16,7 +18,22 @@ _KNOWN = {
     "custom_tool_call": {"call_id", "name", "input"},
     "custom_tool_call_output": {"call_id", "output"},
     "compaction": {"encrypted_content"},
+    "web_search_call": {"action"},
+    "tool_search_call": {"execution", "call_id", "arguments"},
+    "tool_search_output": {"execution", "call_id", "tools"},
+    "additional_tools": {"role", "tools"},
 }
+# Types of items that only models with these tools know.
+_OF_TOOL = {
+    "web_search_call": "web_search",
+    "custom_tool_call": "custom",
+    "custom_tool_call_output": "custom",
+    "tool_search_call": "tool_search",
+    "tool_search_output": "tool_search",
+    "additional_tools": "additional_tools",
+}
+# Who refuses a result without a call, a report of what happened outside (contract §7.10).
+_WANTS_CALLS = ("gpt-5.6-sol", "gpt-5-mini")
 _PARTS = {
     "input_text": {"text"},
     "input_image": {"image_url", "detail", "file_id"},
@@ -27,18 +44,6 @@ _PARTS = {
 _READ = ("input_text", "input_image", "input_file")
 _BY_ROLE = {"user": _READ, "system": _READ, "developer": _READ, "assistant": ("output_text", "refusal")}
 _UNVERIFIED = "The encrypted content for item {} could not be verified. Reason: Encrypted content {}."
-
-
-def refuse(message: str, param: str | None = None, code: str = "invalid_request_body") -> NoReturn:
-    extra = {} if param is None else {"param": param, "type": "invalid_request_error"}
-    raise Refused(bad(message, code, **extra))
-
-
-def only(value: Json, known: set[str], path: str = "") -> None:
-    """OpenAI knows every field, or refuses it."""
-    for name in value:
-        if name not in known:
-            refuse(f"Unknown parameter: '{path}{name}'.", path + name, "unknown_parameter")
 
 
 def check(job: Job) -> None:
@@ -64,23 +69,28 @@ def check(job: Job) -> None:
 
 def _item(job: Job, item: Json, path: str) -> None:
     kind = item.get("type", "message" if "role" in item else None)
-    accepted = job.settings["responses_tools"]
     if kind is None:
         refuse(f"Missing required parameter: '{path}.type'.", f"{path}.type")
     if kind == "item_reference":
         refuse(
             f"Item with id '{item.get('id')}' not found. Items are not persisted when `store` is set to false.", "input"
         )
-    foreign = str(kind) not in _KNOWN and not (kind == "web_search_call" and "web_search" in accepted)
-    if foreign or (str(kind).startswith("custom_tool") and "custom" not in accepted):
+    tool = _OF_TOOL.get(str(kind))
+    if str(kind) not in _KNOWN or (tool is not None and responses_tools.taken(job, tool) is not True):
         refuse(
             f"Invalid value: '{kind}'. Supported values are: 'message', 'reasoning', 'function_call', "
             "'function_call_output', and 'compaction'.",
             f"{path}.type",
             "unknown_parameter",
         )
-    known = _KNOWN.get(str(kind), {"action"}) | {"type", "id", "status"}
-    only(item, known | ({"namespace"} if "namespace" in accepted else set()), path + ".")
+    known = _KNOWN[str(kind)] | {"type", "id", "status"}
+    spaced = responses_tools.taken(job, "namespace") is True or responses_tools.taken(job, "tool_search") is True
+    known |= {"namespace"} if spaced and str(kind) in ("function_call", "custom_tool_call") else set()
+    if kind == "function_call_output" and item.get("call_id") is None and item.get("name"):
+        if job.entry["id"] in _WANTS_CALLS or job.entry["id"].startswith("mai-"):
+            refuse("Function call output requires call_id", path)
+        return only(item, known | {"name", "namespace"}, path + ".")
+    only(item, known, path + ".")
     if item.get("status") not in (None, "in_progress", "completed", "incomplete"):
         refuse(
             f"Invalid value: '{item['status']}'. Supported values are: 'in_progress', 'completed', and 'incomplete'.",
@@ -94,10 +104,24 @@ def _item(job: Job, item: Json, path: str) -> None:
         if kind == "reasoning" and not isinstance(item.get("summary"), list):
             refuse(f"Missing required parameter: '{path}.summary'.", f"{path}.summary")
         return _sealed(job, item, path)
+    if kind == "additional_tools":
+        return None
     _own_id(job, item, path)
     if kind == "message":
         return _message(item, path)
+    _in_its_namespace(job, item, path)
     return _call(item, str(kind), path)
+
+
+def _in_its_namespace(job: Job, item: Json, path: str) -> None:
+    """Contract §7.10: the history has to say the namespace again."""
+    if item.get("type") != "function_call" or item.get("namespace"):
+        return
+    tools = responses_tools.declared(job.fields)
+    spaces = [tool for tool in tools if tool.get("type") == "namespace" and isinstance(tool.get("tools"), list)]
+    grouped = {one.get("name") for space in spaces for one in space["tools"] if isinstance(one, dict)}
+    if item.get("name") in grouped - {tool.get("name") for tool in tools if tool.get("type") == "function"}:
+        refuse(f"Missing namespace for function_call '{item['name']}'.", path)
 
 
 def _message(item: Json, path: str) -> None:
@@ -147,6 +171,11 @@ def _call(item: Json, kind: str, path: str) -> None:
             f"string with length {len(call_id)} instead.",
             f"{path}.call_id",
         )
+    if kind.startswith("tool_search_"):
+        name, form = ("tools", list) if kind.endswith("_output") else ("arguments", dict)
+        if not isinstance(item.get(name), form) or item.get("execution") not in ("client", "server"):
+            refuse(f"Missing required parameter: '{path}.{name}'.", f"{path}.{name}")
+        return
     if kind.endswith("_output"):
         if isinstance(item.get("output"), list):
             _content(item["output"], _READ, f"{path}.output")
@@ -164,11 +193,13 @@ def _pairing(items: list[Json]) -> None:
     seen: set[str] = set()
     for item in items:
         kind, call_id = str(item.get("type")), str(item.get("call_id"))
-        if kind.endswith("_call_output"):
+        if kind.endswith("_call_output") or kind == "tool_search_output":
+            if item.get("call_id") is None:
+                continue
             if call_id not in seen:
                 refuse(f"No tool call found for function call output with call_id {call_id}.", "input")
             open_calls.pop(call_id, None)
-        elif kind in ("function_call", "custom_tool_call"):
+        elif kind in ("function_call", "custom_tool_call", "tool_search_call"):
             seen.add(call_id)
             open_calls[call_id] = None
     for call_id in open_calls:
@@ -179,7 +210,7 @@ def _pairing(items: list[Json]) -> None:
 
 
 def _own_id(job: Job, item: Json, path: str) -> None:
-    """7.6: ids of before cost nothing when left out, and everything when they are not ours."""
+    """Contract §7.6: ids of before cost nothing when left out, and everything when they are not ours."""
     item_id = item.get("id")
     if item_id is None or not job.settings["check_item_ids"] or item_id == "msg_123":  # the official client's constant
         return
@@ -227,7 +258,7 @@ def _sealed(job: Job, item: Json, path: str) -> None:
 
 
 def issue(world: "World", account: str, item: Json) -> None:
-    """Remember what an item was handed out with; encrypted content stays bound to the first id (7.5.2)."""
+    """Remember what an item was handed out with; encrypted content stays bound to the first id (contract §7.5.2)."""
     with world.cond:
         world.item_ids[item["id"]] = account
         if item.get("encrypted_content"):

@@ -1,4 +1,4 @@
-"""Web search at ``/responses``, for models that have it: the call, made-up pages, citations (contract 7.4, 7.5.6).
+"""Web search at ``/responses``, for models that have it: the call, made-up pages, citations (contract §7.4, §7.5.6).
 
 The annotations have the form of OpenAI's ``url_citation``; nothing in the contract says what Copilot makes of them.
 """
@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import prompts
+from . import checks, prompts
 from .plan import Call, Plan
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_LINK = re.compile(r"\(?\[([^\]]+)\]\((https?://[^)]+)\)\)?")
+LINK = re.compile(r"\(?\[([^\]]+)\]\((https?://[^)]+)\)\)?")
 
 
 def is_search(call: Call, declared: list[Json]) -> bool:
@@ -33,13 +33,16 @@ def search_unasked(job: "Job", plan: Plan) -> None:
     if given.problem or given.chunks or plan.filtered or (given.say is None and given.tools):
         return
     messages = job.chat["messages"]
+    # A picture is looked at, and what has to have a form is given in it.
+    if job.chat.get("response_format") or checks.image_urls(messages):
+        return
     query = prompts.query(messages)
     plan.calls.append(Call("ws", "web_search", json.dumps({"query": query}, ensure_ascii=False)))
     if given.say is None:
-        plan.pieces = prompts.pieces(_found(query))
+        plan.pieces = prompts.pieces(found(query))
 
 
-def _found(query: str) -> str:
+def found(query: str) -> str:
     place = re.sub(r"[^a-z0-9]+", "-", query.lower()).strip("-")[:40] or "page"
     return (
         f"Simulated news on {query}. ([Simulated news](https://news.test/{place}?utm_source=openai)) "
@@ -57,7 +60,7 @@ def annotations(text: str) -> list[Json]:
             "url": link[2],
             "title": link[1],
         }
-        for link in _LINK.finditer(text)
+        for link in LINK.finditer(text)
     ]
 
 

@@ -1,4 +1,4 @@
-"""The event sequences of ``/responses`` (contract 7.5, 7.6, 13.7)."""
+"""The event sequences of ``/responses`` (contract §7.5, §7.6, §13.7)."""
 
 from typing import Any
 
@@ -71,6 +71,10 @@ class Stream(Answer):
     def _compaction_events(self, index: int, item: Item) -> None:
         self._done(item, index)
 
+    def _tool_search_call_events(self, index: int, item: Item) -> None:
+        self._added(item, index)
+        self._done(item, index)
+
     def _web_search_call_events(self, index: int, item: Item) -> None:
         self._added(item, index)
         for stage in ("in_progress", "searching", "completed"):
@@ -121,7 +125,7 @@ class Stream(Answer):
         self._add(f"response.{status}", response=response, **beside)
 
     def _error(self, code: str, message: str) -> None:
-        """7.5.7: flat or nested; bare ones lack all framing."""
+        """Contract §7.5.7: flat or nested; bare ones lack all framing."""
         error: Json = {"code": code, "message": message}
         if self.plan.stream_error_bare:
             self._frames.append(wire.bare({"error": error}))

@@ -1,10 +1,11 @@
-"""api.github.com: token exchange, user info, endpoint discovery (contract 2, 3, 11.3, 13.3)."""
+"""api.github.com: token exchange, user info, endpoint discovery (contract §2, §3, §11.3, §13.3)."""
 
 import hashlib
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from . import apps
 from .accounts import Account, Quota
 from .server import Exchange, Request
 
@@ -24,6 +25,8 @@ def handle(world: "World", request: Request, exchange: Exchange) -> None:
             b"User-Agent header.\r\n",
         )
     route = (request.method, request.path)
+    if apps.is_mint(request):
+        return apps.mint(world, request, exchange)
     if route == ("GET", "/copilot_internal/v2/token"):
         return _exchange(world, request, exchange)
     if route == ("GET", "/copilot_internal/user"):
@@ -36,7 +39,7 @@ def handle(world: "World", request: Request, exchange: Exchange) -> None:
 def _standard(
     exchange: Exchange, status: int, message: str, docs: str = _DOCS, headers: list[tuple[str, str]] | None = None
 ) -> None:
-    """GitHub's own error shape, the StandardErrorEnvelope of 2.6."""
+    """GitHub's own error shape, the StandardErrorEnvelope of contract §2.6."""
     exchange.reply_json(status, {"message": message, "documentation_url": docs, "status": str(status)}, _JSON, headers)
 
 
@@ -45,7 +48,7 @@ def _account(world: "World", request: Request) -> Account | None:
     if scheme.lower() not in ("token", "bearer"):
         return None
     account = world.accounts.get(token.strip())
-    return None if account is None or account.kind == "revoked" else account
+    return None if account is None or account.kind == "revoked" or apps.has_ended(world, account) else account
 
 
 def _rate_limited(world: "World", exchange: Exchange) -> None:
@@ -61,7 +64,7 @@ def _rate_limited(world: "World", exchange: Exchange) -> None:
 
 
 def _refused(exchange: Exchange, account: Account) -> None:
-    """The ErrorEnvelope of 2.6; ``{EDITOR}`` is for the client to replace."""
+    """The ErrorEnvelope of contract §2.6; ``{EDITOR}`` is for the client to replace."""
     if account.kind == "subscription_ended":
         details = {
             "message": f"Your Copilot subscription has ended. You are currently logged in as {account.login}.",
@@ -104,9 +107,16 @@ def _exchange(world: "World", request: Request, exchange: Exchange) -> None:
         return _standard(exchange, 401, "Bad credentials")
     if account.kind in ("direct", "pat_nopermission"):
         return _standard(exchange, 404, "Not Found")
+    if apps.is_installation(account):
+        if world.config["installation_exchange"] is False:
+            return _standard(exchange, 404, "Not Found")
+        if refused := apps.refusal(world, account):
+            return _standard(exchange, *refused)
+        if world.config["installation_exchange"] == "empty":
+            return exchange.reply_json(200, {"token": "", "expires_at": 0, "refresh_in": 0}, _JSON)
     if account.kind == "rate_limited":
         return _rate_limited(world, exchange)
-    if account.kind != "ok":
+    if account.kind != "ok" and not apps.is_installation(account):
         return _refused(exchange, account)
     config = world.config
     token, expires = world.mint_copilot_token(account)
@@ -195,6 +205,24 @@ def _snapshot(name: str, quota: Quota, newer: bool) -> dict[str, Any]:
     return entry
 
 
+def _in_credits(account: Account, reset: datetime) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "token_based_billing": True,
+        "credits_used": round(account.credits_used, 9),
+        "quota_reset_at": int(reset.timestamp()),
+    }
+    if account.pool is not None:
+        told |= {"entitlement": -1, "has_quota": account.pool == "full"}
+    return told
+
+
+def _remove(body: Any, path: list[str]) -> None:
+    if isinstance(body, dict) and len(path) > 1:
+        _remove(body.get(path[0]), path[1:])
+    elif isinstance(body, dict):
+        body.pop(path[0], None)
+
+
 def _user(world: "World", request: Request, exchange: Exchange) -> None:
     account = _account(world, request)
     if account is None:
@@ -203,6 +231,8 @@ def _user(world: "World", request: Request, exchange: Exchange) -> None:
         return _rate_limited(world, exchange)
     if account.kind in ("no_copilot", "subscription_ended", "pat_nopermission"):
         return _standard(exchange, 404, "Not Found")
+    if apps.is_installation(account):
+        return _standard(exchange, 403, "Resource not accessible by integration")
     reset = reset_date(world)
     body: dict[str, Any] = {
         "login": account.login,
@@ -215,7 +245,7 @@ def _user(world: "World", request: Request, exchange: Exchange) -> None:
         "organization_login_list": [],
         "organization_list": [],
     }
-    if account.shape == "free_old":  # 3.4: no snapshots, the reset date is a string here
+    if account.shape == "free_old":  # Contract §3.4: no snapshots, the reset date is a string here
         quotas = {"chat": account.chat, "completions": account.completions}
         body |= {
             "assigned_date": None,
@@ -225,10 +255,11 @@ def _user(world: "World", request: Request, exchange: Exchange) -> None:
             "limited_user_reset_date": reset.strftime("%Y-%m-%d"),
         }
         return exchange.reply_json(200, body, _JSON)
-    newer = account.shape == "free_new"
-    if newer:  # 3.5
+    newer = account.shape in ("free_new", "usage")
+    if newer:  # Contract §3.5
         body = {key: body[key] for key in ("login", "access_type_sku", "copilot_plan", "chat_enabled")}
         body["token_based_billing"] = True
+        body["endpoints"] = endpoints(world, account)
     else:
         body |= {
             "copilotignore_enabled": False,
@@ -251,11 +282,16 @@ def _user(world: "World", request: Request, exchange: Exchange) -> None:
             "premium_interactions": _snapshot("premium_interactions", account.premium, newer),
         },
     }
+    if account.in_credits:  # Contract §3.8
+        body["quota_snapshots"]["premium_interactions"] |= _in_credits(account, reset)
+        body |= {"can_upgrade_plan": account.pool is None}
+    for path in world.config["user_info_without"]:
+        _remove(body, path.split("."))
     return exchange.reply_json(200, body, _JSON)
 
 
 def _graphql(world: "World", request: Request, exchange: Exchange) -> None:
-    """11.3: the one query anybody sends."""
+    """Contract §11.3: the one query anybody sends."""
     account = _account(world, request)
     if account is None:
         return _standard(exchange, 401, "Bad credentials")

@@ -1,4 +1,4 @@
-"""Sockets and HTTP/1.1 by hand, because the faults of contract 13.10 need control over every byte.
+"""Sockets and HTTP/1.1 by hand, because the faults of contract §13.10 need control over every byte.
 
 One thread per connection; keep-alive, chunked request bodies, ``Expect: 100-continue``, chunked or
 connection-delimited answers, one-byte segments, RST before or inside an answer.

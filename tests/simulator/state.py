@@ -1,4 +1,4 @@
-"""Everything the simulator remembers: knobs, accounts, tokens, devices, ledger, recorded requests (contract 13)."""
+"""Everything the simulator remembers: knobs, accounts, tokens, devices, ledger, recorded requests (contract §13)."""
 
 import base64
 import copy
@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import accounts, catalogue, knobs
+from . import accounts, apps, catalogue, knobs
 from .faults import Faults
 from .gates import Gates
 from .server import Request
@@ -18,6 +18,7 @@ from .server import Request
 COUNTERS = (
     "requests",
     "exchanges",
+    "installation_tokens",
     "user_info",
     "catalogue",
     "device_codes",
@@ -27,6 +28,7 @@ COUNTERS = (
     "messages",
     "count_tokens",
     "embeddings",
+    "mcp",
     "streams",
     "open_streams",
     "finished_streams",
@@ -38,7 +40,7 @@ COUNTERS = (
 
 @dataclass
 class Device:
-    """One device flow (contract 1)."""
+    """One device flow (contract §1)."""
 
     device_code: str
     user_code: str
@@ -74,6 +76,7 @@ ROUTES = {
     "/v1/messages": "messages",
     "/v1/messages/count_tokens": "count_tokens",
     "/embeddings": "embeddings",
+    "/mcp": "mcp",
 }
 
 
@@ -94,6 +97,7 @@ class World:
             self.gates.abandon()
             self.config = {**knobs.defaults(), **copy.deepcopy(self.start_config)}
             self.accounts = accounts.planted()
+            self.installation_ends: dict[str, float] = {}  # installation token -> when it ends, in real time
             self.models = catalogue.load()
             if self.config["catalogue"]:
                 catalogue.change(self.models, self.config["catalogue"])
@@ -107,15 +111,20 @@ class World:
                 "premium_units": 0.0,
                 "user_requests": 0,
                 "agent_requests": 0,
+                "searches": 0,
+                "credits": 0.0,
                 "by_account": {},
             }
+            self.bills: dict[str, int] = {}  # request id -> what its answers cost, in nano-credits
             self.sequence = 0
             self.opaques: dict[str, str] = {}  # reasoning_opaque -> dialect that issued it
             self.thoughts: dict[str, str] = {}  # reasoning_opaque -> the reasoning text it went with
             self.item_ids: dict[str, str] = {}  # item id of /responses -> account it was issued to
             self.encrypted: dict[str, tuple[str, str]] = {}  # encrypted_content -> (account, item id)
             self.call_opaques: dict[str, str] = {}  # tool call id -> reasoning_opaque issued with it
+            self.mcp_sessions: set[str] = set()
             self.sessions: dict[str, dict[str, float]] = {}  # auto mode: session token -> discounts
+            self.session_ends: dict[str, float] = {}  # and when it ends, by the server's clock
             self.cond.notify_all()
 
     # -- clock and ids ---------------------------------------------------------------------------------------------
@@ -142,7 +151,7 @@ class World:
         return "".join(alphabet[byte % len(alphabet)] for byte in raw[:length])
 
     def blob(self, purpose: str, size: int = 300) -> str:
-        """Base64 of so many bytes, and up to 23 more: 400 to 431 characters for the ids of 7.6."""
+        """Base64 of so many bytes, and up to 23 more: 400 to 431 characters for the ids of contract §7.6."""
         seed = self.digest(purpose)
         return base64.b64encode(hashlib.shake_256(seed).digest(size + seed[0] % 24)).decode()
 
@@ -178,7 +187,7 @@ class World:
             entry["seq"] = self.counters["requests"]
             self.requests.append(entry)
             del self.requests[: -self.config["record_limit"]]
-            route = ROUTES.get(request.path)
+            route = ROUTES.get(request.path) or ("installation_tokens" if apps.is_mint(request) else None)
             self.count(requests=1, **({route: 1} if route else {}))
         return entry
 
@@ -233,7 +242,7 @@ class World:
             return account
 
     def mint_github_token(self, device: Device) -> str:
-        """A token for a finished device flow: a copy of the configured account (contract 1.6, 1.7)."""
+        """A token for a finished device flow: a copy of the configured account (contract §1.6, §1.7)."""
         with self.cond:
             number = 1 + sum(1 for other in self.devices if other.token)
             if device.client_id == "Iv1.b507a08c87ecfe98":
@@ -246,10 +255,18 @@ class World:
                 account.kind = kind
             self.accounts[token] = account
             device.token, device.state = token, "redeemed"
+            self._keep_ten(device)
             return token
 
+    def _keep_ten(self, device: Device) -> None:
+        """Contract §1.6: one sign-in more of this person and app ends the oldest."""
+        mine = [one for one in self.devices if one.token and one.client_id == device.client_id]
+        valid = [one for one in mine if self.accounts[str(one.token)].kind != "revoked"]
+        for oldest in valid[: -self.config["most_sign_ins"]]:
+            self.accounts[str(oldest.token)].kind = "revoked"
+
     def mint_copilot_token(self, account: accounts.Account) -> tuple[str, int]:
-        """A token string in the ``k=v;...:mac`` form of 2.4, and its ``exp`` by the skewed clock."""
+        """A token string in the ``k=v;...:mac`` form of contract §2.4, and its ``exp`` by the skewed clock."""
         lifetime = float(self.config["token_lifetime_s"])
         expires = int(self.now() + lifetime)
         tid = hashlib.sha256(account.token.encode()).hexdigest()[:32]
@@ -263,24 +280,50 @@ class World:
             self.tokens[text] = CopilotToken(text, account.token, time.time() + lifetime)
         return text, expires
 
+    def book_search(self, account: accounts.Account) -> None:
+        """A search of the MCP endpoint."""
+        with self.cond:
+            self.ledger["searches"] += 1
+            book = self.ledger["by_account"].setdefault(account.token, _book())
+            book["searches"] = book.get("searches", 0) + 1
+            self.cond.notify_all()
+
+    def book_credits(self, account: accounts.Account, nano_aiu: int, request_id: str | None = None) -> None:
+        """What an answer cost on an account that is billed so; agents' calls like persons' (contract §10.8)."""
+        if not account.in_credits:
+            return
+        credits = nano_aiu / 10**9
+        with self.cond:
+            if request_id:
+                self.bills[request_id] = self.bills.get(request_id, 0) + nano_aiu
+            account.credits_used = round(account.credits_used + credits, 9)
+            if account.pool is None:
+                account.premium.take(credits)
+            self.ledger["credits"] = round(self.ledger["credits"] + credits, 9)
+            book = self.ledger["by_account"].setdefault(account.token, _book())
+            book["credits"] = round(book.get("credits", 0.0) + credits, 9)
+            self.cond.notify_all()
+
     def bill(self, account: accounts.Account, units: float, by_user: bool) -> None:
-        """The ledger of 13.10: only user-initiated requests cost premium units (5.5, 10.5)."""
+        """The ledger of contract §13.10: only user-initiated requests cost premium units (contract §5.5, §10.5)."""
         with self.cond:
             books = [
                 self.ledger,
-                self.ledger["by_account"].setdefault(
-                    account.token, {"premium_units": 0.0, "user_requests": 0, "agent_requests": 0}
-                ),
+                self.ledger["by_account"].setdefault(account.token, _book()),
             ]
             for book in books:
                 book["user_requests" if by_user else "agent_requests"] += 1
-                if by_user:
+                if by_user and not account.in_credits:
                     book["premium_units"] = round(book["premium_units"] + units, 4)
-            if by_user:
+            if by_user and not account.in_credits:
                 account.premium.take(units)
                 if account.free:
                     account.chat.take(1)
             self.cond.notify_all()
+
+
+def _book() -> dict[str, Any]:
+    return {"premium_units": 0.0, "user_requests": 0, "agent_requests": 0}
 
 
 def dumps(value: Any) -> bytes:

@@ -1,6 +1,6 @@
-"""From a plan to the frames of a chat stream (contract 6.5.9 - 6.5.18)."""
+"""From a plan to the frames of a chat stream (contract §6.5.9–§6.5.18)."""
 
-from . import dialects
+from . import billing, dialects
 from .dialects import Dialect, Json, safe
 from .knobs import Settings
 from .plan import Plan
@@ -26,7 +26,7 @@ class Assembler:
         if usage == "own_frame_copilot_usage":
             usage, self.copilot_usage_place = self.dialect.usage_place, "own_frame"
         if usage == "none" and settings["usage_mode"] == "vendor" and plan.calls:
-            usage = "on_finish"  # 6.5.5: older captures have usage after tool calls
+            usage = "on_finish"  # Contract §6.5.5: older captures have usage after tool calls
         self.usage_place = usage
         self.frames: list[bytes] = []
         self._deltas = 0
@@ -41,7 +41,7 @@ class Assembler:
         for index in range(plan.n):
             if not self._one(index):
                 return self.frames  # ended by an error inside the stream
-        for delta in after_finish:  # 6.5.10, Azure form: empty outer id and model
+        for delta in after_finish:  # Contract §6.5.10, Azure form: empty outer id and model
             self._add(
                 {
                     **self.dialect.chunk([{"content_filter_results": {}, "delta": delta, "index": 0}]),
@@ -70,7 +70,7 @@ class Assembler:
         return choice
 
     def _twist(self, delta: Json, finish: str | None) -> Json:
-        """The variations of one delta that were seen in the wild (6.5.3, 6.5.11, 13.6)."""
+        """The variations of one delta that were seen in the wild (contract §6.5.3, §6.5.11, §13.6)."""
         settings, delta = self.settings, dict(delta)
         later = self._deltas > 0
         self._deltas += 1
@@ -112,7 +112,7 @@ class Assembler:
             )
 
     def _side_channel(self) -> None:
-        """6.5.13: frames for remote agents, not for the chat."""
+        """Contract §6.5.13: frames for remote agents, not for the chat."""
         self._add(
             {
                 "choices": None,
@@ -155,7 +155,7 @@ class Assembler:
             sort=False,
         )
 
-    # -- reasoning (6.5.10) ----------------------------------------------------------------------------------------
+    # -- reasoning (contract §6.5.10) ----------------------------------------------------------------------------------
 
     def _reasoning(self) -> list[Json]:
         """Emit the reasoning; returns the deltas that belong after the finish chunk."""
@@ -219,7 +219,8 @@ class Assembler:
         self._calls(index, held, spread)
         usage = dialect.usage() if self.usage_place == "on_finish" and index == plan.n - 1 else None
         chunk = dialect.chunk([self._choice(dialect.finish_delta(), index, plan.finish)], usage)
-        if self.copilot_usage_place == "finish":
+        # Where the usage is, also of vendors that tell it with the finish.
+        if self.copilot_usage_place == "finish" or (usage is not None and self.copilot_usage_place == "usage"):
             chunk["copilot_usage"] = copilot_usage(plan)
         if self.settings["annotations"]:
             chunk["code_references"] = [{"url": "https://github.com/octocat/hello", "license": "MIT"}]
@@ -237,12 +238,12 @@ class Assembler:
             place = number + 1 if spread == "other_index" else index
             for position, delta in enumerate(deltas):
                 choices = [self._choice(delta, place)]
-                if held is not None and number == 0 and position == 0:  # 6.5.9: text and tool in one chunk
+                if held is not None and number == 0 and position == 0:  # Contract §6.5.9: text and tool in one chunk
                     choices.insert(0, self._choice(held, index))
                 self._add(dialect.chunk(choices))
 
     def _filter(self, index: int) -> None:
-        """6.5.15: the answer is withdrawn half way."""
+        """Contract §6.5.15: the answer is withdrawn half way."""
         plan = self.plan
         category = plan.filtered if plan.filtered in ("hate", "self_harm", "sexual", "violence") else None
         delta: Json = {"content": "…", "role": "assistant"}
@@ -260,7 +261,7 @@ class Assembler:
         self._add(self.dialect.chunk([choice], usage))
 
     def _error(self) -> None:
-        """6.5.16."""
+        """Contract §6.5.16."""
         code, message = self.plan.stream_error or ["internal_error", ""]
         error = {"error": {"code": code, "message": message}}
         if self.plan.stream_error_bare:
@@ -270,24 +271,11 @@ class Assembler:
 
 
 def copilot_usage(plan: Plan) -> Json:
-    """6.3.6; the prices are invented but add up."""
-    fresh = plan.prompt_tokens - plan.cached_tokens - plan.cache_write_tokens
-    rows = [
-        ("input", 500_000, fresh),
-        ("cache_read", 50_000, plan.cached_tokens),
-        ("cache_write", 625_000, plan.cache_write_tokens),
-        ("output", 2_500_000, plan.completion_tokens + plan.reasoning_tokens),
-    ]
-    return {
-        "token_details": [
-            {
-                "batch_size": 1000000,
-                "cost_per_batch": price * 1000000,
-                "model": plan.model,
-                "token_count": count,
-                "token_type": kind,
-            }
-            for kind, price, count in rows
-        ],
-        "total_nano_aiu": sum(price * count for _, price, count in rows),
+    """Contract §6.3.6. On ``/chat/completions`` the prompt's tokens include those written to the cache."""
+    tokens = {
+        "input": plan.prompt_tokens - plan.cached_tokens - plan.cache_write_tokens,
+        "cache_read": plan.cached_tokens,
+        "cache_write": plan.cache_write_tokens,
+        "output": plan.completion_tokens + plan.reasoning_tokens,
     }
+    return billing.account_of(plan.entry, plan.model, tokens)

@@ -1,4 +1,4 @@
-"""The sign-in host: device codes, polling, and the page a person would visit (contract 1, 13.2)."""
+"""The sign-in host: device codes, polling, and the page a person would visit (contract §1, §13.2)."""
 
 import html
 import time
@@ -36,14 +36,14 @@ def handle(world: "World", request: Request, exchange: Exchange) -> None:
 
 
 def _fields(request: Request) -> dict[str, Any]:
-    """JSON and form bodies are both accepted (1.1)."""
+    """JSON and form bodies are both accepted (contract §1.1)."""
     if "json" in (request.header("content-type") or "") or isinstance(request.json, dict):
         return request.fields
     return dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _answer(request: Request, exchange: Exchange, value: dict[str, Any], status: int = 200) -> None:
-    """JSON when it was asked for, form-encoded text otherwise (1.1)."""
+    """JSON when it was asked for, form-encoded text otherwise (contract §1.1)."""
     if "json" in (request.header("accept") or ""):
         exchange.reply_json(status, value)
     else:
@@ -53,7 +53,7 @@ def _answer(request: Request, exchange: Exchange, value: dict[str, Any], status:
 
 
 def _error(request: Request, exchange: Exchange, code: str, **extra: Any) -> None:
-    """Polling errors are HTTP 200 (1.4)."""
+    """Polling errors are HTTP 200 (contract §1.4)."""
     _answer(request, exchange, {"error": code, "error_description": _TEXTS[code], "error_uri": _URI, **extra})
 
 
@@ -111,7 +111,7 @@ def _poll(world: "World", request: Request, exchange: Exchange) -> None:
         if device.state == "denied":
             return _error(request, exchange, "access_denied")
         if too_early:
-            device.interval += 5  # the increase is permanent for this flow (1.4)
+            device.interval += 5  # the increase is permanent for this flow (contract §1.4)
             return _error(request, exchange, "slow_down", interval=int(device.interval))
         after = world.config["device_auto_approve_after_s"]
         if device.state == "pending" and after is not None and now - device.polls[0] >= float(after):

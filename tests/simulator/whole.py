@@ -1,4 +1,4 @@
-"""Non-stream answers of ``/chat/completions`` (contract 6.3)."""
+"""Non-stream answers of ``/chat/completions`` (contract §6.3)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ def _message(plan: Plan, settings: Settings) -> Json:
 
 
 def _openai(world: "World", plan: Plan, settings: Settings, usage: Json) -> Json:
-    """6.3.1, 6.3.2: no ``object``, no ``created``; a tool call has no ``content`` key at all."""
+    """Contract §6.3.1, §6.3.2: no ``object``, no ``created``; a tool call has no ``content`` key at all."""
     message = _message(plan, settings)
     if settings["padding"]:
         digest = world.digest("padding")
@@ -101,7 +101,7 @@ def _openai(world: "World", plan: Plan, settings: Settings, usage: Json) -> Json
 
 
 def _spread(plan: Plan, settings: Settings, message: Json) -> list[Json]:
-    """6.3.3: Claude puts the text and each tool call into entries of their own, all with index 0."""
+    """Contract §6.3.3: Claude puts the text and each tool call into entries of their own, all with index 0."""
     finish = "content_filter" if plan.filtered is not None else plan.finish
     mode = settings.vendor("multi_choice", "same_index" if plan.dialect == "claude" else "off")
     calls = message.get("tool_calls", [])
@@ -134,7 +134,7 @@ def _usage(plan: Plan, settings: Settings) -> Json:
 
 
 def _anthropic(world: "World", plan: Plan) -> Json:
-    """6.3.4: a native message body where a chat completion should be."""
+    """Contract §6.3.4: a native message body where a chat completion should be."""
     import json
 
     content: list[Json] = [{"type": "text", "text": plan.text}] if plan.text else []

@@ -1,4 +1,4 @@
-"""Frames of event streams, and how they get onto the wire (contract 6.4, 6.5.16 - 6.5.18, 7.5, 8.6)."""
+"""Frames of event streams, and how they get onto the wire (contract §6.4, §6.5.16–§6.5.18, §7.5, §8.6)."""
 
 import json
 import time
@@ -46,7 +46,7 @@ def framed(text: str, settings: Settings, event: str | None = None) -> bytes:
 
 
 def bare(value: Json) -> bytes:
-    """6.5.16: an error thrown into the stream without any framing."""
+    """Contract §6.5.16: an error thrown into the stream without any framing."""
     return compact(value).encode()
 
 
@@ -57,6 +57,18 @@ def finished(frames: list[bytes], settings: Settings, done: bool = True) -> list
     if done and not settings["missing_done"]:
         frames.append(b"data: [DONE]" if settings["done_without_newline"] else framed("[DONE]", settings))
     return frames
+
+
+def hold_back(world: "World", exchange: Exchange, gate: str | None, silence: float | None = None) -> None:
+    """Wait before anything is answered; a client that leaves meanwhile counts as a request broken off."""
+    try:
+        if gate is not None and not world.pass_gate(gate, exchange.sock):
+            exchange.break_off(reset=True)
+        if silence is not None:
+            pause(exchange.sock, silence)
+    except ClientGone:
+        world.count(aborted_requests=1)
+        raise
 
 
 # -- onto the wire ---------------------------------------------------------------------------------------------------
@@ -108,6 +120,6 @@ def _write(world: "World", exchange: Exchange, frames: list[bytes], flow: Flow) 
 
 
 def _cut(exchange: Exchange, kind: str) -> None:
-    """ "clean" ends the body properly: the client sees a valid HTTP message without a finish reason (6.5.17)."""
+    """ "clean" ends the body properly: clients see a valid HTTP message, and no finish reason (contract §6.5.17)."""
     if kind != "clean":
         exchange.break_off(reset=kind == "reset")

@@ -1,4 +1,4 @@
-"""Fixture conversations and the road between two protocols, taken exactly as ``app/relay.py`` takes it."""
+"""Fixture conversations and the path between two protocols, taken exactly as ``app/relay.py`` takes it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from app.converters.codec import Codec, Identity
-from app.converters.crossing import Converted, Crossing, Native
-from app.converters.limits import Limits
-from app.converters.registry import CODECS
-from app.converters.seal import is_sealed
+from app.converters.codec import Identity, NativeRequest
+from app.converters.exchange import Converted, Exchange, Native, converted_exchange
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.sealed_signatures import is_sealed
+from app.converters.registry import CLIENTS, UPSTREAMS
 from app.errors import GatewayError
 
 Json = dict[str, Any]
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CATALOGUE = Path(__file__).parents[1] / "simulator" / "catalogue.json"
 
-PROTOCOLS = tuple(CODECS)
+PROTOCOLS = tuple(UPSTREAMS)
 PAIRS = tuple((client, upstream) for client in PROTOCOLS for upstream in PROTOCOLS)
 
 MODELS = {
@@ -34,7 +34,7 @@ CREATED = 1_760_000_000
 
 PIXEL = (
     "data:image/png;base64,"
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    "iVBORw0KGgoAAAANSUhEUgAAAAMAAAADCAIAAADZSiLoAAAAEElEQVR4nGOoV1CAIAYsLABoLga45euFQAAAAABJRU5ErkJggg=="
 )
 """What every image address leads to."""
 
@@ -53,7 +53,7 @@ def cases(protocol: str) -> tuple[str, ...]:
 
 @cache
 def file_of(protocol: str, name: str) -> Path:
-    """A fixture file; the conversations that only the crossing of protocols makes hard stand in ``hard``."""
+    """A fixture file; the conversations that only the exchange of protocols makes hard stand in ``hard``."""
     usual = FIXTURES / protocol / name
     return usual if usual.exists() else FIXTURES / protocol / "hard" / name
 
@@ -99,83 +99,81 @@ def whole(body: Json) -> Json:
 
 
 @cache
-def limits_of(model: str) -> Limits:
+def limits_of(model: str) -> ModelLimits:
     """What the model list tells of a model."""
     entries = json.loads(CATALOGUE.read_bytes())
     entries = entries if isinstance(entries, list) else entries["data"]
-    return Limits.of(next(entry for entry in entries if entry["id"] == model))
+    return ModelLimits.of(next(entry for entry in entries if entry["id"] == model))
 
 
-def cross(
-    client: str, upstream: str, body: Json, *, model: str = "", headers: dict[str, str] | None = None
-) -> Crossing:
+def exchange_between(
+    client: str,
+    upstream: str,
+    body: Json,
+    *,
+    model: str = "",
+    headers: dict[str, str] | None = None,
+    limits: ModelLimits | None = None,
+    may_pass: bool = True,
+) -> Exchange:
     """One request and its answer, between these protocols. model: upstream's; by default the usual one.
+
+    limits: what is known of it; by default what the simulator's catalogue tells. may_pass: false converts between equal
+    protocols too.
 
     Raises: GatewayError for a request that cannot be carried.
     """
-    codec: Codec = CODECS[client]
+    codec = CLIENTS[client]
     raw = json.dumps(body, ensure_ascii=False).encode()
     traits = codec.traits(body)
-    identity: Identity = {"model": traits.model, "created": CREATED, "fallback_id": f"{codec.id_prefix}0123456789"}
+    identity = Identity(traits.model, CREATED, f"{codec.id_prefix}0123456789")
     model = model or MODELS[upstream][0]
+    limits = limits_of(model) if limits is None else limits
     inlined = dict.fromkeys(codec.image_urls(body), PIXEL)
-    if client == upstream and not is_sealed(raw):
-        return Native(
-            codec,
-            raw,
-            body,
-            traits=traits,
-            identity=identity,
-            model=model,
-            limits=limits_of(model),
-            inlined=inlined,
-            headers=headers or {},
-        )
-    return Converted(
-        codec,
-        CODECS[upstream],
-        body,
-        traits=traits,
-        identity=identity,
-        model=model,
-        limits=limits_of(model),
-        inlined=inlined,
-    )
+
+    request = NativeRequest(raw=raw, body=body, model=model, limits=limits, inlined=inlined, headers=headers or {})
+
+    def convert() -> Converted:
+        return converted_exchange(codec, UPSTREAMS[upstream], request, traits=traits, identity=identity)
+
+    if client == upstream and codec.native is not None and may_pass and not is_sealed(raw):
+        return Native(codec.native, request, traits=traits, identity=identity, convert=convert)
+    return convert()
 
 
 @cache
 def is_carried(client: str, upstream: str, case: str) -> bool:
     """Whether the request can be carried to the usual model behind that protocol."""
     try:
-        cross(client, upstream, request_of(client, case)).payload()
+        exchange_between(client, upstream, request_of(client, case)).payload()
     except GatewayError:
         return False
     return True
 
 
-def answering(client: str, upstream: str, body: Json) -> Crossing:
+def answering(client: str, upstream: str, body: Json) -> Exchange:
     """The same, ready for the answer; a request that cannot be carried gives way to that of ``text``."""
-    crossing: Crossing
+    exchange: Exchange
     try:
-        crossing = cross(client, upstream, body)
-        crossing.payload()
+        exchange = exchange_between(client, upstream, body)
+        exchange.payload()
     except GatewayError:
         plain = request_of(client, "text")
         stream = {name: body[name] for name in ("stream", "stream_options") if name in body}
-        crossing = cross(client, upstream, whole(plain) | stream)
-        crossing.payload()
-    return crossing
+        exchange = exchange_between(client, upstream, whole(plain) | stream)
+        exchange.payload()
+    return exchange
 
 
-def sent(crossing: Crossing) -> Json:
+def sent(exchange: Exchange) -> Json:
     """The body that upstream gets. Raises: GatewayError for a request that cannot be carried."""
-    body: Json = json.loads(crossing.payload().body)
+    body: Json = json.loads(exchange.payload().body)
     return body
 
 
-def pumped(crossing: Crossing, raw: bytes, cuts: tuple[int, ...] = ()) -> bytes:
+def transformed(exchange: Exchange, raw: bytes, cuts: tuple[int, ...] = ()) -> bytes:
     """The client's bytes for upstream's stream, cut at these places. Wants the payload to have been made."""
-    pump = crossing.pump()
+    transformer = exchange.transformer()
     edges = (0, *cuts, len(raw))
-    out = [pump.feed(raw[start:end]) for start, end in pairwise(edges)]
-    return b"".join(out) + pump.finish()
+    out = [transformer.feed(raw[start:end]) for start, end in pairwise(edges)]
+    return b"".join(out) + transformer.finish()

@@ -30,10 +30,11 @@ from app.settings import Settings
 from app.upstream.headers import Call
 from tests.support.grammar import read
 from tests.support.secrets import API_KEY
+from tests.support.streams import Pieces
 
 SEED: Final = 20260201
 FIXTURES: Final = Path(__file__).parents[1] / "fixtures"
-DOORS: Final = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+ENDPOINTS: Final = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 PATHS: Final = {"/chat/completions": "chat", "/v1/messages": "messages", "/responses": "responses"}
 COUNT: Final = "/v1/messages/count_tokens"
 PIXEL: Final = bytes.fromhex(
@@ -293,13 +294,19 @@ def seeds(protocol: str) -> list[dict[str, Any]]:
     """The bodies that mutation begins with."""
     found = [json.loads(path.read_bytes()) for path in sorted((FIXTURES / protocol).glob("*.request.json"))]
     # A seal is among the rich ones; the plain ones are to pass natively.
-    return found + _RICH[protocol] * 3
+    return found + rich(protocol) * 3
+
+
+def rich(protocol: str) -> list[dict[str, Any]]:
+    """Bodies that hold, in few lines, nearly all that a protocol can say."""
+    return _RICH[protocol]
 
 
 def _vocabulary() -> tuple[list[str], list[Any]]:
     """All keys and all parts (objects, lists, short strings) of all seeds: what a mutation may put in a wrong place."""
-    keys, values = set(), {}
-    stack: list[Any] = [body for protocol in DOORS for body in seeds(protocol)]
+    keys: set[str] = set()
+    values: dict[str, Any] = {}
+    stack: list[Any] = [body for protocol in ENDPOINTS for body in seeds(protocol)]
     while stack:
         value = stack.pop()
         if isinstance(value, dict):
@@ -569,36 +576,36 @@ def _bytes_of(body: Any, rng: random.Random) -> bytes:
 
 @dataclass(frozen=True)
 class Case:
-    """One request. door: of the client. number: it and the seed make all of it."""
+    """One request. endpoint: of the client. number: it and the seed make all of it."""
 
     number: int
-    door: str
+    endpoint: str
     path: str
     raw: bytes
     headers: dict[str, str]
     rng: random.Random
 
 
-_SEEDS: Final = {protocol: [json.dumps(body) for body in seeds(protocol)] for protocol in DOORS}
+_SEEDS: Final = {protocol: [json.dumps(body) for body in seeds(protocol)] for protocol in ENDPOINTS}
 
 
 def make_case(number: int, seed: int = SEED) -> Case:
     rng = random.Random(f"{seed}:{number}")
-    door = tuple(DOORS)[number % 3]
-    body = json.loads(rng.choice(_SEEDS[door]))
+    endpoint = tuple(ENDPOINTS)[number % 3]
+    body = json.loads(rng.choice(_SEEDS[endpoint]))
     body["stream"] = rng.random() < 0.4
     body["model"] = rng.choice(BY_PROTOCOL[tuple(PATHS.values())[number // 3 % 3]])
     model = body["model"]
     mutate(body, rng)
     if rng.random() < 0.9:
         body["model"] = model
-    path = DOORS[door]
-    if door == "messages" and rng.random() < 0.1:
+    path = ENDPOINTS[endpoint]
+    if endpoint == "messages" and rng.random() < 0.1:
         path = COUNT
     headers = {"Authorization": f"Bearer {API_KEY}"}
     if rng.random() < 0.2:
         headers["anthropic-beta"] = rng.choice(("context-management-2025-06-27", "x,,y", "é", ",", "a" * 300))
-    return Case(number, door, path, _bytes_of(body, rng), headers, rng)
+    return Case(number, endpoint, path, _bytes_of(body, rng), headers, rng)
 
 
 # ── upstream ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -632,13 +639,19 @@ class _Answer:
     def read(self) -> bytes:
         return self._content
 
-    def iter_bytes(self, *, silence_s: float) -> Iterator[bytes]:
+    def iter_bytes(self, *, silence_s: float) -> Pieces:
+        return Pieces(self._in_pieces())
+
+    def _in_pieces(self) -> Iterator[bytes]:
         source = io.BytesIO(self._content)
         most = self._rng.choice((300, 3_000, 100_000))
         while piece := source.read(self._rng.randint(1, most)):
             yield piece
             if self._rng.random() < 0.01:
                 yield b""
+
+    def finish(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -652,7 +665,8 @@ class Upstream:
         self.complaints: list[str] = []
         self.paths: list[str] = []
         self._whole = {
-            name: [path.read_bytes() for path in sorted((FIXTURES / name).glob("*.response.json"))] for name in DOORS
+            name: [path.read_bytes() for path in sorted((FIXTURES / name).glob("*.response.json"))]
+            for name in ENDPOINTS
         }
         self._streams = {
             name: [
@@ -660,7 +674,7 @@ class Upstream:
                 for path in sorted((FIXTURES / name).glob("*.stream.sse"))
                 if path.name not in _NO_WHOLE_STREAMS
             ]
-            for name in DOORS
+            for name in ENDPOINTS
         }
         self._whole["chat"] = [content for content in self._whole["chat"] if b'"choices"' in content]
 
@@ -735,17 +749,17 @@ class _Log(logging.Handler):
 
 @dataclass
 class Report:
-    """What came of many cases. statuses: by door and status. crossings: 2xx, by client, upstream and form."""
+    """What came of many cases. statuses: by endpoint and status. exchanges: 2xx, by client, upstream and form."""
 
     bodies: int = 0
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
-    crossings: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    exchanges: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: Report) -> None:
         self.bodies += other.bodies
         self.statuses += other.statuses
-        self.crossings += other.crossings
+        self.exchanges += other.exchanges
         self.failures += other.failures
 
 
@@ -759,6 +773,7 @@ class Fuzzer:
         for service in (gateway.relay, gateway.catalog):
             service._client = self.upstream
         gateway.relay._refusals = self.refusals
+        gateway.relay._auto = None  # it would ask GitHub, who is not here
         gateway.relay._images._hop = lambda target, deadline: PIXEL
         self.client: FlaskClient = self.app.test_client()
         for name in ("copilot_bridge", ""):
@@ -776,7 +791,7 @@ class Fuzzer:
         content = response.get_data()
         response.close()
         report.bodies += 1
-        report.statuses[case.door, response.status_code] += 1
+        report.statuses[case.endpoint, response.status_code] += 1
         problems = [*self.upstream.complaints, *self.log.bad]
         try:
             if response.status_code == 200:
@@ -785,14 +800,14 @@ class Fuzzer:
                     form = "count"
                     assert isinstance(json.loads(content)["input_tokens"], int)
                 elif form == "stream":
-                    assert read(case.door, content).is_finished, "the stream ended in an error"
+                    assert read(case.endpoint, content).is_finished, "the stream ended in an error"
                 else:
-                    _check_whole(case.door, content)
+                    _check_whole(case.endpoint, content)
                 upstream = PATHS.get(self.upstream.paths[-1], "count") if self.upstream.paths else "here"
-                report.crossings[case.door, upstream, form] += 1
+                report.exchanges[case.endpoint, upstream, form] += 1
             else:
                 assert 400 <= response.status_code < 500, f"status {response.status_code}"
-                _check_error(case.door, content, response.status_code)
+                _check_error(case.endpoint, content, response.status_code)
         except Exception as error:
             problems.append(f"{type(error).__name__}: {error}; status {response.status_code}: {content[-300:]!r}")
         if problems:
@@ -805,6 +820,7 @@ def _make_app(folder: Path) -> Flask:
             {
                 "API_KEY": API_KEY,
                 "DATA_DIR": str(folder / "data"),
+                "LEDGER_QUEUE": "1000000",  # nobody writes it here
                 "COPILOT_CONFIG_DIR": str(folder / "no-editor"),
                 "GH_COPILOT_TOKEN": "ghu_test_fuzz",
                 "GITHUB_BASE_URL": "https://github.test",
@@ -815,13 +831,13 @@ def _make_app(folder: Path) -> Flask:
     )
 
 
-def _check_error(door: str, content: bytes, status: int) -> None:
+def _check_error(endpoint: str, content: bytes, status: int) -> None:
     body = json.loads(content)
     error = body["error"]
     assert isinstance(error["message"], str)
     assert error["message"]
     assert isinstance(error["type"], str)
-    if door == "messages":
+    if endpoint == "messages":
         assert body.keys() == {"type", "error", "request_id"}, body.keys()
         assert body["type"] == "error"
         assert error.keys() <= {"type", "message", "details"}, error.keys()
@@ -832,13 +848,13 @@ def _check_error(door: str, content: bytes, status: int) -> None:
     assert error["code"] is None or isinstance(error["code"], str)
 
 
-def _check_whole(door: str, content: bytes) -> None:
+def _check_whole(endpoint: str, content: bytes) -> None:
     body = json.loads(content, parse_constant=_no_constant)
-    if door == "chat":
+    if endpoint == "chat":
         assert body["object"] == "chat.completion"
         assert body["choices"][0]["message"]["role"] == "assistant"
         assert body["choices"][0]["finish_reason"]
-    elif door == "messages":
+    elif endpoint == "messages":
         assert body["type"] == "message"
         assert body["stop_reason"]
         assert isinstance(body["content"], list)

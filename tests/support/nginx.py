@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import requests
 from urllib3.util import Retry
 
-from tests.support.bridge import ROOT, Bridge, free_port
+from tests.support.bridge import ROOT, Bridge
+from tests.support.ports import free_port
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
@@ -25,9 +27,12 @@ class Nginx:
     """nginx in the foreground, with deploy/nginx.conf pointed at a bridge, and its files in a folder of its own.
 
     change: makes another configuration of the site's; the text it is given already names the right ports.
+    connections: nginx's own limit, those to the bridge included.
     """
 
-    def __init__(self, bridge: Bridge, folder: Path, change: Callable[[str], str] = str) -> None:
+    def __init__(
+        self, bridge: Bridge, folder: Path, change: Callable[[str], str] = str, *, connections: int = 256
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         site = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
@@ -37,7 +42,7 @@ class Nginx:
         self.config = folder / "nginx.conf"
         self.config.write_text(
             f"{_AS_US}daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
-            f"events {{ worker_connections 256; }}\nhttp {{\n"
+            f"events {{ worker_connections {connections}; }}\nhttp {{\n"
             + "".join(
                 f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
             )
@@ -58,6 +63,11 @@ class Nginx:
         with session:
             session.get(f"{self.url}/livez", timeout=10, allow_redirects=False)
         return self
+
+    def finish(self) -> None:
+        """End in order. It writes its log lines after the answers; once it has ended, all of them are there."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(30)
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()

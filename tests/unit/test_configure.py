@@ -13,7 +13,7 @@ from click.testing import Result
 from flask import Flask
 
 from app import create_app
-from app.clients.registry import CLIENTS
+from app.clients.registry import CLIENTS, files_of
 from app.errors import SignInRequiredError
 from app.settings import DEFAULT_API_KEY, Settings
 from tests.support.secrets import API_KEY
@@ -168,6 +168,50 @@ def test_writing(app: Flask, tmp_path: Path) -> None:
     again = configure(app, "claude-code", "--write", "--home", str(tmp_path), "--url", "http://b.test:1")
     assert "nothing changed" in again.output
     assert list(settings.parent.glob("*.bak-*")) == [backup]
+
+
+@pytest.mark.parametrize("client", [name for name in CLIENTS if files_of(name)])
+def test_undo_restores_every_file_that_write_changed(app: Flask, client: str, tmp_path: Path) -> None:
+    paths = [tmp_path / file.path for file in files_of(client)]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    assert configure(app, client, "--write", "--home", str(tmp_path)).exit_code == 0
+    assert all(path.read_text() for path in paths)
+    done = configure(app, client, "--undo", "--home", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert not any(path.read_text() for path in paths)
+    assert done.output.count("restored from") == len(paths)
+    assert API_KEY not in done.output
+
+
+@pytest.mark.parametrize("client", [name for name in CLIENTS if files_of(name)])
+def test_undo_removes_every_file_that_write_made(app: Flask, client: str, tmp_path: Path) -> None:
+    paths = [tmp_path / file.path for file in files_of(client)]
+    assert configure(app, client, "--write", "--home", str(tmp_path)).exit_code == 0
+    assert all(path.exists() for path in paths)
+    done = configure(app, client, "--undo", "--home", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert not any(path.exists() for path in paths)
+    assert done.output.count("was new, and is removed") == len(paths)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_undo_says_what_it_left_alone(app: Flask, is_there: bool, tmp_path: Path) -> None:
+    settings = tmp_path / ".claude" / "settings.json"
+    if is_there:
+        settings.parent.mkdir()
+        settings.write_text("{}")
+    done = configure(app, "claude-code", "--undo", "--home", str(tmp_path))
+    assert f"{settings}: has no backup, nothing to undo." in done.output
+    assert "没有备份" in configure(app, "claude-code", "--undo", "--home", str(tmp_path), "--language", "zh").output
+    assert settings.exists() == is_there
+
+
+def test_undo_of_a_client_without_files_says_that_there_is_nothing(app: Flask, tmp_path: Path) -> None:
+    done = configure(app, "cursor", "--undo", "--home", str(tmp_path))
+    assert done.exit_code == 2
+    assert "nothing to undo" in done.output
 
 
 def test_a_file_that_others_can_read_is_pointed_out(app: Flask, tmp_path: Path) -> None:

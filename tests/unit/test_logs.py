@@ -56,3 +56,20 @@ def test_traceback_is_masked_too() -> None:
         line = LineFormatter(as_json=True).format(record("failed", exc_info=sys.exc_info()))
     assert "ValueError" in line
     assert "ghu_test" not in line
+
+
+@pytest.mark.parametrize("model", ["a key=default", 'a" key="default', "a\tkey=default", "key=default", ""])
+def test_no_value_passes_for_a_field_of_its_own_in_a_text_line(model: str) -> None:
+    line = LineFormatter(as_json=False).format(record("request", fields={"model": model, "status": 200}))
+    assert line.endswith(f"request model={json.dumps(model)} status=200")
+
+
+def test_a_text_line_has_objects_as_json() -> None:
+    line = LineFormatter(as_json=False).format(record("request", fields={"stream": True, "usage": {"total_tokens": 3}}))
+    assert line.endswith('request stream=true usage={"total_tokens": 3}')
+
+
+def test_our_own_words_about_keys_are_left_alone() -> None:
+    words = "Send the key as 'Authorization: Bearer <key>' or as 'x-api-key: <key>'."
+    assert Redactor()(words) == words
+    assert Redactor()("Bearer <key>x' Bearer <other>") == "Bearer <key>x' Bearer ***"

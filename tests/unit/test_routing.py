@@ -4,6 +4,7 @@ import pytest
 
 from app.errors import UnsupportedFeatureError
 from app.routing import CHAT, EMBEDDINGS, RESPONSES, Model, find_model, near_matches, require_endpoint
+from tests.support.rows import rows
 
 IDS = [
     "claude-opus-4.6-1m",
@@ -21,6 +22,7 @@ IDS = [
 MODELS = [Model(id) for id in IDS]
 
 
+@rows()
 @pytest.mark.parametrize(
     ("asked", "meant"),
     [
@@ -55,8 +57,8 @@ def test_near_matches_are_the_likeliest_first() -> None:
 
 
 def test_endpoints_come_from_the_catalogue_and_never_from_a_name() -> None:
-    assert Model.parse({"id": "x-codex"}).endpoints == (CHAT,)  # type: ignore[union-attr]
-    assert Model.parse({"id": "x", "capabilities": {"type": "embeddings"}}).endpoints == (EMBEDDINGS,)  # type: ignore[union-attr]
+    assert Model.parse({"id": "x-codex"}).endpoints == (CHAT,)
+    assert Model.parse({"id": "x", "capabilities": {"type": "embeddings"}}).endpoints == (EMBEDDINGS,)
     listed = Model.parse({"id": "gpt", "supported_endpoints": ["/responses", "ws:/responses", 7]})
     assert listed is not None
     assert listed.endpoints == (RESPONSES, "ws:/responses")
@@ -64,6 +66,16 @@ def test_endpoints_come_from_the_catalogue_and_never_from_a_name() -> None:
         require_endpoint(listed, CHAT, MODELS)
     assert caught.value.code == "unsupported_api_for_model"
     require_endpoint(listed, RESPONSES, MODELS)
+
+
+@pytest.mark.parametrize(("model", "path", "named"), [("chat-a", EMBEDDINGS, "embed-b"), ("embed-b", CHAT, "chat-a")])
+def test_who_asks_for_a_model_that_is_for_something_else_is_told_of_others(model: str, path: str, named: str) -> None:
+    off = Model("off", endpoints=(CHAT,), raw={"policy": {"state": "disabled"}})
+    models = [off, Model("chat-a"), Model("embed-b", type="embeddings", endpoints=(EMBEDDINGS,))]
+    (asked,) = [each for each in models if each.id == model]
+    with pytest.raises(UnsupportedFeatureError) as caught:
+        require_endpoint(asked, path, models)
+    assert str(caught.value).endswith(f" Try {named} here.")
 
 
 @pytest.mark.parametrize("entry", [None, 7, [], {}, {"id": ""}, {"id": 7}])
@@ -81,3 +93,16 @@ def test_broken_entry_is_skipped(entry: object) -> None:
 )
 def test_drifted_entry_is_still_read(entry: dict[str, object]) -> None:
     assert Model.parse(entry) is not None
+
+
+def test_headers_that_no_request_can_carry_are_left_out() -> None:
+    odd = {
+        "X-Break": "a\r\nb: c", "X\nName": "a", "Ünï": "a", "X-Snow": "☃", "X-Long": "a" * 2000, "": "a", "X Y": "a",
+        "Content-Length": "5", "transfer-encoding": "chunked", "Host": "elsewhere", "AUTHORIZATION": "token b",
+    }  # fmt: skip
+    model = Model.parse({"id": "x", "request_headers": {**odd, "X-Number": 7, "X-Spaced": " a b "}})
+    assert model is not None
+    assert model.request_headers == {"X-Number": "7", "X-Spaced": "a b"}
+    many = Model.parse({"id": "x", "request_headers": {f"X-{number}": "a" for number in range(10_000)}})
+    assert many is not None
+    assert len(many.request_headers) < 100

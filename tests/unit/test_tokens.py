@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from app.converters.ir import Image
+from app.converters.neutral.vocabulary import Image
 from app.tokens import count
 
 

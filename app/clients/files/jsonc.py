@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Possessive: nothing here can be read in two ways, and a long file must cost neither time nor memory.
-_SPACE = re.compile(r"(?:[ \t\r\n]++|//[^\n]*+|/\*.*?\*/)*+", re.DOTALL)
-_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]++|\\.)*+"')
+# Nothing here can be read in two ways, so a long file costs no more than its length. Only sets of characters are
+# repeated possessively: over a group, Python before 3.11.5 matches wrongly (python/cpython#106052).
+_SPACE = re.compile(r"[ \t\r\n]*+(?:(?://[^\n]*+|/\*.*?\*/)[ \t\r\n]*+)*", re.DOTALL)
+_STRING = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*"')
 _WORD = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 
 

@@ -21,7 +21,7 @@ from ruamel.yaml.util import load_yaml_guess_indent
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array, InlineTable
 
-from app.clients import jsonc
+from app.clients.files import jsonc
 from app.clients.record import ConfigFile, Entries, Format, IfAbsent
 from app.errors import GatewayError
 

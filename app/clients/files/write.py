@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from app.clients.merge import MergeError, merge
+from app.clients.files.merge import MergeError, merge
 from app.clients.record import ConfigFile
 
 _MAX_BYTES = 8 * 1024 * 1024
+_BACKUP = "bak"
+_ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,32 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was done. backup: where the former content is; None for a new file or one that needed no change."""
+    """What was done. backup: where the former content is; None for a new file or one that needed no change. mark: the
+    empty file that says of a new one that it was not there before, so that it can be taken back as well."""
 
     change: Change
     backup: Path | None
+    mark: Path | None
 
 
-def plan(files: Sequence[ConfigFile], home: Path, moved: Mapping[str, Path] | None = None) -> list[Change]:
-    """What would be written. Touches nothing. moved: folder below home → where it is instead.
+def plan(
+    files: Sequence[ConfigFile], home: Path, moved: Mapping[str, Path] | None = None, *, elsewhere: bool = False
+) -> list[Change]:
+    """What would be written. Touches nothing. moved: folder below home → where it is instead. elsewhere: it is only
+    looked at; what comes of it is for another place.
 
     Raises: MergeError, naming the file and what is wrong with it; its details hold the ``path`` of the file that has
     to be changed ``by_hand``, for the caller to show.
     """
-    return [_plan(file, home, moved or {}) for file in files]
+    return [_plan(file, home, moved or {}, elsewhere=elsewhere) for file in files]
+
+
+def place_of(name: str, home: Path, moved: Mapping[str, Path]) -> Path:
+    """Where a path below the home folder really is: the longest moved folder that it lies in counts."""
+    for folder in sorted(moved, key=len, reverse=True):
+        if name == folder or name.startswith(folder + "/"):
+            return moved[folder] / name.removeprefix(folder).removeprefix("/")
+    return home / name
 
 
 def apply(changes: Sequence[Change], *, now: datetime) -> list[Written]:
@@ -63,11 +79,72 @@ def apply(changes: Sequence[Change], *, now: datetime) -> list[Written]:
     done: list[Written] = []
     for change in changes:
         try:
-            done.append(Written(change, _write(change, now)))
+            done.append(_write(change, now))
         except OSError as error:
             problem = f"{change.path} could not be written: {error.strerror or error}."
             raise MergeError(" ".join([problem, *_taken_back(done)])) from None
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """path: as the user knows it. backup: what was put back, None if there is none. kept: where the content until now
+    is kept. removed: the file was new when it was written, and is gone again."""
+
+    path: Path
+    backup: Path | None
+    kept: Path | None
+    removed: bool = False
+
+
+def take_back(
+    files: Sequence[ConfigFile], home: Path, moved: Mapping[str, Path] | None = None, *, now: datetime
+) -> list[Undone]:
+    """Put the newest backup of each file in its place; the backup goes, so the next time it is the one before. A file
+    that was new is removed.
+
+    Raises: MergeError if a file could not be written; those before it are put back already.
+    """
+    done = []
+    for file in files:
+        path = _existing(file, home, moved or {})
+        try:
+            done.append(_taken_from_backup(path, now))
+        except OSError as error:
+            raise MergeError(f"{path} could not be written: {error.strerror or error}.") from None
+    return done
+
+
+def _taken_from_backup(path: Path, now: datetime) -> Undone:
+    target = path.resolve()
+    name = re.compile(re.escape(target.name) + rf"\.({_BACKUP}|{_ABSENT})-(\d{{8}}-\d{{6}})(?:-(\d+))?")
+    found = [
+        # Within one second a file is first new and then changed.
+        (match[2], match[1] == _BACKUP, int(match[3] or 0), entry)
+        for entry in _entries(target.parent)
+        if (match := name.fullmatch(entry.name))
+    ]
+    if not found:
+        return Undone(path, None, None)
+    _, is_backup, _, newest = max(found)
+    until_now = _read(target)
+    kept = _keep(target, until_now, now, "undone") if until_now is not None else None
+    if is_backup:
+        _replace(target, newest.read_bytes(), instead_of=until_now)
+    else:
+        target.unlink(missing_ok=True)
+    newest.unlink()
+    return Undone(path, newest if is_backup else None, kept, removed=not is_backup)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _existing(file: ConfigFile, home: Path, moved: Mapping[str, Path]) -> Path:
+    """The first of its names that exists, else its usual one."""
+    names = [place_of(name, home, moved) for name in (*file.instead, file.path)]
+    return next((place for place in names if place.exists()), names[-1])
 
 
 def _taken_back(done: list[Written]) -> list[str]:
@@ -75,41 +152,48 @@ def _taken_back(done: list[Written]) -> list[str]:
     failed = []
     for former in reversed(done):
         try:
-            _restore(former.change)
+            _restore(former)
         except OSError:
             kept = f"its former content is in {former.backup}" if former.backup else "it is new"
             failed.append(f"{former.change.path} could not be put back: {kept}.")
     return failed or ["All files are as they were before."]
 
 
-def _write(change: Change, now: datetime) -> Path | None:
+def _write(change: Change, now: datetime) -> Written:
     if change.after is None:
-        return None
+        return Written(change, None, None)
     change.target.parent.mkdir(parents=True, exist_ok=True)
-    backup = _keep(change.target, change.before, now) if change.before is not None else None
-    _replace(change.target, change.after, instead_of=change.before)
-    return backup
+    is_new = change.before is None
+    kept = _keep(change.target, change.before or b"", now, _ABSENT if is_new else _BACKUP)
+    try:
+        _replace(change.target, change.after, instead_of=change.before)
+    except OSError:
+        kept.unlink()
+        raise
+    return Written(change, None, kept) if is_new else Written(change, kept, None)
 
 
-def _restore(change: Change) -> None:
+def _restore(former: Written) -> None:
+    change = former.change
     if change.after is None:
         return
     if change.before is None:
         change.target.unlink(missing_ok=True)
     else:
         _replace(change.target, change.before, instead_of=change.after)
+    if former.mark is not None:
+        former.mark.unlink(missing_ok=True)
 
 
-def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path]) -> Change:
-    names = [_place(name, home, moved) for name in (*file.instead, file.path)]
-    path = names[-1]
+def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path], *, elsewhere: bool) -> Change:
+    path = place_of(file.path, home, moved)
     try:
-        path = next((place for place in names if place.exists()), path)
+        path = _existing(file, home, moved)
         target = path.resolve()
         before = _read(target)
         merged = merge(file, before.decode("utf-8") if before is not None else None)
         after = merged.text.encode()
-        if after != before:
+        if after != before and not elsewhere:
             _require_writable(target)
         mode = stat.S_IMODE(target.stat().st_mode) if before is not None else 0o600
     except MergeError as error:
@@ -136,14 +220,6 @@ def _require_writable(target: Path) -> None:
     folder = next(parent for parent in target.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise MergeError(f"{folder} is no folder that you may write to.")
-
-
-def _place(name: str, home: Path, moved: Mapping[str, Path]) -> Path:
-    """The longest moved folder that the name lies in counts."""
-    for folder in sorted(moved, key=len, reverse=True):
-        if name.startswith(folder + "/"):
-            return moved[folder] / name.removeprefix(folder + "/")
-    return home / name
 
 
 def _by_hand(path: Path, problem: str, file: ConfigFile) -> MergeError:
@@ -174,11 +250,11 @@ def _read(target: Path) -> bytes | None:
     return content
 
 
-def _keep(target: Path, content: bytes, now: datetime) -> Path:
-    """A copy beside it that never takes the place of an older one."""
+def _keep(target: Path, content: bytes, now: datetime, kind: str) -> Path:
+    """A copy beside it, for its owner only or as open as it is, that never takes the place of an older one."""
     stamp = now.strftime("%Y%m%d-%H%M%S")
     for count in range(1000):
-        backup = target.with_name(f"{target.name}.bak-{stamp}" + (f"-{count}" if count else ""))
+        backup = target.with_name(f"{target.name}.{kind}-{stamp}" + (f"-{count}" if count else ""))
         try:
             handle = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
@@ -187,7 +263,8 @@ def _keep(target: Path, content: bytes, now: datetime) -> Path:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(backup, stat.S_IMODE(target.stat().st_mode))
+        if target.exists():
+            os.chmod(backup, stat.S_IMODE(target.stat().st_mode))
         return backup
     raise FileExistsError(f"{target} has a thousand backups of this second")
 

@@ -1,40 +1,61 @@
-"""The chat protocol (``POST /chat/completions``)."""
+"""The chat protocol: ``POST /v1/chat/completions`` of clients, ``/chat/completions`` of Copilot."""
 
 from __future__ import annotations
 
-from app.converters.chat.answers import decode_response, encode_response
-from app.converters.chat.errors import decode_error, encode_error
-from app.converters.chat.fields import FIELDS
-from app.converters.chat.native import make_mender, mend_response, passes_natively, prepare, response_to_stream
-from app.converters.chat.refusals import named_refusal
-from app.converters.chat.request import image_urls, traits
-from app.converters.chat.request_decoder import decode_request
-from app.converters.chat.request_encoder import encode_request
-from app.converters.chat.stream_decoder import StreamDecoder
-from app.converters.chat.stream_encoder import KEEP_ALIVE, StreamEncoder
-from app.converters.codec import Codec, no_headers
+from typing import Final
 
-CODEC = Codec(
+from app.converters.chat.client.request import decode_request
+from app.converters.chat.client.response import encode_response
+from app.converters.chat.client.stream import KEEP_ALIVE, StreamEncoder
+from app.converters.chat.fields import FIELDS
+from app.converters.chat.native.request import passes, prepare
+from app.converters.chat.native.response import normalize_response, response_to_stream
+from app.converters.chat.native.stream import StreamNormalizer
+from app.converters.chat.traits import image_urls, traits
+from app.converters.chat.upstream.request import encode_request
+from app.converters.chat.upstream.response import decode_response
+from app.converters.chat.upstream.stream import StreamDecoder
+from app.converters.chat.vocabulary import outcome, outcome_of
+from app.converters.codec import ClientCodec, NativePath, UpstreamCodec
+from app.converters.wire.openai_errors import decode_error, encode_error
+
+PATH: Final = "/chat/completions"
+
+NATIVE: Final = NativePath(
+    path=PATH,
+    passes=passes,
+    prepare=prepare,
+    normalize_stream=lambda answer: StreamNormalizer(
+        answer.identity, include_usage=answer.traits.include_usage, choices=answer.traits.choices
+    ),
+    normalize_response=lambda body, answer: normalize_response(body, answer.identity, choices=answer.traits.choices),
+    response_to_stream=lambda body, answer: response_to_stream(
+        body, answer.identity, include_usage=answer.traits.include_usage, choices=answer.traits.choices
+    ),
+    outcome=outcome,
+    outcome_of=outcome_of,
+)
+CLIENT: Final = ClientCodec(
     name="chat",
-    upstream_path="/chat/completions",
+    prefers=PATH,
     id_prefix="chatcmpl-",
     keep_alive=KEEP_ALIVE,
     fields=FIELDS,
-    passes_natively=passes_natively,
     traits=traits,
     image_urls=image_urls,
-    prepare=prepare,
-    stream_mender=make_mender,
-    mend_response=mend_response,
-    response_to_stream=response_to_stream,
     decode_request=decode_request,
+    encode_response=lambda response, request, identity: encode_response(response, request, model=identity.model),
+    encode_stream=lambda request, identity, traits: StreamEncoder(
+        request, model=identity.model, include_usage=traits.include_usage
+    ),
+    encode_error=lambda error, _request_id: encode_error(error),
+    native=NATIVE,
+)
+UPSTREAM: Final = UpstreamCodec(
+    name="chat",
+    path=PATH,
     encode_request=encode_request,
-    request_headers=no_headers,
     decode_response=decode_response,
-    encode_response=encode_response,
-    stream_decoder=StreamDecoder,
-    stream_encoder=StreamEncoder,
+    decode_stream=StreamDecoder,
     decode_error=decode_error,
-    encode_error=encode_error,
-    named_refusal=named_refusal,
 )

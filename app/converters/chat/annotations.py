@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from app.converters.ir import Annotation
+from app.converters.neutral.vocabulary import Annotation
 
 
 def decode_annotations(given: Any) -> tuple[Annotation, ...]:

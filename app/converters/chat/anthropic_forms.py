@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters import seal
-from app.converters.chat import shapes
-from app.converters.ir import Reasoning, ToolCall
-from app.converters.tools import arguments_of
+from app.converters.chat.vocabulary import has_cache_mark
+from app.converters.neutral import sealed_signatures
+from app.converters.neutral.tools import arguments_of
+from app.converters.neutral.vocabulary import Reasoning, ToolCall
+from app.converters.wire import reading
 
 BLOCKS: Final[dict[str, str]] = {
     "tool_use": "assistant",
@@ -25,7 +26,7 @@ _PARTS: Final = frozenset({*BLOCKS, "image", "input_image", "input_text", "outpu
 
 
 def is_foreign(body: dict[str, Any]) -> bool:
-    """Whether a chat upstream would stumble over a form in this body that `request_decoder` can read.
+    """Whether a chat upstream would stumble over a form in this body that `client.request` can read.
 
     Free-text tools and a choice among tools are chat's own words, but not Copilot's. Never fails.
     """
@@ -52,24 +53,24 @@ def decode_call(part: dict[str, Any], path: str) -> ToolCall:
     """A ``tool_use`` block. Its input is an object; the raw text where a client could not parse what it was given."""
     given = part.get("input")
     if given is not None and not isinstance(given, dict | str):
-        shapes.wrong(f"{path}.input", "an object")
+        reading.wrong(f"{path}.input", "an object")
     return ToolCall(
-        shapes.name(part.get("id"), f"{path}.id"),
-        shapes.name(part.get("name"), f"{path}.name"),
+        reading.name(part.get("id"), f"{path}.id"),
+        reading.name(part.get("name"), f"{path}.name"),
         given if isinstance(given, str) else arguments_of(given),
-        cache=shapes.has_cache_mark(part),
+        cache=has_cache_mark(part),
     )
 
 
 def decode_thought(part: dict[str, Any], path: str) -> Reasoning:
     """A ``thinking`` block or a redacted one; the proof is Anthropic's, if it is not another that has been sealed."""
     if part.get("type") == "redacted_thinking":
-        proof = shapes.string(part.get("data"), f"{path}.data")
-        thought = seal.proof_from_client(proof, "messages", text="")
+        proof = reading.string(part.get("data"), f"{path}.data")
+        thought = sealed_signatures.proof_from_client(proof, "messages", text="")
         return thought if thought.origin != "messages" else Reasoning("", proof, "messages", redacted=True)
-    text = shapes.opt_string(part.get("thinking"), f"{path}.thinking") or ""
-    return seal.proof_from_client(
-        shapes.opt_string(part.get("signature"), f"{path}.signature") or "", "messages", text=text
+    text = reading.opt_string(part.get("thinking"), f"{path}.thinking") or ""
+    return sealed_signatures.proof_from_client(
+        reading.opt_string(part.get("signature"), f"{path}.signature") or "", "messages", text=text
     )
 
 

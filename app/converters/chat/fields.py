@@ -1,4 +1,4 @@
-"""Every field of a chat request and what becomes of it (conversion.md §2, contract §6.1). The code decides by these.
+"""Every field of a chat request and what becomes of it (conversion rules §2, contract §6.1). The code decides by these.
 
 Natively (``request.prepare``) all but ``REFUSED_FIELDS`` pass untouched; this table is about conversion.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.converters.fields import Field
+from app.converters.neutral.field_table import Field
 
 _SAMPLING = "sampling that chat alone has"
 _COPILOT = "Copilot's own, for its chat endpoint"

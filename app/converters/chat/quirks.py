@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-from app.converters import json_bytes
+from app.converters.wire import json_bytes
+from app.converters.wire.accounting import FIELD
 
-_PRIVATE = frozenset(
-    {"padding", "obfuscation", "content_filter_results", "content_filter_offsets", "prompt_filter_results"}
-    | {"code_references"}
-)
+# All else that upstream adds reaches the client. Noise of random length is nobody's; offsets count in texts of
+# upstream's that the bridge merges, and differ from frame to frame.
+_PRIVATE = frozenset({"padding", "obfuscation", "content_filter_offsets"})
 
-# Reasoning text under the names it comes in, in the official client's order of priority (§6.5.10).
+CUTS: Final = frozenset({"length", "content_filter"})
+"""Finish reasons that may stand in the middle of a call."""
+
+# Reasoning text under the names it comes in, in the official client's order of priority (contract §6.5.10).
 REASONING_TEXTS = ("cot_summary", "reasoning_text", "thinking")
 
-# Anthropic's words, which leak through now and then (§6.3.4).
+# Anthropic's words, which leak through now and then (contract §6.3.4).
 _FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -32,11 +35,12 @@ _FINISH_REASONS = {
 
 
 def is_private(key: str, value: Any) -> bool:
-    """Whether a field is Copilot's own affair, of no use or even harmful to a client."""
+    """Whether a field is of no use, or even harmful, to a client."""
     if key == "annotations":
-        # Copilot's is an object of notes (§6.5.11); OpenAI's is a list, which may stay.
+        # OpenAI's is a list, and SDKs fail on anything else. Copilot's is an object of notes, which comes a second time
+        # as `copilot_annotations` (contract §6.5.11).
         return not isinstance(value, list)
-    return key in _PRIVATE or key.startswith("copilot_")
+    return key in _PRIVATE or key == FIELD
 
 
 def public(fields: dict[str, Any], *, without: Iterable[str] = ()) -> dict[str, Any]:
@@ -69,47 +73,49 @@ def arguments_of(function: dict[str, Any]) -> str:
 
 
 def make_call_id(answer_id: str, choice: int, position: int) -> str:
-    """An id for a call that came without one: the same for the same answer, different for all others (§6.5.8)."""
+    """An id for a call that came without one: the same for the same answer, else another (contract §6.5.8)."""
     return "call_" + hashlib.sha256(f"{answer_id}/{choice}/{position}".encode("utf-8", "replace")).hexdigest()[:24]
 
 
 def fold_finish(reasons: list[str], *, has_calls: bool) -> str | None:
-    """One finish reason out of those of all merged entries (§6.3.3, §6.5.5).
+    """One finish reason out of those of all merged entries (contract §6.3.3, §6.5.5).
 
     ``length`` and ``content_filter`` win over ``tool_calls``: a call that was cut off must not look finished.
     """
     named = [_FINISH_REASONS.get(reason, reason) for reason in reasons]
     for reason in reversed(named):
-        if reason in ("length", "content_filter"):
+        if reason in CUTS:
             return reason
     if has_calls and named:
         return "tool_calls"
     return named[-1] if named else None
 
 
-def mend_usage(usage: dict[str, Any]) -> dict[str, Any]:
-    """Usage in OpenAI's shape: all three counts present, reasoning tokens where clients look for them (§6.3.5)."""
-    mended = _from_anthropic_usage(usage) if "input_tokens" in usage and "prompt_tokens" not in usage else public(usage)
+def normalize_usage(usage: dict[str, Any]) -> dict[str, Any]:
+    """Usage in OpenAI's shape: all three counts, reasoning tokens where clients look for them (contract §6.3.5)."""
+    normalized = (
+        _from_anthropic_usage(usage) if "input_tokens" in usage and "prompt_tokens" not in usage else public(usage)
+    )
     for name in ("prompt_tokens", "completion_tokens"):
-        if not isinstance(mended.get(name), int):
-            mended[name] = 0
-    if not isinstance(mended.get("total_tokens"), int):
+        if type(normalized.get(name)) is not int:
+            normalized[name] = 0
+    if type(normalized.get("total_tokens")) is not int:
         # Only where upstream gives none: its own total may exceed the sum, because it counts reasoning apart.
-        mended["total_tokens"] = mended["prompt_tokens"] + mended["completion_tokens"]
-    reasoning = mended.get("reasoning_tokens")
-    if isinstance(reasoning, int):
-        details = mended.get("completion_tokens_details")
+        normalized["total_tokens"] = normalized["prompt_tokens"] + normalized["completion_tokens"]
+    reasoning = normalized.get("reasoning_tokens")
+    if type(reasoning) is int:
+        details = normalized.get("completion_tokens_details")
         details = dict(details) if isinstance(details, dict) else {}
         if not details.get("reasoning_tokens"):
             details["reasoning_tokens"] = reasoning
-        mended["completion_tokens_details"] = details
-    return mended
+        normalized["completion_tokens_details"] = details
+    return normalized
 
 
 def _from_anthropic_usage(usage: dict[str, Any]) -> dict[str, Any]:
     def count(name: str) -> int:
         value = usage.get(name)
-        return value if isinstance(value, int) else 0
+        return value if type(value) is int else 0
 
     cached = count("cache_read_input_tokens")
     prompt = count("input_tokens") + cached + count("cache_creation_input_tokens")
@@ -121,14 +127,8 @@ def _from_anthropic_usage(usage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def error_in(answer: dict[str, Any]) -> bool:
-    """Whether an answer with status 200 is an error (§6.5.16); an error object of empty strings is none."""
-    error = answer.get("error")
-    return any(error.values()) if isinstance(error, dict) else bool(error)
-
-
 def is_anthropic(answer: dict[str, Any]) -> bool:
-    """Whether a body is a Messages answer that leaked onto the chat endpoint (§6.3.4)."""
+    """Whether a body is a Messages answer that leaked onto the chat endpoint (contract §6.3.4)."""
     return answer.get("type") == "message" and isinstance(answer.get("content"), list) and not answer.get("choices")
 
 
@@ -150,7 +150,7 @@ def from_anthropic(answer: dict[str, Any]) -> dict[str, Any]:
     if calls:
         message["tool_calls"] = calls
     reason = answer.get("stop_reason")
-    chat = {key: answer[key] for key in ("id", "created", "model", "usage") if answer.get(key)}
+    chat = {key: answer[key] for key in ("id", "created", "model", "usage", FIELD) if answer.get(key)}
     chat["choices"] = [{"index": 0, "message": message, "finish_reason": reason if isinstance(reason, str) else "stop"}]
     return chat
 

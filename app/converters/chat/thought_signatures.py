@@ -12,9 +12,9 @@ import base64
 import binascii
 from typing import Any, Final
 
-from app.converters.ir import Reasoning
-from app.converters.seal import MARK as SEALED
-from app.converters.seal import seal
+from app.converters.neutral.sealed_signatures import MARK as SEALED
+from app.converters.neutral.sealed_signatures import seal
+from app.converters.neutral.vocabulary import Reasoning
 
 MARK: Final = "__proof_"
 

@@ -13,9 +13,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.converters.catalog import Entry, display_name
-from app.converters.ir import Effort
-from app.converters.limits import Limits
+from app.converters.listings.models import Entry, display_name
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.vocabulary import Effort
 
 _RESPONSES: Final = "/responses"
 _DESCRIPTIONS: Final[dict[Effort, str]] = {
@@ -94,7 +94,7 @@ def _rank(entry: Entry, alias: str | None) -> tuple[bool, bool, bool]:
 
 
 def _model(entry: Entry, alias: str | None, *, priority: int, with_max: bool) -> dict[str, Any]:
-    limits = Limits.of(entry.raw)
+    limits = ModelLimits.of(entry.raw)
     efforts = [effort for effort in _efforts(limits) if with_max or effort != "max"]
     name = display_name(entry)
     # Copilot refuses a prompt beyond its own limit, however much the model's window holds.
@@ -126,7 +126,7 @@ def _model(entry: Entry, alias: str | None, *, priority: int, with_max: bool) ->
     }
 
 
-def _efforts(limits: Limits) -> tuple[Effort, ...]:
+def _efforts(limits: ModelLimits) -> tuple[Effort, ...]:
     return limits.reasoning_effort or (_BUDGET_EFFORTS if limits.thinks else ())
 
 

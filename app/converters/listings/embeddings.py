@@ -12,10 +12,17 @@ from typing import Any
 
 import orjson
 
-from app.converters import json_bytes
+from app.converters.neutral.outcome import counts
+from app.converters.neutral.vocabulary import Usage
+from app.converters.wire import json_bytes
+from app.converters.wire.accounting import MARK, account_in, both, nano_of
 from app.errors import InvalidRequestError, UnsupportedFeatureError, UpstreamProtocolError
 
 DEFAULT_BATCH = 512
+MOST_INPUTS = 2048
+"""OpenAI takes as many in one request."""
+MOST_CALLS = 32
+"""One request may make so many calls to Copilot, where a model takes few texts at a time."""
 """Texts per upstream call where the catalogue does not say."""
 
 
@@ -48,11 +55,47 @@ def wants_base64(body: dict[str, Any]) -> bool:
 
 
 def upstream_bodies(body: dict[str, Any], *, model: str, batch: int) -> Iterator[bytes]:
-    """The requests for Copilot: every field as it came, but at most `batch` texts each and no ``encoding_format``."""
+    """The requests for Copilot: every field as it came, but at most `batch` texts each and no ``encoding_format``.
+
+    Raises: InvalidRequestError before the first of them, if there are more texts than one request may have.
+    """
     rest = {key: value for key, value in body.items() if key not in ("input", "model", "encoding_format")}
     given = texts(body)
+    most = min(MOST_INPUTS, MOST_CALLS * batch)
+    if len(given) > most:
+        raise InvalidRequestError(
+            f"'input' has {len(given)} texts; one request takes at most {most}. Send them in several.", param="input"
+        )
     for start in range(0, len(given), batch):
         yield json_bytes.dumps({**rest, "model": model, "input": given[start : start + batch]})
+
+
+def token_counts(replies: list[bytes]) -> dict[str, int] | None:
+    """The tokens of answers that `merge_replies` took, for the log (see `outcome.counts`)."""
+    told = [_object(reply).get("usage") for reply in replies]
+    known = [
+        usage["prompt_tokens"]
+        for usage in told
+        if isinstance(usage, dict) and isinstance(usage.get("prompt_tokens"), int)
+    ]
+    return counts(Usage(input_tokens=sum(known))) if known else None
+
+
+def nano_spent(replies: list[bytes]) -> int | None:
+    """What such answers cost together, in nano-credits; None if none of them tells."""
+    account = None
+    for reply in replies:
+        account = both(account, account_in(_object(reply)) if MARK in reply else None)
+    return nano_of(account)
+
+
+def _object(reply: bytes) -> dict[str, Any]:
+    """What an answer holds, empty if it is no object: it may be looked at before it is known to be one."""
+    try:
+        told = orjson.loads(reply)
+    except orjson.JSONDecodeError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def merge_replies(replies: list[bytes], *, model: str, as_base64: bool) -> bytes:
@@ -60,7 +103,7 @@ def merge_replies(replies: list[bytes], *, model: str, as_base64: bool) -> bytes
 
     Shape:  ``{"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": […]}], "model", "usage"}``;
             base64 is little-endian float32.
-    Raises: UpstreamProtocolError when an answer is not what §9.2 says.
+    Raises: UpstreamProtocolError when an answer is not what contract §9.2 says.
     """
     data: list[dict[str, Any]] = []
     usage = {"prompt_tokens": 0, "total_tokens": 0}

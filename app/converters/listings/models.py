@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from app.converters.neutral.prices import prices_of
 from app.errors import InvalidRequestError, NotFoundError
 
 
@@ -62,6 +63,7 @@ def openai_model(entry: Entry, *, alias: str | None = None) -> dict[str, Any]:
         "supports_vision": bool(supports.get("vision") or limits.get("vision")),
         "supports_tools": bool(supports.get("tool_calls")),
         **{key: raw[key] for key in _EXTRAS if key in raw},
+        **({"prices": prices.told()} if (prices := prices_of(raw)) is not None else {}),
         **({"policy": {"state": raw["policy"].get("state")}} if isinstance(raw.get("policy"), dict) else {}),
     }
 
@@ -72,10 +74,13 @@ def anthropic_model(entry: Entry, *, alias: str | None = None) -> dict[str, Any]
     created = datetime.fromtimestamp(base.pop("created"), UTC)
     for name in ("object", "owned_by", "name"):
         base.pop(name)
+    limits = _limits(entry.raw)
     return {
         "type": "model",
         "display_name": display_name(entry),
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "max_input_tokens": limits.get("max_prompt_tokens") or limits.get("max_context_window_tokens"),
+        "max_tokens": limits.get("max_output_tokens"),
         **base,
     }
 
@@ -132,7 +137,7 @@ def _position(ids: list[str], cursor: str, name: str) -> int:
 
 
 def display_name(entry: Entry) -> str:
-    """As the official client shows it (§4.3)."""
+    """As the official client shows it (contract §4.3)."""
     name = str(entry.raw.get("name") or entry.id)
     return f"{name} (Preview)" if entry.raw.get("preview") is True and "preview" not in name.lower() else name
 

@@ -1,6 +1,6 @@
 """Errors of the messages protocol: what upstream says → our tree → Anthropic's envelope.
 
-Contract §8.8, §10.7; conversion.md §5. Two families of bodies come from the same address: the gateway's own in OpenAI's
+Contract §8.8, §10.7; conversion rules §5. Two families of bodies come from one address: the gateway's own in OpenAI's
 style, which the chat codec reads, and the backend's in Anthropic's, whose words clients match on.
 """
 
@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.converters import json_bytes
-from app.converters.chat.errors import OVERLOADED
-from app.converters.chat.errors import decode_error as decode_openai_error
+from app.converters.wire import json_bytes
+from app.converters.wire.error_body import read_error
+from app.converters.wire.openai_errors import OVERLOADED
+from app.converters.wire.openai_errors import decode_error as decode_openai_error
 from app.errors import GatewayError
 
 _TYPES = {
@@ -25,51 +26,50 @@ _TYPES = {
     529: "overloaded_error",
 }
 
+STATUSES: Final = {OVERLOADED: 529}
+"""Statuses that Anthropic's clients know, by the code of the error."""
+
 # "prompt is too long: 210000 tokens > 200000 maximum", "token count of 138898 exceeds the limit of 64000".
-_TOO_LONG: Final = re.compile(r"(\d+)(?: tokens)?\s*(?:>|exceeds the limit of)\s*(\d+)")
-_TOO_LONG_OPENAI: Final = re.compile(r"maximum context length is (\d+) tokens\D+(\d+) tokens")
+_TOO_LONG: Final = re.compile(r"(\d++)(?: tokens)?\s{0,9}(?:>|exceeds the limit of)\s{0,9}(\d++)")
+_TOO_LONG_OPENAI: Final = re.compile(r"maximum context length is (\d++) tokens\D{1,80}(\d++) tokens")
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Turn an upstream error into ours.
 
     Refusals of the backend keep their exact words: Claude Code drops a field when it reads ``X: Extra inputs are not
-    permitted`` and compacts when it reads ``prompt is too long`` (clients.md 1).
+    permitted`` and compacts when it reads ``prompt is too long`` (client notes §1).
     Spec: contract §8.4, §8.8.
     """
     error = decode_openai_error(status, headers, body)
-    _, message = backend_words(body)
-    if message and error.status == 400 and error.code == "invalid_request":
-        error.message = message
+    said = backend_words(body)
+    if said and error.status == 400 and error.code == "invalid_request":
+        error.message = said
     return error
 
 
-def backend_words(body: bytes) -> tuple[str, str]:
-    """Type and message of an error in Anthropic's style, or of the bare ``{"message": …}`` that some reports show.
+def backend_words(body: bytes) -> str:
+    """The message of an error in Anthropic's style, or of the bare ``{"message": …}`` that some reports show.
 
-    ("", "") for any other body.
+    "" for any other body.
     """
+    said = read_error(body)
+    if said.is_page:
+        return ""
     try:
         value = json_bytes.loads(body)
     except ValueError:
-        return "", ""
-    if not isinstance(value, dict):
-        return "", ""
-    if value.get("type") == "error" and isinstance(value.get("error"), dict):
-        kind, message = value["error"].get("type"), value["error"].get("message")
-    elif value.keys() == {"message"}:
-        kind, message = "invalid_request_error", value["message"]
-    else:
-        return "", ""
-    return kind if isinstance(kind, str) else "", message if isinstance(message, str) else ""
+        return ""
+    is_backends = isinstance(value, dict) and (value.get("type") == "error" or value.keys() == {"message"})
+    return said.message if is_backends else ""
 
 
 def encode_error(error: GatewayError) -> dict[str, Any]:
-    """``{"type": "error", "error": {"type", "message"}}``; the door adds ``request_id``.
+    """``{"type": "error", "error": {"type", "message"}}``; the endpoint adds ``request_id``.
 
-    ``error.details`` is there where the error has some: SDKs act on its ``error_code`` (clients.md 0.5).
+    ``error.details`` is there where the error has some: SDKs act on its ``error_code`` (client notes §0.5).
     """
-    # An overload has the status 502 of all upstream failures; its type is Anthropic's own.
+    # An overload is a 503 in our tree, as OpenAI's clients know it; status and type are Anthropic's own here.
     fallback = "api_error" if error.status >= 500 else "invalid_request_error"
     kind = "overloaded_error" if error.code == OVERLOADED else _TYPES.get(error.status, fallback)
     said: dict[str, Any] = {"type": kind, "message": _message(error)}

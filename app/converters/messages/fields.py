@@ -1,13 +1,13 @@
-"""Every field of a messages request and what becomes of it in conversion (conversion.md §2, contract §8.2 - §8.4).
+"""Every field of a messages request and what becomes of it in conversion (conversion rules §2, contract §8.2–§8.4).
 
-Nested fields have a dotted name. What native requests are stripped of stands in ``refused.py``.
+Nested fields have a dotted name. What native requests are stripped of stands in ``upstream/refusals.py``.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from app.converters.fields import Field
+from app.converters.neutral.field_table import Field
 
 _TOOL_HINT = "how Anthropic loads or streams the tool; the tool itself is mapped"
 

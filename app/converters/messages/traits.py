@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
-from app.converters import json_bytes
-from app.converters.traits import Traits
+from app.converters.neutral.request_traits import Traits, interaction_key
 
 Json = dict[str, Any]
 
@@ -58,7 +56,7 @@ def images_in(holders: list[Any]) -> Iterator[Json]:
 
 
 def _initiator(messages: list[Json]) -> Literal["user", "agent"]:
-    """§5.5: what ends in results or in the model's own words is a follow-up. Honest, because it decides billing."""
+    """Contract §5.5: what ends in results or the model's own words is a follow-up. Honest, as it decides billing."""
     for message in reversed(messages):
         if message.get("role") == "system":
             continue
@@ -110,8 +108,7 @@ def _interaction_key(messages: list[Json]) -> bytes:
     turns = [at for at, one in enumerate(messages) if one.get("role") == "user" and _is_human(one)]
     at = turns[-1] if turns else -1
     content = messages[at].get("content") if messages else None
-    digest = hashlib.sha256(json_bytes.dumps(_substance(content))).hexdigest()
-    return f"{at}:{digest}".encode()
+    return interaction_key(at, _substance(content))
 
 
 def _substance(content: Any) -> Any:

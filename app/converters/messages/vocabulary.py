@@ -1,12 +1,13 @@
-"""Words of the messages protocol and their neutral counterparts, both ways (conversion.md §3, contract §8.5 - §8.7)."""
+"""Words of the messages protocol and the neutral ones, both ways (conversion rules §3, contract §8.5–§8.7)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.converters import seal
-from app.converters.ir import FinishReason, Reasoning, Usage
+from app.converters.neutral import sealed_signatures
+from app.converters.neutral.outcome import Outcome, counts
+from app.converters.neutral.vocabulary import FinishReason, Reasoning, Usage
 
 PROTOCOL: Final = "messages"
 
@@ -40,9 +41,9 @@ ANSWER_TOOL: Final = "bridge_structured_answer"
 ANSWER_VALUE_TOOL: Final = "bridge_structured_value"
 """The same where the answer is no object: it is the one property ``value`` of the input."""
 
-NO_PROOF: Final = f"{seal.MARK}none::"
+NO_PROOF: Final = f"{sealed_signatures.MARK}none::"
 """The signature of a thought without proof: a seal without payload. A block with an empty signature would be refused by
-clients and upstream alike (conversion.md §1.5); this one comes home and is known for what it is."""
+clients and upstream alike (conversion rules §1.5); this one comes home and is known for what it is."""
 
 
 def finish_reason(stop_reason: Any, *, has_calls: bool) -> FinishReason:
@@ -73,6 +74,17 @@ def decode_usage(usage: Mapping[str, Any] | None) -> Usage | None:
     )
 
 
+def outcome(usage: Any, stop_reason: Any) -> Outcome:
+    """What an answer with this usage and stop reason came to."""
+    reason = stop_reason if isinstance(stop_reason, str) else None
+    return Outcome(counts(decode_usage(usage)), FINISH_REASONS.get(reason or "", reason))
+
+
+def outcome_of(message: dict[str, Any]) -> Outcome:
+    """The same of a whole normalized message."""
+    return outcome(message.get("usage"), message.get("stop_reason"))
+
+
 def encode_usage(usage: Usage | None, server_tool_use: Any = None) -> dict[str, Any]:
     """Usage on the wire; the two counts that it must have are 0 where nobody reported them.
 
@@ -94,14 +106,14 @@ def encode_usage(usage: Usage | None, server_tool_use: Any = None) -> dict[str, 
 
 def signature_for_client(thought: Reasoning) -> str:
     """What stands in the field ``signature`` of a thinking block: never nothing."""
-    return seal.proof_for_client(thought, PROTOCOL) or NO_PROOF
+    return sealed_signatures.proof_for_client(thought, PROTOCOL) or NO_PROOF
 
 
 def thought_from_client(text: str, signature: str) -> Reasoning:
     """A thinking block as the client echoes it; a proof of another protocol is unsealed."""
     if signature == NO_PROOF:
         return Reasoning(text=text)
-    return seal.proof_from_client(signature, PROTOCOL, text=text)
+    return sealed_signatures.proof_from_client(signature, PROTOCOL, text=text)
 
 
 def _count(value: Any) -> int | None:

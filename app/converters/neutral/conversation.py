@@ -1,4 +1,4 @@
-"""A conversation in the order that every upstream accepts (conversion.md §1.1, §2). Pure, and prefix-stable.
+"""A conversation in the order that every upstream accepts (conversion rules §1.1, §2). Pure, and prefix-stable.
 
 Prefix-stable: adding a turn at the end never changes what comes out for the turns before it, else the provider's prompt
 cache is lost. An encoder does, in this order: ``pair_tools``, then what its protocol needs of the rest.
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from app.converters.ir import Message, Part, Role, ToolCall, ToolResult
+from app.converters.neutral.vocabulary import Message, Part, Role, ToolCall, ToolResult
 from app.errors import InvalidRequestError
 
 CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -82,11 +82,12 @@ def distinct_call_ids(paired: Iterable[Message]) -> list[Message]:
     Wants what `pair_tools` returns. Only the repeated ones change.
     """
     seen: set[str] = set()
+    counts: dict[str, int] = {}
     out: list[Message] = []
     renamed: list[str] = []
     for message in paired:
         if message.calls:
-            renamed = [_fresh(call.call_id, seen) for call in message.calls]
+            renamed = [_fresh(call.call_id, seen, counts) for call in message.calls]
             out.append(_with_ids(message, renamed))
         elif message.results:
             out.append(_with_ids(message, renamed))
@@ -95,9 +96,12 @@ def distinct_call_ids(paired: Iterable[Message]) -> list[Message]:
     return out
 
 
-def _fresh(call_id: str, seen: set[str]) -> str:
-    candidates = itertools.chain([call_id], (f"{call_id}-{count}" for count in itertools.count(2)))
-    fresh = next(candidate for candidate in candidates if candidate not in seen)
+def _fresh(call_id: str, seen: set[str], counts: dict[str, int]) -> str:
+    """counts: the last number given out for an id; to count anew each time would take the square of them all."""
+    fresh = call_id
+    while fresh in seen:
+        counts[call_id] = counts.get(call_id, 1) + 1
+        fresh = f"{call_id}-{counts[call_id]}"
     seen.add(fresh)
     return fresh
 

@@ -1,4 +1,4 @@
-"""An answer as it happens: the events, their grammar, and the bridges between stream and whole (architecture §2.1).
+"""An answer as it happens: the events, their grammar, and the bridges between stream and whole (conversion rules §7).
 
 ::
 
@@ -6,7 +6,7 @@
 
 ``i`` is 0, 1, 2 …; one part is open at a time; a Ping may also stand inside a part; a failure before the first event is
 a StreamError alone; a StreamError may come at any place and leaves the open part open. The deltas of a part add up
-exactly to the attributes of ``PartEnd.part``. Decoders get this order from ``sequencer.PartSequencer``, nowhere else.
+exactly to the attributes of ``PartEnd.part``. Decoders get this order from `PartSequencer`, nowhere else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from app.converters.ir import Audio, Extra, FinishReason, Part, Reasoning, Refusal, Response, Text, ToolCall, Usage
+from app.converters.neutral.vocabulary import (
+    Audio,
+    Extra,
+    FinishReason,
+    Part,
+    Reasoning,
+    Refusal,
+    Response,
+    Text,
+    ToolCall,
+    Usage,
+)
 from app.errors import GatewayError, broken_off
 
 

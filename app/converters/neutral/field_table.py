@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from app.converters.ir import Extra
-from app.converters.losses import Losses
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.vocabulary import Extra
 from app.errors import UnsupportedFeatureError
 
 Verdict: TypeAlias = Literal["mapped", "carried", "dropped", "refused"]
-"""mapped: has a home in ``ir``. carried: rides in ``extra`` and comes back natively only. dropped: advisory, recorded
-in ``Losses``. refused: 400, because to leave it out would change the meaning."""
+"""mapped: has a home in ``vocabulary``. carried: rides in ``extra`` and comes back natively only. dropped: advisory,
+recorded in ``Losses``. refused: 400, because to leave it out would change the meaning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,19 @@
-"""What a conversion left behind: nothing vanishes silently (architecture §2, promise 3).
+"""What was lost on the way to upstream: nothing vanishes silently.
 
 What changes the meaning of a request is refused, not recorded here. What only advises is dropped, or carried in another
-form, and written down once for the log and for the ``x-bridge-dropped`` response header.
+form, and written down once, with its reason: names of what was dropped go into the ``x-bridge-dropped`` header, names
+and reasons into the log.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 HEADER_LIMIT: Final = 512
+_LONGEST_REST: Final = len("+1000000 more")
 _INDEX: Final = re.compile(r"\[\d+\]|\.\d+(?=\.|$)")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.:/\[\]-]")
 
@@ -29,8 +31,9 @@ class Loss:
 class Losses:
     """The losses of one request, in order, each path and reason once however often it occurs.
 
-    Paths are those of the client's body: ``seed``, ``messages[3].content[0].cache_control``. Indexes are forgotten:
-    a long conversation would otherwise say the same thing hundreds of times. No path or reason may hold content.
+    A path has one spelling: ``seed``, ``reasoning.effort``, ``messages[].name``; an element of a list goes by its
+    type: ``tools[].web_search``, ``messages[].content[].document``. Indexes are forgotten: a long conversation would
+    otherwise say the same thing hundreds of times. No path or reason may hold content.
     """
 
     __slots__ = ("_counts",)
@@ -46,17 +49,13 @@ class Losses:
         """A field was carried in another form. It shows in the log only."""
         self._add("changed", path, reason)
 
-    def names(self) -> list[str]:
-        """The paths of what was dropped, each once."""
-        return list(dict.fromkeys(loss.path for loss in self if loss.kind == "dropped"))
-
-    def header(self, limit: int = HEADER_LIMIT) -> str:
-        """The names for the header: printable ASCII, at most `limit` characters; "" if nothing was dropped."""
-        return header_of(self.names(), limit)
-
     def __iter__(self) -> Iterator[Loss]:
         for (kind, path, reason), count in self._counts.items():
             yield Loss(kind, path, reason, count)
+
+    def names(self) -> list[str]:
+        """The paths of what was dropped, each once."""
+        return list(dropped(self))
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -66,15 +65,22 @@ class Losses:
         self._counts[key] = self._counts.get(key, 0) + 1
 
 
-def header_of(names: list[str], limit: int = HEADER_LIMIT) -> str:
-    """Names as a header value; what does not fit is counted: ``seed, user, +3 more``.
+def dropped(losses: Iterable[Loss]) -> tuple[str, ...]:
+    """The paths of what was dropped, each once."""
+    return tuple(dict.fromkeys(loss.path for loss in losses if loss.kind == "dropped"))
 
-    A name may come from a client's body (an unknown field), so it is cleaned and cut: it must not smuggle a line break.
+
+def header_of(names: Iterable[str], limit: int = HEADER_LIMIT) -> str:
+    """Whole names as a header value; what does not fit is counted: ``seed, user, +3 more``.
+
+    A name may come from a client's body (an unknown field), so it is cleaned: it must not smuggle a line break.
     """
-    clean = list(dict.fromkeys(_UNSAFE.sub("_", name)[:80] for name in names))
-    for kept in range(len(clean), -1, -1):
-        rest = [f"+{len(clean) - kept} more"] if kept < len(clean) else []
-        value = ", ".join(clean[:kept] + rest)
-        if len(value) <= limit:
-            return value
-    return ""
+    clean = list(dict.fromkeys(_UNSAFE.sub("_", name) for name in names))
+    shown, length = [], 0
+    for name in clean:
+        if length + len(name) + len(", ") > limit - _LONGEST_REST:
+            break
+        shown.append(name)
+        length += len(name) + len(", ")
+    rest = [f"+{len(clean) - len(shown)} more"] if len(shown) < len(clean) else []
+    return ", ".join(shown + rest)

@@ -1,4 +1,4 @@
-"""One part open at a time: the only owner of the stream grammar's inner rule (architecture §2.1).
+"""One part open at a time: the only owner of the stream grammar's inner rule (conversion rules §7).
 
 Decoders speak in the upstream's own keys, in whatever order upstream does; out come PartStart, PartDelta and PartEnd in
 the order that every client understands. Theory of operation:
@@ -21,11 +21,12 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Final
 
-from app.converters import json_bytes
-from app.converters.events import Event, PartDelta, PartEnd, PartStart, opened, rebuilt, streamed_fields
-from app.converters.ir import Part, Reasoning, ToolCall
+from app.converters.neutral.events import Event, PartDelta, PartEnd, PartStart, opened, rebuilt, streamed_fields
+from app.converters.neutral.vocabulary import Part, Reasoning, ToolCall
+from app.converters.wire import json_bytes
 from app.errors import UpstreamProtocolError
 
+PLACEHOLDER: Final = "{}"
 _MARK: Final = re.compile(r'[{}\[\]"\\]')
 _STRING_MARK: Final = re.compile(r'["\\]')
 
@@ -63,6 +64,10 @@ class PartSequencer:
             return self._delta_elsewhere(key, field, value)
         if not value:
             return []
+        if value == PLACEHOLDER or entry.has_placeholder:
+            value = entry.piece(field, value)
+            if not value:
+                return self._advance() if self._waiting else []
         try:
             entry.pieces[field].append(value)
         except KeyError:
@@ -93,10 +98,6 @@ class PartSequencer:
         """Whether a part of this key is under way, told or held."""
         entry = self._entries.get(key)
         return entry is not None and not entry.is_over
-
-    def waiting_on(self) -> Hashable | None:
-        """The key of the open part, if others are held behind it."""
-        return self._open.key if self._open is not None and self._waiting else None
 
     def flush(self) -> list[Event]:
         """The answer ends well: end every part, in order. Never call it on failure."""
@@ -130,7 +131,7 @@ class PartSequencer:
             entry = self._open
             if not entry.is_over and not (self._waiting and entry.can_be_over()):
                 break
-            events.append(entry.close())
+            events += entry.close()
             self._open = None
             if self._waiting:
                 events += self._begin(self._waiting.popleft())
@@ -170,6 +171,7 @@ class _Entry:
         "blank",
         "earlier",
         "first",
+        "has_placeholder",
         "index",
         "is_over",
         "is_settled",
@@ -181,18 +183,37 @@ class _Entry:
     def __init__(self, key: Hashable, part: Part) -> None:
         self.key = key
         self.index = -1
-        self.is_over = self.is_settled = False
+        self.is_over = self.is_settled = self.has_placeholder = False
         self.earlier: _Entry | None = None
         self.told: dict[str, str] = {}
         self.blank = self.first = opened(part)
-        self.pieces = {name: [value] if (value := getattr(part, name)) else [] for name in streamed_fields(part)}
+        self.pieces: dict[str, list[str]] = {name: [] for name in streamed_fields(part)}
+        for name in self.pieces:
+            if value := getattr(part, name):
+                self.add(name, value)
         self._object = _ObjectScan()
         self._scanned = 0
 
     def add(self, field: str, value: str) -> None:
         if field not in self.pieces:
             raise _no_such(field)
-        self.pieces[field].append(value)
+        if value := self.piece(field, value):
+            self.pieces[field].append(value)
+
+    def piece(self, field: str, value: str) -> str:
+        """What to tell of a piece that has come; "" if it waits."""
+        if value == PLACEHOLDER and self.waits_with(field):
+            return ""
+        if self.has_placeholder and not self.pieces.get(field) and value.isspace():
+            return PLACEHOLDER + value
+        return value
+
+    def waits_with(self, field: str) -> bool:
+        """Whether an empty object may but stand for the arguments that follow it. It is told when the call is over."""
+        if field != "arguments" or self.pieces.get(field) or self.blank.__class__ is not ToolCall:
+            return False
+        self.has_placeholder = self.has_placeholder or self.blank.kind == "function"
+        return self.has_placeholder
 
     def gathered(self) -> list[PartDelta]:
         """All that has come before the part could be told, one delta for each attribute."""
@@ -204,6 +225,8 @@ class _Entry:
         if self.blank.kind == "custom":
             return False
         pieces = self.pieces["arguments"]
+        if self.has_placeholder and not pieces:
+            return True
         fresh, self._scanned = pieces[self._scanned :], len(pieces)
         return self._object.feed("".join(fresh), pieces)
 
@@ -217,18 +240,25 @@ class _Entry:
         events: list[Event] = []
         for name, pieces in self.pieces.items():
             final, told = self._own(name, getattr(part, name) or ""), "".join(pieces)
-            if not final or final == told:
+            if not final or final == told or (final == PLACEHOLDER and self.waits_with(name)):
                 continue
             if self.index < 0:
                 self.pieces[name] = [final]
             elif final.startswith(told):
                 pieces.append(final[len(told) :])
                 events.append(PartDelta(self.index, name, final[len(told) :]))
-            elif name == "arguments" and not _is_same_json(told, final):
+            elif name == "arguments" and not json_bytes.is_same(told, final):
                 raise UpstreamProtocolError("GitHub Copilot gave one tool call two different arguments. Try again.")
         empty = {name: None if name == "signature" else "" for name in self.pieces}
         self.blank = rebuilt(part, empty) if empty else part
         return events
+
+    def _says_nothing(self) -> bool:
+        """Whether the arguments of a call were an empty object, or white space alone."""
+        if not isinstance(self.blank, ToolCall) or self.blank.kind != "function":
+            return False
+        pieces = self.pieces["arguments"]
+        return (not pieces and self.has_placeholder) or (bool(pieces) and "".join(pieces).isspace())
 
     def beyond(self, name: str, final: str) -> str:
         """What a finished attribute says beyond all that was told; "" also where it contradicts that."""
@@ -247,11 +277,15 @@ class _Entry:
             entry = entry.earlier
         return "".join(reversed(texts))
 
-    def close(self) -> PartEnd:
+    def close(self) -> list[Event]:
         self.is_over = True
+        rest: list[Event] = []
+        if self._says_nothing():
+            self.pieces["arguments"].append(PLACEHOLDER)
+            rest.append(PartDelta(self.index, "arguments", PLACEHOLDER))
         self.told = told = {name: "".join(pieces) for name, pieces in self.pieces.items() if pieces}
         self.pieces = {}
-        return PartEnd(self.index, rebuilt(self.blank, told) if told else self.blank)
+        return [*rest, PartEnd(self.index, rebuilt(self.blank, told) if told else self.blank)]
 
 
 def _after(told: str, final: str) -> str:
@@ -300,16 +334,6 @@ class _ObjectScan:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(json_bytes.loads(text.encode("utf-8", "surrogatepass")), dict)
-    except ValueError:
-        return False
-
-
-def _is_same_json(one: str, other: str) -> bool:
-    try:
-        return bool(
-            json_bytes.loads_exact(one.encode("utf-8", "surrogatepass"))
-            == json_bytes.loads_exact(other.encode("utf-8", "surrogatepass"))
-        )
     except ValueError:
         return False
 

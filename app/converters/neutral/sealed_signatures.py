@@ -1,4 +1,4 @@
-"""Reasoning proofs abroad: packed so that a client of another protocol carries them home (architecture §2, promise 2).
+"""Reasoning proofs abroad: packed so that a client of another protocol carries them home (conversion rules §6.2).
 
 A proof (messages ``signature``, responses ``encrypted_content``, chat ``reasoning_opaque``) is worth something to the
 protocol that minted it alone. A client of another protocol gets it *sealed*, in the field that its protocol echoes, and
@@ -7,7 +7,7 @@ on the next turn it is unsealed for its home, or left out elsewhere. The bridge 
 ``gwseal1:<origin>[+redacted][+<n>]:<id>:<payload>``
 
 origin:  the protocol name, letters, digits and ``._/-`` only.
-+<n>:    the thought's text has n characters; for fields in which several thoughts are joined (``seal_all``).
++<n>:    the thought's text has n characters; for fields in which several thoughts are joined.
 id:      what the proof is bound to, ``%`` and ``:`` written as ``%25`` and ``%3A``; may be empty.
 payload: the proof, verbatim, to the end. Several seals may stand one after the other: see ``unseal_all``.
 """
@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable
 from typing import Final
 
-from app.converters.ir import Reasoning
-from app.converters.traits import ProtocolName
+from app.converters.neutral.request_traits import ProtocolName
+from app.converters.neutral.vocabulary import Reasoning
 
 MARK: Final = "gwseal1:"
 _MARK_BYTES: Final = MARK.encode()
@@ -67,14 +66,6 @@ def is_sealed(raw: bytes) -> bool:
     return _MARK_BYTES in raw
 
 
-def seal_all(reasonings: Iterable[Reasoning]) -> str:
-    """Seal several proofs into one string, for a field that a turn has only once (chat ``reasoning_opaque``).
-
-    Thoughts without a proof are left out. The field beside it is to hold all their texts, joined without separator.
-    """
-    return "".join(seal(reasoning, marks_text=True) for reasoning in reasonings if reasoning.signature)
-
-
 def unseal_all(text: str, joined: str = "") -> list[Reasoning]:
     """The thoughts in a string of seals, in order, each with its own share of the joined text.
 
@@ -96,7 +87,7 @@ def unseal_all(text: str, joined: str = "") -> list[Reasoning]:
     return thoughts
 
 
-def proof_for_client(reasoning: Reasoning, client: ProtocolName) -> str | None:
+def proof_for_client(reasoning: Reasoning, client: str) -> str | None:
     """What to write into the client's field: the proof itself if its own protocol minted it, else sealed; or None.
 
     None also for a foreign one that holds a mark: it cannot be packed, nor could it ever be verified.
@@ -108,7 +99,7 @@ def proof_for_client(reasoning: Reasoning, client: ProtocolName) -> str | None:
     return None if MARK in reasoning.signature else seal(reasoning)
 
 
-def proof_from_client(field: str, client: ProtocolName, *, text: str = "", id: str | None = None) -> Reasoning:
+def proof_from_client(field: str, client: str, *, text: str = "", id: str | None = None) -> Reasoning:
     """A thought as the client echoes it: unsealed if sealed, else minted by the client's own protocol."""
     if not field:
         return Reasoning(text=text, id=id)

@@ -1,71 +1,32 @@
-"""A web search by a model that has it at ``/responses``: the request for it, and what the answer found.
-
-Contract §7.4, §7.5.6: upstream runs ``web_search`` itself and tells ``web_search_call`` items; the sources stand as
-``url_citation`` annotations of the text. Only fields that upstream is known to take are sent, so the limits of the
-client's tool (domains, place) are words of the instructions; the domains are also enforced on what comes back.
-"""
+"""What a search came to, read from a text that cites its pages: whoever has searched and written it."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
-from app.converters.ir import Annotation, Opaque, Response, Text
-from app.converters.responses.parts_decoder import ORIGIN
-from app.converters.websearch import Failure, Findings, SearchTool, Source
+from app.converters.neutral.vocabulary import Annotation, Text
+from app.converters.neutral.web_search import Findings, SearchTool, Source
 
-_TASK: Final = (
-    "You are a search engine for another model. Search the web for the user's query, then report what the pages say: "
-    "facts, numbers, names and dates, as exactly as the pages give them, in short paragraphs. Cite the page of every "
-    "statement. Add nothing from memory and do not address the user. If the search finds nothing, say only that."
-)
 # OpenAI marks the addresses that it cites.
 _MARK: Final = re.compile(r"[?&]utm_source=(?:openai|chatgpt\.com)(?=$|[&#])")
 _LINK: Final = re.compile(r"\[([^\]\n]{1,300})\]\((https?://[^\s()]+(?:\([^\s()]*\)[^\s()]*)*)\)")
 
 
-def search_body(query: str, tool: SearchTool, *, model: str) -> dict[str, Any]:
-    """The body of the search call. It is streamed, so that a client that leaves ends the search."""
-    return {
-        "model": model,
-        "instructions": "\n".join([_TASK, *_limits(tool)]),
-        "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": query}]}],
-        "tools": [{"type": "web_search"}],
-        "tool_choice": "required",
-        "store": False,
-        "stream": True,
-    }
-
-
-def _limits(tool: SearchTool) -> list[str]:
-    told = []
-    if tool.allowed_domains:
-        told.append(f"Use only pages of these domains: {', '.join(tool.allowed_domains)}.")
-    if tool.blocked_domains:
-        told.append(f"Use no pages of these domains: {', '.join(tool.blocked_domains)}.")
-    if tool.location:
-        place = ", ".join(f"{name} {value}" for name, value in tool.location.items())
-        told.append(f"Where the place matters, the user is here: {place}.")
-    return told
-
-
-def findings_of(response: Response, tool: SearchTool) -> Findings | Failure:
+def findings_in(texts: Sequence[Text], tool: SearchTool, *, further: Iterable[tuple[str, str]] = ()) -> Findings:
     """What was found, each page once, in the order of the text. Pages that the tool does not allow are left out.
 
-    Failure "unavailable": the model has not searched at all.
+    further: address and title of pages that were found as well.
     """
     found: dict[str, Source] = {}
-    texts = [part for part in response.parts if isinstance(part, Text) and part.text]
     for text in texts:
         for note, said in _cited(text):
             _add(found, note.url or "", note.title or "", said)
-    calls = [part.value for part in response.parts if isinstance(part, Opaque) and _is_call(part)]
-    if not calls and not found:
-        return Failure("unavailable")
     summary = "\n\n".join(text.text.strip() for text in texts)
     is_cited = bool(found)
-    for url, title in (pair for call in calls for pair in _sources(call)):
+    for url, title in further:
         _add(found, url, title, "")
     allowed = [source for source in found.values() if tool.allows(source.url)]
     if allowed and not is_cited and len(allowed) == len(found):
@@ -73,6 +34,15 @@ def findings_of(response: Response, tool: SearchTool) -> Findings | Failure:
         allowed[0] = Source(allowed[0].url, allowed[0].title, summary)
     is_limited = bool(tool.allowed_domains or tool.blocked_domains)
     return Findings(tuple(allowed), "" if is_limited else summary)
+
+
+def cites(texts: Sequence[Text]) -> bool:
+    """Whether any page is named in them."""
+    found: dict[str, Source] = {}
+    for text in texts:
+        for note, _ in _cited(text):
+            _add(found, note.url or "", "", "")
+    return bool(found)
 
 
 def _add(found: dict[str, Source], url: str, title: str, said: str) -> None:
@@ -129,15 +99,3 @@ def _statement(text: str) -> str:
     while text.startswith((")", "]", ".", ",", ";")):
         text = text[1:].lstrip()
     return text.rstrip("([ \n\t")
-
-
-def _is_call(part: Opaque) -> bool:
-    return part.origin == ORIGIN and isinstance(part.value, dict) and part.value.get("type") == "web_search_call"
-
-
-def _sources(call: dict[str, Any]) -> list[tuple[str, str]]:
-    """``action.sources``, which upstream may add."""
-    action = call.get("action")
-    given = action.get("sources") if isinstance(action, dict) else None
-    sources = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
-    return [(str(one.get("url") or ""), str(one.get("title") or "")) for one in sources]

@@ -10,21 +10,29 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.converters import json_bytes
-from app.converters.conversation import valid_name
-from app.converters.ir import Tool, ToolCall, ToolRef
+from app.converters.neutral.conversation import valid_name
+from app.converters.neutral.vocabulary import Tool, ToolCall, ToolRef
+from app.converters.wire import json_bytes
 
 INPUT: Final = "input"
 """The one argument of a custom tool that travels as a function."""
+
+CLIENT_SPACE: Final = "client_side"
+"""The namespace of tools that have a type of their own in one protocol, and that the client runs."""
 
 RAW_ARGUMENTS: Final = "_raw_arguments"
 """The key under which arguments that are no JSON object travel where an object is demanded."""
 
 
+RESERVED: Final = frozenset({"tool_search"})
+"""Names of functions that Responses keeps for itself (contract §7.10)."""
+
+
 class ToolNames:
     """Names on the wire, both ways. The wire name depends on name and namespace alone: it is stable from turn to turn.
 
-    A tool of a namespace is called ``namespace__name``. At most `limit` characters, ``[A-Za-z0-9_-]``.
+    A tool of a namespace is called ``namespace__name``. At most `limit` characters, ``[A-Za-z0-9_-]``; a name that
+    Responses keeps for itself (contract §7.4) gets a ``_`` behind it, wherever it goes.
     """
 
     __slots__ = ("_by_wire", "_limit")
@@ -40,7 +48,7 @@ class ToolNames:
         """The name to write."""
         if namespace:
             name = f"{namespace}{'' if namespace.endswith('__') else '__'}{name}"
-        return valid_name(name, self._limit)
+        return valid_name(f"{name}_" if name in RESERVED else name, self._limit)
 
     def wire_of(self, named: Tool | ToolCall | ToolRef) -> str:
         """The name to write for a tool, a call or a choice."""
@@ -56,10 +64,10 @@ class ToolNames:
         Serves the opened call of a PartStart as well as the finished one. The deltas of a call that changes kind are
         JSON and mean nothing to the client: tell the text when the call is finished (`changes_kind`).
         """
-        tool = self._by_wire.get(call.name)
+        tool = self._by_wire.get(self.wire(call.name, call.namespace))
         if tool is None:
             return call
-        is_unwrapped = self.changes_kind(call)
+        is_unwrapped = tool.kind == "custom" and call.kind == "function"
         if not is_unwrapped and tool.name == call.name and tool.namespace == call.namespace:
             return call
         return dataclasses.replace(
@@ -71,20 +79,20 @@ class ToolNames:
         )
 
     def changes_kind(self, call: ToolCall) -> bool:
-        """Whether a function call from upstream is a custom call to the client."""
-        tool = self._by_wire.get(call.name)
-        return tool is not None and tool.kind == "custom" and call.kind == "function"
+        """Whether a function call from upstream is a call of another kind to the client."""
+        tool = self._by_wire.get(self.wire(call.name, call.namespace))
+        return (
+            tool is not None and call.kind == "function" and (tool.kind == "custom" or tool.namespace == CLIENT_SPACE)
+        )
 
 
 def as_function(tool: Tool) -> Tool:
-    """A custom tool as a function with one string argument, its grammar in the description (conversion.md §2)."""
+    """A custom tool as a function with one string argument, its grammar in the description (conversion rules §2)."""
     if tool.kind != "custom":
         return tool
     notes = [tool.description] if tool.description else []
     if tool.format and tool.format.get("type") == "grammar":
-        # chat nests it, responses does not.
-        nested = tool.format.get("grammar")
-        grammar = nested if isinstance(nested, dict) else tool.format
+        grammar = flat_format(tool.format)
         syntax, definition = grammar.get("syntax") or "formal", grammar.get("definition") or ""
         notes.append(f"The {INPUT} must match this {syntax} grammar exactly:\n{definition}")
     schema = {
@@ -96,6 +104,12 @@ def as_function(tool: Tool) -> Tool:
     return dataclasses.replace(
         tool, kind="function", description="\n\n".join(notes) or None, schema=schema, format=None, strict=None
     )
+
+
+def flat_format(given: dict[str, Any]) -> dict[str, Any]:
+    """The format of a custom tool as `/responses` words it: chat nests a grammar one deeper."""
+    nested = given.get("grammar")
+    return {"type": given.get("type"), **nested} if isinstance(nested, dict) else given
 
 
 def call_as_function(call: ToolCall) -> ToolCall:

@@ -1,4 +1,4 @@
-"""The neutral vocabulary: what the three protocols talk about, said once (architecture §2.1).
+"""The neutral vocabulary: what the three protocols talk about, said once (conversion rules §6).
 
 Every value is frozen, slotted and equal when equal. A decoder turns wire into these, an encoder turns these into wire,
 and no codec ever sees another protocol's words. Four conventions are worth remembering:
@@ -20,10 +20,11 @@ from typing import Any, Literal, TypeAlias
 
 Role = Literal["system", "developer", "user", "assistant"]
 CallKind = Literal["function", "custom"]
+ChoiceMode = Literal["auto", "none", "required", "named", "allowed"]
 ToolKind = Literal["function", "custom", "hosted"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
-# Why an answer ended (conversion.md §3). Finer than any one protocol, so that each can be told exactly:
+# Why an answer ended (conversion rules §3). Finer than any one protocol, so that each can be told exactly:
 #                    chat            messages                       responses
 # stop               stop            end_turn                       completed
 # stop_sequence      stop            stop_sequence                  completed
@@ -34,6 +35,8 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 # refusal            content_filter  refusal                        completed, with a refusal part
 # pause              stop            pause_turn                     completed
 # A chat or responses answer that ends normally beside a Refusal part is "refusal"; with calls in it, "tool_calls".
+CacheMark = bool | Literal["1h"]
+"""Whether the prompt cache may end at a part or tool; "1h": and is to last for an hour, not for five minutes."""
 FinishReason = Literal[
     "stop", "stop_sequence", "tool_calls", "length", "context_overflow", "content_filter", "refusal", "pause"
 ]
@@ -77,7 +80,7 @@ class Text:
 
     text: str = ""
     annotations: tuple[Annotation, ...] = ()
-    cache: bool = False
+    cache: CacheMark = False
     id: str | None = None
     phase: str | None = None
 
@@ -99,10 +102,10 @@ class Image:
     media_type: str | None = None
     detail: str | None = None
     file_id: str | None = None
-    cache: bool = False
+    cache: CacheMark = False
 
     @classmethod
-    def of(cls, url: str, *, detail: str | None = None, cache: bool = False) -> Image:
+    def of(cls, url: str, *, detail: str | None = None, cache: CacheMark = False) -> Image:
         """From a URL; a base64 ``data:`` URL is taken apart."""
         split = split_data_url(url)
         if split is None:
@@ -135,7 +138,7 @@ class File:
     context: str | None = None
     citations: bool | None = None
     detail: str | None = None
-    cache: bool = False
+    cache: CacheMark = False
 
     @property
     def as_url(self) -> str | None:
@@ -161,7 +164,7 @@ class Reasoning:
     """Thought, and the proof that the model had it.
 
     signature: the proof, verbatim: messages ``signature`` or redacted ``data``, chat ``reasoning_opaque``, responses
-               ``encrypted_content``. Never shown to another protocol but sealed (``seal.py``).
+               ``encrypted_content``. Never shown to another protocol but sealed (``sealed_signatures``).
     origin:    the protocol that minted the proof. None: no proof.
     id:        what the proof is bound to (responses item id, Azure ``cot_id``).
     redacted:  a messages ``redacted_thinking`` block: the proof is all there is.
@@ -192,7 +195,7 @@ class ToolCall:
     namespace: str | None = None
     signature: str | None = None
     origin: str | None = None
-    cache: bool = False
+    cache: CacheMark = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,7 @@ class ToolResult:
     is_error: bool = False
     kind: CallKind = "function"
     id: str | None = None
-    cache: bool = False
+    cache: CacheMark = False
 
     @property
     def text(self) -> str:
@@ -251,7 +254,7 @@ class Tool:
     """A tool that the model may call.
 
     schema: JSON schema of the arguments; None where the client gave none (encoders write an empty object schema).
-    strict: None where the client did not say; the protocols' defaults differ (conversion.md §2).
+    strict: None where the client did not say; the protocols' defaults differ (conversion rules §2).
     format: of a custom tool, e.g. ``{"type": "grammar", "syntax": "lark", "definition": …}``.
     kind "hosted": run by the provider; name is its wire ``type``, the whole definition is in ``extra[<origin>]``.
     """
@@ -263,7 +266,7 @@ class Tool:
     strict: bool | None = None
     format: dict[str, Any] | None = None
     namespace: str | None = None
-    cache: bool = False
+    cache: CacheMark = False
     extra: Extra = field(default_factory=dict)
 
 
@@ -284,7 +287,7 @@ class ToolChoice:
     allowed: one of `allowed`, or (unless is_required) none.
     """
 
-    mode: Literal["auto", "none", "required", "named", "allowed"] = "auto"
+    mode: ChoiceMode = "auto"
     tool: ToolRef | None = None
     allowed: tuple[ToolRef, ...] = ()
     is_required: bool = False

@@ -1,6 +1,6 @@
 """Web search, neutrally: what a client allows, what was found, and an answer that goes on after each search.
 
-The model that was asked is offered a function; when it calls it, somebody outside runs the search (``app.websearch``)
+The model that was asked is offered a function; when it calls it, somebody outside runs the search (``app.web_search``)
 and the model goes on with the result. To the client all of it is one answer with blocks of Anthropic's server tool in
 it. `SearchTurn` is what makes one answer of several. Spec: Anthropic "Web search tool", "Server tools".
 """
@@ -13,10 +13,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from app.converters.events import Event, PartDelta, PartEnd, PartStart, Ping, ResponseEnd, ResponseStart, explode
-from app.converters.ir import Message, Opaque, Part, Response, Text, ToolCall, ToolResult, Usage
-from app.converters.tools import arguments_object
+from app.converters.neutral.events import (
+    Event,
+    PartDelta,
+    PartEnd,
+    PartStart,
+    Ping,
+    ResponseEnd,
+    ResponseStart,
+    explode,
+)
+from app.converters.neutral.tools import arguments_object
+from app.converters.neutral.vocabulary import Extra, Message, Opaque, Part, Response, Text, ToolCall, ToolResult, Usage
+from app.converters.wire import accounting
 
+Json = dict[str, Any]
 ErrorCode = Literal[
     "invalid_tool_input", "unavailable", "max_uses_exceeded", "too_many_requests", "query_too_long", "request_too_large"
 ]
@@ -27,6 +38,20 @@ LONGEST_QUERY: Final = 1_000
 
 MOST_ROUNDS: Final = 10
 """Calls to the model in one answer; then it pauses (``pause_turn``), as Anthropic's own loop does."""
+
+DESCRIPTION: Final = (
+    "Search the web. Returns pages with their addresses and what they say on the query. Use it for what may have "
+    "changed since your training, or when asked to search. Name the pages you rely on in your answer"
+)
+SCHEMA: Final[Json] = {
+    "type": "object",
+    "properties": {"query": {"type": "string", "description": "What to search for."}},
+    "required": ["query"],
+}
+"""Of the function that a model is offered in place of the search tool."""
+
+LOCATION: Final = ("city", "region", "country", "timezone")
+"""What a client may say of where its user is."""
 
 _WHY: Final[dict[ErrorCode, str]] = {
     "invalid_tool_input": 'The search was not run: it needs one argument, "query", a text.',
@@ -94,8 +119,23 @@ class Wanted:
     query: str
 
 
-Blocks = Callable[[Wanted, "Findings | Failure | None"], tuple[dict[str, Any], str]]
-"""The client's block for a search (None) or its result, and what the model is told of the result."""
+Blocks = Callable[[Wanted, "Findings | Failure | None"], tuple[dict[str, Any] | None, str]]
+"""The client's block for a search (None) or its result, and what the model is told of the result. No block: the
+dialect tells of a search when it is over."""
+
+
+def told_of_pages(pages: Iterable[tuple[str, str, str]]) -> str:
+    """What the model reads of the pages that were found: title, address and text of each."""
+    told = ["\n".join(filter(None, page)) for page in pages]
+    return "\n\n".join(told) or "The search named no pages."
+
+
+def told_of(outcome: Findings | Failure) -> str:
+    """What the model reads of an outcome."""
+    if isinstance(outcome, Failure):
+        return outcome.why
+    told = told_of_pages((source.title, source.url, source.text) for source in outcome.sources)
+    return told if outcome.sources or not outcome.summary else f"{told}\n\n{outcome.summary}"
 
 
 class SearchTurn:
@@ -114,6 +154,7 @@ class SearchTurn:
         self._uses = 0
         self._next = 0
         self._usage = Usage()
+        self._account: dict[str, Any] | None = None
         self.searches = 0
         self.ended = False
         self._begin_round()
@@ -189,11 +230,21 @@ class SearchTurn:
         self.is_round_over = True
         told = self._round_usage.updated(event.usage) if self._round_usage else event.usage
         self._usage = _sum(self._usage, told) if told is not None else self._usage
+        self.note_cost(event.extra)
         if self.wanted and event.finish_reason in ("tool_calls", "stop"):
             return []
         # Cut off, filtered, refused: a call that may be torn is not run.
         self.wanted = []
         return [*self._release(), *self._end_all(event)]
+
+    @property
+    def nano_credits(self) -> int | None:
+        """What rounds and searches have cost so far; None if upstream did not tell."""
+        return accounting.nano_of(self._account)
+
+    def note_cost(self, extra: Extra) -> None:
+        """What a round, or a search, cost by the ``extra`` of its answer."""
+        self._account = accounting.both(self._account, accounting.account_of(extra))
 
     def _is_search(self, part: Part) -> bool:
         return isinstance(part, ToolCall) and part.name == self._tool.name
@@ -202,7 +253,7 @@ class SearchTurn:
 
     def begin(self, wanted: Wanted) -> list[Event]:
         """The search is told."""
-        return self._tell(Opaque(self._origin, self._blocks(wanted, None)[0]))
+        return self._tell_block(self._blocks(wanted, None)[0])
 
     def judge(self, wanted: Wanted) -> Failure | None:
         """Why it is not even tried; None: run it, which counts as one use."""
@@ -220,7 +271,7 @@ class SearchTurn:
         block, told = self._blocks(wanted, outcome)
         self.searches += isinstance(outcome, Findings)
         self._results.append(ToolResult(wanted.id, (Text(told),), is_error=isinstance(outcome, Failure)))
-        return self._tell(Opaque(self._origin, block))
+        return self._tell_block(block)
 
     def go_on(self) -> tuple[list[Event], tuple[Message, ...]]:
         """The round is over. What the client is told still, and what the model gets to go on with; (): that was all.
@@ -239,6 +290,9 @@ class SearchTurn:
         held, self._held = self._held, []
         return [event for part in held for event in self._tell(part)]
 
+    def _tell_block(self, block: dict[str, Any] | None) -> list[Event]:
+        return self._tell(Opaque(self._origin, block)) if block is not None else []
+
     def _tell(self, part: Part) -> list[Event]:
         """A part that is whole, at its place in the client's answer."""
         events = explode(Response("", "", None, (part,), "stop"))[1:-1]
@@ -250,7 +304,7 @@ class SearchTurn:
 
     def _end_all(self, event: ResponseEnd) -> list[Event]:
         self.ended = True
-        extra = dict(event.extra)
+        extra = {**event.extra, **accounting.extra_with(self._account)}
         if self._uses or self.searches:
             own = {"server_tool_use": {"web_search_requests": self.searches}}
             extra[self._origin] = {**extra.get(self._origin, {}), **own}

@@ -1,6 +1,6 @@
 """Errors of the Responses protocol: upstream's words → our tree → the OpenAI envelope, and the in-band form.
 
-Contract §7.5.7, §7.6, §7.9, §10; conversion §5. Bodies and envelope are those of chat.
+Contract §7.5.7, §7.6, §7.9, §10; conversion rules §5. Bodies and envelope are those of chat.
 """
 
 from __future__ import annotations
@@ -9,41 +9,28 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.converters import json_bytes
-from app.converters.chat.errors import decode_error as decode_openai_error
-from app.converters.chat.errors import encode_error
-from app.converters.responses.paths import general
+from app.converters.wire import json_bytes
+from app.converters.wire.error_body import is_error
+from app.converters.wire.openai_errors import OVERLOADED, encode_error
+from app.converters.wire.openai_errors import decode_error as decode_openai_error
 from app.errors import GatewayError, UpstreamStatusError
 
-__all__ = ["decode_error", "encode_error", "error_events", "error_frame", "error_in", "failure_of", "named_refusal"]
+__all__ = [
+    "decode_error",
+    "encode_answer",
+    "encode_error",
+    "error_events",
+    "error_frame",
+    "error_in",
+    "error_of",
+    "failure_of",
+]
 
+_NOT_STORED: Final = frozenset({"previous_response_not_found", "conversation_not_found"})
+_MOST_READ: Final = 8_000
 _UNVERIFIED: Final = re.compile(
-    rb"encrypted content[^\"]*(could not be|invalid)|invalid_encrypted_content", re.IGNORECASE
+    rb"encrypted content[^\"]{0,400}(could not be|invalid)|invalid_encrypted_content", re.IGNORECASE
 )
-_NO_ENCRYPTED: Final = re.compile(r"encrypted content is not supported", re.IGNORECASE)
-_PARAMETER: Final = re.compile(r"(Unknown|Unsupported) parameter: '([^']+)'")
-_VALUE: Final = re.compile(r"Unsupported value: '([^']*)'(?: is not supported with)?")
-_NAMED: Final = re.compile(r"\A`?'?([a-z_.]+)'?`? (?:is|are) not supported\b")
-_EXTRA: Final = re.compile(r"([A-Za-z_][\w.\[\]]*): Extra inputs are not permitted")
-
-_MEANINGFUL: Final = frozenset(
-    {
-        "model",
-        "input",
-        "instructions",
-        "tools",
-        "tool_choice",
-        "text",
-        "text.format",
-        "stream",
-        "previous_response_id",
-        "conversation",
-        "prompt",
-        "background",
-    }
-)
-"""What a request cannot lose without meaning something else."""
-
 # Codes that clients of ``response.failed`` know (Codex, openai-python); all else is a "server_error".
 _CODES: Final = frozenset(
     {
@@ -60,28 +47,39 @@ _CODES: Final = frozenset(
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
     """Upstream's error as ours. Two refusals of this endpoint are told for what they are; the rest is as in chat."""
-    if _UNVERIFIED.search(body):
+    if _UNVERIFIED.search(body[:_MOST_READ]):
         error = decode_openai_error(400, headers, body)
         return UpstreamStatusError(error.message, status=400, code="invalid_encrypted_content", param="input")
-    if b"input item ID does not belong" in body:
-        # §7.6: may come as 401, which would look like a wrong key.
+    if b"input item ID does not belong" in body[:_MOST_READ]:
+        # Contract §7.6: may come as 401, which would look like a wrong key.
         error = decode_openai_error(400, headers, body)
         return UpstreamStatusError(error.message, status=400, code="invalid_item_id", param="input")
     return decode_openai_error(status, headers, body)
 
 
-def error_in(event: dict[str, Any]) -> GatewayError | None:
-    """The error that an event brings, flat or nested, alone or inside a response; None if it brings none (§7.5.7)."""
-    kind = event.get("type")
+def error_in(event: dict[str, Any], kind: str) -> GatewayError | None:
+    """The error that an event brings, flat or nested, alone or inside a response, or None (contract §7.5.7)."""
     response = event.get("response")
     if kind in ("response.failed", "response.cancelled"):
         inner = response.get("error") if isinstance(response, dict) else None
         if kind == "response.cancelled" and not inner:
             inner = {"code": "cancelled", "message": "The request was cancelled"}
         return decode_error(200, {}, json_bytes.dumps({"error": inner or {}}))
-    if kind == "error" or (event.get("error") and "response" not in event):
+    if kind == "error" or ("response" not in event and is_error(event)):
         return decode_error(200, {}, json_bytes.dumps(event if event.get("error") else {"error": event}))
     return None
+
+
+def error_of(answer: dict[str, Any]) -> GatewayError | None:
+    """The error that a whole answer is, or brings; None if it brings none."""
+    error = error_in({"response": answer}, f"response.{answer.get('status')}")
+    return decode_error(200, {}, json_bytes.dumps(answer)) if error is None and is_error(answer) else error
+
+
+def encode_answer(error: GatewayError) -> dict[str, Any]:
+    """The body of an error answer. VS Code looks for the code of a lost conversation at its root as well."""
+    envelope = encode_error(error)
+    return {**envelope, "code": error.code} if error.code in _NOT_STORED else envelope
 
 
 def error_frame(error: GatewayError, number: int = 0) -> bytes:
@@ -105,58 +103,14 @@ def error_events(error: GatewayError, number: int, response: dict[str, Any] | No
 
 def failure_of(error: GatewayError) -> dict[str, Any]:
     """The ``error`` of a failed response object."""
+    if error.code == OVERLOADED:
+        return {"code": "server_is_overloaded", "message": error.message}
     return {"code": error.code if error.code in _CODES else "server_error", "message": error.message}
 
 
 def frame_of(kind: str, event: dict[str, Any]) -> bytes:
     """One event, framed."""
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), json_bytes.dumps(event))
-
-
-def named_refusal(status: int, body: bytes) -> str | None:
-    """The one thing that upstream's 400 names and that can be left out on a second try; "proof" for a thought's proof.
-
-    Dotted, indexes as ``[]``. None: nothing is named, or the request would mean something else without it.
-    """
-    if status not in (400, 422):
-        return None
-    said, param = _said(body)
-    if _NO_ENCRYPTED.search(said):
-        return "include"
-    if _UNVERIFIED.search(body):
-        return "proof"
-    found = _PARAMETER.search(said)
-    if found is not None:
-        return _removable(found[2], is_unknown=found[1] == "Unknown")
-    extra = _EXTRA.search(said)
-    if extra is not None:
-        return _removable(extra[1], is_unknown=True)
-    value = _VALUE.search(said)
-    if value is not None:
-        # §7.3: the refusal of an effort names no parameter.
-        return _removable(param or "reasoning.effort")
-    named = _NAMED.search(said)
-    return _removable(param or named[1]) if named is not None else None
-
-
-def _removable(path: str, *, is_unknown: bool = False) -> str | None:
-    name = general(path)
-    if name in _MEANINGFUL or name.endswith("]") or name.endswith(".type"):
-        return None
-    # Inside items and tools only what upstream has never heard of is sure to mean nothing to it.
-    return name if is_unknown or "[" not in name else None
-
-
-def _said(body: bytes) -> tuple[str, str | None]:
-    try:
-        value = json_bytes.loads(body)
-    except ValueError:
-        return body.decode("utf-8", "replace"), None
-    value = value if isinstance(value, dict) else {}
-    error = value.get("error")
-    inner = error if isinstance(error, dict) else value
-    message, param = inner.get("message"), inner.get("param")
-    return message if isinstance(message, str) else "", param if isinstance(param, str) and param else None
 
 
 def _error_event(error: GatewayError, number: int) -> dict[str, Any]:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.converters.ir import Annotation, Opaque, Part, Reasoning, Refusal, Text, ToolCall
-from app.converters.responses.parts_decoder import ORIGIN, decode_annotations, decode_reasoning
-from app.converters.responses.tables import item_id
-from app.converters.seal import proof_for_client
+from app.converters.neutral.sealed_signatures import proof_for_client
+from app.converters.neutral.tools import CLIENT_SPACE
+from app.converters.neutral.vocabulary import (
+    Annotation,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+)
+from app.converters.responses import client_run
+from app.converters.responses.parts import ORIGIN, decode_annotations, decode_reasoning
+from app.converters.responses.vocabulary import (
+    item_id,
+)
 
 
 def decode_item(item: dict[str, Any]) -> list[Part]:
-    """The parts of one output item of upstream's. Ids are left out: they change with every event (§7.6)."""
+    """The parts of one output item of upstream's. Ids are left out: they change with every event (contract §7.6)."""
     kind = item.get("type")
     if kind == "message":
         phase = _text(item.get("phase"))
@@ -36,10 +48,11 @@ def decode_content_part(part: dict[str, Any], phase: str | None) -> Part:
 def decode_call(item: dict[str, Any]) -> ToolCall:
     """A call of a function or custom tool."""
     is_custom = item.get("type") == "custom_tool_call"
+    given = _text(item.get("input" if is_custom else "arguments")) or ""
     return ToolCall(
         call_id=_text(item.get("call_id")) or _text(item.get("id")) or "",
         name=_text(item.get("name")) or "",
-        arguments=_text(item.get("input" if is_custom else "arguments")) or "",
+        arguments=given if is_custom or given.strip() else "",
         kind="custom" if is_custom else "function",
         namespace=_text(item.get("namespace")) or None,
     )
@@ -117,6 +130,8 @@ def with_status(part: Part, status: str, item: dict[str, Any]) -> dict[str, Any]
 
 
 def _encode_call(part: ToolCall, response: str, index: int, status: str) -> dict[str, Any]:
+    if part.namespace == CLIENT_SPACE and part.name in client_run.TOOLS:
+        return client_run.item_of(part, response, index, status)
     kind, key = ("custom_tool_call", "input") if part.kind == "custom" else ("function_call", "arguments")
     item: dict[str, Any] = {
         "id": item_id(response, kind, index),
@@ -124,10 +139,21 @@ def _encode_call(part: ToolCall, response: str, index: int, status: str) -> dict
         "status": status,
         "call_id": part.call_id,
         "name": part.name,
-        key: part.arguments if part.kind == "custom" else part.arguments or "{}",
+        key: part.arguments if part.kind == "custom" or part.arguments.strip() else "{}",
     }
     return {**item, "namespace": part.namespace} if part.namespace else item
 
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def text_of(output: list[dict[str, Any]]) -> str:
+    """All output text in one piece, as the SDKs' ``output_text`` has it."""
+    return "".join(
+        part["text"]
+        for item in output
+        if item.get("type") == "message" and isinstance(item.get("content"), list)
+        for part in item["content"]
+        if isinstance(part, dict) and part.get("type") == "output_text" and isinstance(part.get("text"), str)
+    )

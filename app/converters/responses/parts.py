@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters.ir import Annotation, Audio, File, Image, Opaque, Part, Reasoning, Refusal, Text, split_data_url
-from app.converters.responses.shapes import may_str, need_dict, need_list, need_str
-from app.converters.seal import proof_from_client
+from app.converters.neutral.sealed_signatures import proof_from_client
+from app.converters.neutral.vocabulary import (
+    Annotation,
+    Audio,
+    File,
+    Image,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    split_data_url,
+)
+from app.converters.responses.foreign_parts import own_form
+from app.converters.wire import reading
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 
 ORIGIN: Final = "responses"
@@ -20,21 +32,21 @@ def decode_content(content: Any, path: str) -> tuple[Part, ...]:
         return ()
     if isinstance(content, str):
         return (Text(content),)
-    return tuple(decode_part(part, f"{path}[{at}]") for at, part in enumerate(need_list(content, path)))
+    return tuple(decode_part(part, f"{path}[{at}]") for at, part in enumerate(reading.items(content, path)))
 
 
 def decode_part(raw: Any, path: str) -> Part:
     """One content part. Raises: InvalidRequestError, with the path of what is wrong."""
     if isinstance(raw, str):
         return Text(raw)
-    part = need_dict(raw, path)
+    part = own_form(reading.obj(raw, path))
     kind = part.get("type")
     if not isinstance(kind, str) or not kind:
         raise InvalidRequestError(f"`{path}.type` is missing.", param=f"{path}.type")
     if kind in _TEXTS:
-        return Text(need_str(part.get("text"), f"{path}.text"), decode_annotations(part.get("annotations")))
+        return Text(reading.string(part.get("text"), f"{path}.text"), decode_annotations(part.get("annotations")))
     if kind == "refusal":
-        return Refusal(need_str(part.get("refusal"), f"{path}.refusal"))
+        return Refusal(reading.string(part.get("refusal"), f"{path}.refusal"))
     if kind in ("input_image", "computer_screenshot"):
         return _image(part, path)
     if kind == "input_file":
@@ -55,7 +67,7 @@ def decode_annotations(raw: Any) -> tuple[Annotation, ...]:
 def decode_reasoning(item: dict[str, Any]) -> Reasoning:
     """A reasoning item, of a client or of upstream; the proof is unsealed if it is another protocol's.
 
-    Its id is left out: Copilot's are new in every event, and what is bound to them is accepted without (§7.6).
+    Its id is left out: Copilot's are new in every event, and what is bound to them is accepted without (contract §7.6).
     """
     proof = item.get("encrypted_content")
     return proof_from_client(proof if isinstance(proof, str) else "", ORIGIN, text=reasoning_text(item))
@@ -86,38 +98,41 @@ def _annotation(item: dict[str, Any]) -> Annotation:
 
 
 def _image(part: dict[str, Any], path: str) -> Image:
-    detail = may_str(part.get("detail"), f"{path}.detail")
+    detail = reading.opt_string(part.get("detail"), f"{path}.detail")
     url = part.get("image_url")
     if isinstance(url, dict):
         # The chat form, which a surprising number of clients write here.
         url = url.get("url")
     if url is not None:
-        return Image.of(need_str(url, f"{path}.image_url"), detail=detail)
-    file_id = may_str(part.get("file_id"), f"{path}.file_id")
+        return Image.of(reading.string(url, f"{path}.image_url"), detail=detail)
+    file_id = reading.opt_string(part.get("file_id"), f"{path}.file_id")
     if not file_id:
         raise InvalidRequestError(f"`{path}` needs an `image_url`.", param=f"{path}.image_url")
     return Image(file_id=file_id, detail=detail)
 
 
 def _file(part: dict[str, Any], path: str) -> File:
-    name, detail = may_str(part.get("filename"), f"{path}.filename"), may_str(part.get("detail"), f"{path}.detail")
-    data = may_str(part.get("file_data"), f"{path}.file_data")
+    name, detail = (
+        reading.opt_string(part.get("filename"), f"{path}.filename"),
+        reading.opt_string(part.get("detail"), f"{path}.detail"),
+    )
+    data = reading.opt_string(part.get("file_data"), f"{path}.file_data")
     if data:
         split = split_data_url(data)
         if split is None:
             return File(data=data, name=name, detail=detail)
         return File(data=split[1], media_type=split[0] or None, name=name, detail=detail)
-    url = may_str(part.get("file_url"), f"{path}.file_url")
-    file_id = may_str(part.get("file_id"), f"{path}.file_id")
+    url = reading.opt_string(part.get("file_url"), f"{path}.file_url")
+    file_id = reading.opt_string(part.get("file_id"), f"{path}.file_id")
     if not url and not file_id:
         raise InvalidRequestError(f"`{path}` needs `file_data` or `file_url`.", param=f"{path}.file_data")
     return File(url=url or None, file_id=None if url else file_id, name=name, detail=detail)
 
 
 def _audio(part: dict[str, Any], path: str) -> Audio:
-    inner = need_dict(part.get("input_audio"), f"{path}.input_audio")
-    data = need_str(inner.get("data"), f"{path}.input_audio.data")
-    return Audio(data=data, format=may_str(inner.get("format"), f"{path}.input_audio.format"))
+    inner = reading.obj(part.get("input_audio"), f"{path}.input_audio")
+    data = reading.string(inner.get("data"), f"{path}.input_audio.data")
+    return Audio(data=data, format=reading.opt_string(inner.get("format"), f"{path}.input_audio.format"))
 
 
 def _text(value: Any) -> str | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from app.converters import json_bytes
-from app.converters.traits import Traits
+from app.converters.neutral.request_traits import Traits, interaction_key
+from app.converters.responses.foreign_parts import own_form
 
-_IMAGES = ("input_image", "computer_screenshot", "image_url")
+_IMAGES = ("input_image", "computer_screenshot")
 _LISTS = ("content", "output")
 
 
@@ -45,6 +44,7 @@ def image_parts(items: list[Any]) -> Iterator[dict[str, Any]]:
     for item in items:
         if not isinstance(item, dict):
             continue
+        item = own_form(item)
         if item.get("type") in _IMAGES:
             yield item
         for name in _LISTS:
@@ -73,7 +73,7 @@ def _role(item: Any) -> str:
 
 
 def _initiator(items: list[Any]) -> Literal["user", "agent"]:
-    """§5.5: "user" if a person had the last word. Honest, because it decides billing."""
+    """Contract §5.5: "user" if a person had the last word. Honest, because it decides billing."""
     last = next((role for item in reversed(items) if (role := _role(item)) != "instructions"), "user")
     return "agent" if last == "agent" else "user"
 
@@ -82,5 +82,4 @@ def _interaction_key(items: list[Any]) -> bytes:
     """Position and digest of the last user message: tool rounds append after it and leave both as they are."""
     at = next((at for at in range(len(items) - 1, -1, -1) if _role(items[at]) == "user"), -1)
     item = items[at] if items else {}
-    content = item.get("content") if isinstance(item, dict) else item
-    return f"{at}:{hashlib.sha256(json_bytes.dumps(content)).hexdigest()}".encode()
+    return interaction_key(at, item.get("content") if isinstance(item, dict) else item)

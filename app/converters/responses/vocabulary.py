@@ -1,4 +1,4 @@
-"""The words of the Responses API, both ways (conversion.md §3)."""
+"""The words of the Responses API, both ways (conversion rules §3)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import hashlib
 import re
 from typing import Any, Final
 
-from app.converters.ir import FinishReason, Role, Usage
+from app.converters.neutral.outcome import Outcome, counts
+from app.converters.neutral.vocabulary import FinishReason, Role, Usage
+
+INSTRUCTIONS: Final = "is_instructions"
+"""Marks the system message that was `instructions`."""
+
+_LATEST: Final = 1e12
+"""No time in seconds is as late as this; 1e400 is infinite, and no integer."""
 
 ROLES: Final[dict[str, Role]] = {
     "system": "system",
@@ -51,6 +58,8 @@ _PREFIXES: Final[dict[str, str]] = {
     "file_search_call": "fs",
     "shell_call": "sh",
 }
+_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+_ITEM: Final = re.compile(r"[a-z]{2,6}_([0-9a-f]{40})_(?:in)?\d{1,6}")
 _SOUND: Final = re.compile(r"resp_[A-Za-z0-9_-]{1,59}")
 
 
@@ -64,7 +73,28 @@ def response_id(upstream: str) -> str:
 
 def item_id(response: str, kind: str, index: int) -> str:
     """The one id of an output item, by the client's response id and output index; ≤ 64 characters."""
-    return f"{_PREFIXES.get(kind, 'item')}_{_digest(response)[:40]}_{index}"
+    return f"{_PREFIXES.get(kind, 'item')}_{handle_of(response)}_{index}"
+
+
+def input_item_id(response: str, kind: str, index: int) -> str:
+    """The same of an item of the response's input."""
+    return f"{_PREFIXES.get(kind, 'item')}_{handle_of(response)}_in{index}"
+
+
+def handle_of(response: str) -> str:
+    """What the ids of all items of a response have in common: 40 hex digits."""
+    return _digest(response)[:40]
+
+
+def holder_of(item: str) -> str | None:
+    """The handle of the response that an item is of; None if the item's id is not one of ours."""
+    found = _ITEM.fullmatch(item)
+    return found[1] if found is not None else None
+
+
+def is_own_id(given: str, kind: str) -> bool:
+    """Whether an item's id is one of those that `item_id` gives out."""
+    return re.fullmatch(rf"{_PREFIXES.get(kind, 'item')}_[0-9a-f]{{40}}_\d+", given) is not None
 
 
 def _digest(text: str) -> str:
@@ -85,6 +115,28 @@ def decode_usage(raw: Any) -> Usage | None:
     )
 
 
+def outcome(usage: Any, ending: Any) -> Outcome:
+    """What an answer with this usage and ending (see `ending_of`) came to."""
+    reason = ending if isinstance(ending, str) else None
+    neutral = {"completed": "stop", "incomplete": "length", **FROM_INCOMPLETE}
+    return Outcome(counts(decode_usage(usage)), neutral.get(reason or "", reason))
+
+
+def outcome_of(response: dict[str, Any]) -> Outcome:
+    """The same of a whole normalized response."""
+    return outcome(response.get("usage"), ending_of(response))
+
+
+def ending_of(response: dict[str, Any]) -> str | None:
+    """Why a normalized response ended: the reason of an incomplete one, ``tool_calls``, else its status."""
+    details, status = response.get("incomplete_details"), response.get("status")
+    if isinstance(details, dict) and isinstance(details.get("reason"), str):
+        return str(details["reason"])
+    if status == "completed" and any(item.get("type") in _CALLS for item in response.get("output") or ()):
+        return "tool_calls"
+    return status if isinstance(status, str) else None
+
+
 def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
     """Usage with its ``_details``: clients read the numbers in them without asking whether they are there."""
     if usage is None or usage.total_tokens is None:
@@ -101,7 +153,7 @@ def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
     }
 
 
-def mend_usage(raw: Any) -> dict[str, Any] | None:
+def normalize_usage(raw: Any) -> dict[str, Any] | None:
     """Upstream's usage with all that clients take for granted, and with all else that it holds."""
     complete = encode_usage(decode_usage(raw))
     if complete is None:
@@ -121,3 +173,9 @@ def _dict(value: Any) -> dict[str, Any]:
 
 def _count(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
+
+
+def created_at_of(body: dict[str, Any]) -> int | None:
+    """Epoch seconds; some gateways write a float."""
+    at = body.get("created_at")
+    return int(at) if isinstance(at, int | float) and not isinstance(at, bool) and 0 < at < _LATEST else None

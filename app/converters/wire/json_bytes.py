@@ -7,9 +7,16 @@ emoji cut in two, a raw control character, an integer beyond 64 bits) goes throu
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import orjson
+
+_LONE: Final = re.compile("[\ud800-\udfff]")
+# A pair and any other escape are passed over: an escaped backslash may stand before the letter u.
+_ESCAPE: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
 
 
 def loads(raw: bytes) -> Any:
@@ -35,6 +42,15 @@ def loads_exact(raw: bytes) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def is_same(one: str, other: str) -> bool:
+    """Whether two texts are the same JSON; what is none is the same as nothing."""
+    try:
+        values = [loads_exact(text.encode("utf-8", "surrogatepass")) for text in (one, other)]
+    except ValueError:
+        return False
+    return bool(values[0] == values[1])
+
+
 def has_huge_float(value: Any) -> bool:
     """Whether parsed JSON holds a float that may have been an integer beyond 64 bits, which orjson rounds.
 
@@ -53,8 +69,32 @@ def has_huge_float(value: Any) -> bool:
 
 
 def dumps(value: Any) -> bytes:
-    """Write compact JSON; big integers and lone surrogates survive."""
+    """Write compact JSON; big integers and lone surrogates survive.
+
+    In an answer half a character is nothing unusual: the next delta of its stream brings the other half.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def dumps_unicode(value: Any) -> bytes:
+    """The same for a request, whose strict readers refuse half a character: U+FFFD stands in its place."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return _LONE.sub("\ufffd", json.dumps(value, separators=(",", ":"), ensure_ascii=False)).encode()
+
+
+def unicode_only(raw: bytes) -> bytes:
+    """The text of a JSON document as UTF-8, with U+FFFD for halves of characters, escaped or not; else as it came.
+
+    Raises: ValueError for bytes that are no text.
+    """
+    text = raw.decode(json.detect_encoding(raw), "surrogatepass")
+    return _LONE.sub("\ufffd", _ESCAPE.sub(_whole, text)).encode()
+
+
+def _whole(escape: re.Match[str]) -> str:
+    return "\\ufffd" if escape["lone"] else escape[0]

@@ -6,20 +6,18 @@ code, the Anthropic type, the status.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.converters import json_bytes, sse
+from app.converters.wire import json_bytes, sse
+from app.converters.wire.error_body import Said, read_error
 from app.errors import GatewayError, UpstreamStatusError
-
-_MAX_MESSAGE_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ErrorRule:
     """What the client is told. status None: the upstream's own; code None: the upstream's own, if it gave one."""
 
     status: int | None
@@ -32,73 +30,80 @@ class Verdict:
 _OUR_KEY = "GitHub Copilot does not accept the bridge's own credentials (this is not about your API key)"
 _FAILED = "GitHub Copilot failed"
 
-_MODEL = Verdict(404, "model_not_found", "Choose a model that GET /v1/models lists.", "model")
-_API = Verdict(
+_MODEL = ErrorRule(404, "model_not_found", "Choose a model that GET /v1/models lists.", "model")
+_API = ErrorRule(
     400, "unsupported_api_for_model", "Use this model through another API, or choose another model.", "model"
 )
-_CONTEXT = Verdict(400, "context_length_exceeded", "Shorten or compact the conversation.", "messages")
-_FILTER = Verdict(
+_CONTEXT = ErrorRule(400, "context_length_exceeded", "Shorten or compact the conversation.", "messages")
+_FILTER = ErrorRule(
     400, "content_filter", "Do not repeat it unchanged.", lead="GitHub Copilot's content filter stepped in"
 )
-_RATE = Verdict(429, "rate_limit_exceeded", "Wait, then try again.", lead="GitHub Copilot limits the rate of requests")
-_QUOTA = Verdict(
+_RATE = ErrorRule(
+    429, "rate_limit_exceeded", "Wait, then try again.", lead="GitHub Copilot limits the rate of requests"
+)
+_QUOTA = ErrorRule(
     429,
     "insufficient_quota",
     "Wait for the reset, allow overage in the GitHub settings, or use a model that costs no premium requests.",
     lead="The quota of the GitHub Copilot subscription is spent",
 )
-_TOO_LARGE = Verdict(
+_TOO_LARGE = ErrorRule(
     413,
     "request_too_large",
     "Shrink or leave out images and old turns.",
     lead="The request is too big for GitHub Copilot",
 )
-_OFF_TOPIC = Verdict(400, "off_topic", "GitHub Copilot took the prompt for unrelated to programming.")
-_VERSION = Verdict(502, "client_version_unsupported", "The operator should raise EDITOR_VERSION.", lead=_FAILED)
-_HOST = Verdict(
+_OFF_TOPIC = ErrorRule(400, "off_topic", "GitHub Copilot took the prompt for unrelated to programming.")
+_VERSION = ErrorRule(502, "client_version_unsupported", "The operator should raise EDITOR_VERSION.", lead=_FAILED)
+_HOST = ErrorRule(
     502,
     "misdirected_request",
     "The operator should use the host that GitHub names for this plan, or sign in again.",
     lead="The GitHub Copilot host in use does not serve this account",
 )
-_AUTH = Verdict(401, "invalid_api_key", "The operator should sign in to GitHub again.", lead=_OUR_KEY)
-_FORBIDDEN = Verdict(
+_AUTH = ErrorRule(401, "invalid_api_key", "The operator should sign in to GitHub again.", lead=_OUR_KEY)
+_FORBIDDEN = ErrorRule(
     403,
     "permission_denied",
     "The operator should check the Copilot licence and policies of the account in the GitHub settings.",
     lead="GitHub Copilot does not permit this to the bridge's account",
 )
-# §10.7: every 5xx becomes 502, also 503, 504 and 529. 502 says that the bridge is well and the fault is behind it; the
-# bridge's own 503 (store) and 504 (no answer in time) stay tellable, load balancers do not take it out for a failure of
-# Copilot's, and SDKs retry all of them alike.
-_FAILURE = Verdict(502, "upstream_error", "Try again in a moment.", lead=_FAILED)
-# Told apart from other failures, because Anthropic's clients know an overload by its type.
+# Contract §10.7: every 5xx but an overload becomes 502, also 504: the bridge is well, the fault is behind it. The
+# bridge's own 504 (no answer in time) stays tellable, load balancers do not take it out for a failure of Copilot's, and
+# SDKs retry all of them alike.
+_FAILURE = ErrorRule(502, "upstream_error", "Try again in a moment.", lead=_FAILED)
+# Told apart from other failures, because clients know an overload: OpenAI's by 503, Anthropic's by 529 and its type.
+# The bridge's own 503s have codes of their own.
 OVERLOADED = "upstream_overloaded"
-_OVERLOAD = Verdict(502, OVERLOADED, "Try again in a moment.", lead=_FAILED)
-_BRIDGE = Verdict(502, "upstream_error", "This is the bridge's fault, not yours; please report it.", lead=_FAILED)
-_NOT_FOUND = Verdict(404, "not_found", lead="GitHub Copilot does not know this endpoint or resource")
-_LATE = Verdict(408, "request_timeout", "Try again.", lead="GitHub Copilot did not receive the request in time")
-_CANCELLED = Verdict(502, "upstream_error", "Try again.", lead="GitHub Copilot cancelled the request")
-_OTHER = Verdict(None, None)
+_OVERLOAD = ErrorRule(503, OVERLOADED, "Try again in a moment.", lead=_FAILED)
+_BRIDGE = ErrorRule(502, "upstream_error", "This is the bridge's fault, not yours; please report it.", lead=_FAILED)
+_NOT_FOUND = ErrorRule(404, "not_found", lead="GitHub Copilot does not know this endpoint or resource")
+_LATE = ErrorRule(408, "request_timeout", "Try again.", lead="GitHub Copilot did not receive the request in time")
+_CANCELLED = ErrorRule(502, "upstream_error", "Try again.", lead="GitHub Copilot cancelled the request")
+_OTHER = ErrorRule(None, None)
 
 # Lower case. Texts come first because the August 2026 variant of the first one carries the code model_not_supported.
-BY_TEXT: tuple[tuple[str, Verdict], ...] = (
+BY_TEXT: tuple[tuple[str, ErrorRule], ...] = (
     ("is not accessible via", _API),
     ("no model endpoints available", _MODEL),
     ("missing editor-version", _VERSION),
     ("missing required copilot-vision-request", _BRIDGE),
     ("prompt is too long", _CONTEXT),
+    ("exceeds the context window", _CONTEXT),
+    ("maximum context length", _CONTEXT),
     ("content management policy", _FILTER),
     ("off_topic", _OFF_TOPIC),
 )
 
-BY_CODE: dict[str, Verdict] = {
+BY_CODE: dict[str, ErrorRule] = {
     "model_not_supported": _MODEL,
     "model_not_found": _MODEL,
     "model_not_available_for_integrator": _MODEL,
     "unsupported_api_for_model": _API,
     "model_max_prompt_tokens_exceeded": _CONTEXT,
     "context_length_exceeded": _CONTEXT,
+    "server_is_overloaded": _OVERLOAD,
+    "overloaded": _OVERLOAD,
     "content_filter": _FILTER,
     "content_policy_violation": _FILTER,
     "off_topic": _OFF_TOPIC,
@@ -122,19 +127,19 @@ BY_CODE: dict[str, Verdict] = {
     "insufficient_quota": _QUOTA,
 }
 
-# Anthropic's words, for bodies of its shape (§8.8) that carry no code. They matter most in a stream: no status there.
-BY_TYPE: dict[str, Verdict] = {
+# Anthropic's words, for bodies of its shape (contract §8.8) without a code; most of all in a stream, without a status.
+BY_TYPE: dict[str, ErrorRule] = {
     "rate_limit_error": _RATE,
     "overloaded_error": _OVERLOAD,
     "api_error": _FAILURE,
     "request_too_large": _TOO_LARGE,
     "authentication_error": _AUTH,
     "permission_error": _FORBIDDEN,
-    "invalid_request_error": Verdict(400, None),
+    "invalid_request_error": ErrorRule(400, None),
 }
 
-BY_STATUS: dict[int, Verdict] = {
-    400: Verdict(400, None),
+BY_STATUS: dict[int, ErrorRule] = {
+    400: ErrorRule(400, None),
     401: _AUTH,
     402: _QUOTA,
     403: _FORBIDDEN,
@@ -153,16 +158,9 @@ BY_STATUS: dict[int, Verdict] = {
 _RETRY_HEADERS = ("retry-after", "x-ratelimit-user-retry-after", "x-ratelimit-quota-exceeded-retry-after")
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What upstream's body says, whatever its shape."""
-
-    message: str = ""
-    code: str = ""
-    type: str = ""
-    param: str | None = None
-    authorize_url: str = ""
-    is_html: bool = False
+def is_full(error: GatewayError) -> bool:
+    """Whether upstream limits the calls of a model, or is overloaded: another model may well answer."""
+    return error.status == 429 or error.code == OVERLOADED
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
@@ -172,7 +170,7 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
     Spec:   contract §10.1, §10.3, §10.4, §10.7.
     """
     lower = {str(name).lower(): str(value) for name, value in headers.items()}
-    said = _read(body)
+    said = read_error(body)
     verdict = _judge(status, lower, said)
     retry_after = next((lower[name] for name in _RETRY_HEADERS if lower.get(name)), None)
     kept = status if 400 <= status <= 599 else 502
@@ -186,7 +184,7 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
 
 
 def encode_error(error: GatewayError) -> dict[str, Any]:
-    """The OpenAI envelope of any of our errors (conversion §5)."""
+    """The OpenAI envelope of any of our errors (conversion rules §5)."""
     return {
         "error": {
             "message": error.message,
@@ -200,19 +198,6 @@ def encode_error(error: GatewayError) -> dict[str, Any]:
 def error_frame(error: GatewayError) -> bytes:
     """The in-band form, for a stream that has begun. Nothing may follow it, least of all ``[DONE]``."""
     return sse.frame(json_bytes.dumps(encode_error(error)))
-
-
-def describe_page(text: str) -> str:
-    """Name an HTML page by its title; markup never gets into a message."""
-    title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
-    words = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", title[1])).split()) if title else ""
-    words = words.replace("<", "").replace(">", "")
-    return f'an HTML page titled "{words[:200]}"' if words else "an HTML page"
-
-
-def is_page(text: str) -> bool:
-    """Whether a body is HTML rather than anything an API would say; never judged by its content type (§10.1)."""
-    return text.lstrip("\ufeff \t\r\n")[:1] == "<"
 
 
 _TYPES = {
@@ -230,8 +215,8 @@ def _type(status: int) -> str:
     return _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
 
 
-def _judge(status: int, headers: Mapping[str, str], said: _Said) -> Verdict:
-    if said.is_html:
+def _judge(status: int, headers: Mapping[str, str], said: Said) -> ErrorRule:
+    if said.is_page:
         # A page comes from a CDN or a proxy, not from the API; but a status that names a clear reason still counts.
         return BY_STATUS[status] if status in (401, 403, 413, 421, 429) else _FAILURE
     text = said.message.lower()
@@ -248,8 +233,8 @@ def _judge(status: int, headers: Mapping[str, str], said: _Said) -> Verdict:
     return BY_STATUS.get(status) or (_FAILURE if status >= 500 else _OTHER)
 
 
-def _message(status: int, verdict: Verdict, said: _Said) -> str:
-    text = _masked(said.message)[:_MAX_MESSAGE_CHARS]
+def _message(status: int, verdict: ErrorRule, said: Said) -> str:
+    text = said.message
     shown = f" (status {status})" if status >= 400 else ""
     parts = [_sentence(f"{verdict.lead}{shown}: {text}" if text else f"{verdict.lead}{shown}")]
     if verdict.code == "context_length_exceeded":
@@ -267,60 +252,7 @@ def _sentence(text: str) -> str:
 
 def _numbers(text: str) -> str:
     """Upstream's two numbers in OpenAI's words, which clients match on to compact a conversation."""
-    found = re.search(r"(\d+)\D+?(?:exceeds the limit of|>)\s*(\d+)", text)
+    found = re.search(r"(\d++)\D{1,80}?(?:exceeds the limit of|>)\s{0,9}(\d++)", text)
     if found is None:
         return ""
     return f"This model's maximum context length is {found[2]} tokens, but the request has {found[1]} tokens."
-
-
-_SECRET = re.compile(r"\b(?:gh[opusr]_|github_pat_|tid=)[^\s\"',]+")
-
-
-def _masked(text: str) -> str:
-    return _SECRET.sub("***", text)
-
-
-def _read(body: bytes) -> _Said:
-    text = body.decode("utf-8", "replace").strip()
-    if is_page(text):
-        return _Said(message=describe_page(text), is_html=True)
-    try:
-        value = json_bytes.loads(body) if body.strip() else ""
-    except ValueError:
-        # Plain text is as common as JSON (§10.1); control characters have no place in a message.
-        return _Said(message=" ".join(text.split()))
-    return _read_json(value)
-
-
-def _read_json(value: Any, depth: int = 0) -> _Said:
-    """``body.error ?? body``, nested, flat or a bare string."""
-    if not isinstance(value, dict):
-        return _Said(message=value if isinstance(value, str) else "")
-    error = value.get("error") or value
-    if not isinstance(error, dict):
-        error = {**value, "message": value.get("message") or error}
-    message = _text(error.get("message")) or _text(error.get("detail")) or _text(error.get("error_description"))
-    inner = _unpacked(message, depth)
-    url = _text(error.get("authorize_url")) or _text(value.get("authorize_url"))
-    return _Said(
-        message=inner.message if inner else message,
-        code=_text(error.get("code")) or (inner.code if inner else ""),
-        type=_text(error.get("type")) or (inner.type if inner else ""),
-        param=_text(error.get("param")) or (inner.param if inner else None),
-        authorize_url=url if re.fullmatch(r"https?://[!-~]+", url) else "",
-    )
-
-
-def _unpacked(message: str, depth: int) -> _Said | None:
-    """A JSON error inside the message: clients must never see a JSON string there (conversion §5)."""
-    if depth > 2 or not message.lstrip().startswith("{"):
-        return None
-    try:
-        inner = _read_json(json_bytes.loads(message.encode("utf-8", "replace")), depth + 1)
-    except ValueError:
-        return None
-    return inner if inner.message else None
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value) if isinstance(value, int) and value else ""

@@ -1,24 +1,28 @@
-"""Reading a client's JSON: each reader gives the value in its type or says where in the body it is wrong.
+"""Reading a client's JSON, the one set of readers: each gives the value in its type, or says where the body is wrong.
 
-`path` is what the client gets as ``param``: ``messages[2].content[0].image_url.url``. Null counts as absent.
+`path` is what the client gets as ``param``: ``messages[2].content[0].image_url.url``. For those whose name begins with
+``opt_`` null counts as absent.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from app.errors import InvalidRequestError
 
-CACHE_MARKS: Final = ("copilot_cache_control", "cache_control")
-"""Copilot's mark, and the one that clients made for other gateways write."""
+
+def complaint(path: str, what: str) -> InvalidRequestError:
+    """The error about one place of the body."""
+    return InvalidRequestError(f"'{path}' {what}.", param=path)
 
 
-def wrong(path: str, expected: str) -> NoReturn:
-    raise InvalidRequestError(f"{path} must be {expected}.", param=path)
+def wrong(path: str, expected: str, value: Any = ...) -> NoReturn:
+    """Raises: InvalidRequestError. value: what stands there; None if nothing does."""
+    raise complaint(path, f"is missing: it must be {expected}" if value is None else f"must be {expected}")
 
 
 def string(value: Any, path: str) -> str:
-    return value if isinstance(value, str) else wrong(path, "a string")
+    return value if isinstance(value, str) else wrong(path, "a string", value)
 
 
 def opt_string(value: Any, path: str) -> str | None:
@@ -26,7 +30,7 @@ def opt_string(value: Any, path: str) -> str | None:
 
 
 def name(value: Any, path: str) -> str:
-    return value if isinstance(value, str) and value else wrong(path, "a string that is not empty")
+    return value if isinstance(value, str) and value else wrong(path, "a string that is not empty", value)
 
 
 def opt_bool(value: Any, path: str) -> bool | None:
@@ -34,13 +38,14 @@ def opt_bool(value: Any, path: str) -> bool | None:
 
 
 def opt_count(value: Any, path: str, least: int = 0) -> int | None:
+    """A whole number. What is none by type only (``1024.0``) passes."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= least:
         return value
-    wrong(path, f"an integer of {least} or more")
+    wrong(path, f"a whole number of {least} or more")
 
 
 def opt_number(value: Any, path: str) -> float | None:
@@ -50,7 +55,7 @@ def opt_number(value: Any, path: str) -> float | None:
 
 
 def obj(value: Any, path: str) -> dict[str, Any]:
-    return value if isinstance(value, dict) else wrong(path, "an object")
+    return value if isinstance(value, dict) else wrong(path, "an object", value)
 
 
 def opt_obj(value: Any, path: str) -> dict[str, Any] | None:
@@ -58,9 +63,4 @@ def opt_obj(value: Any, path: str) -> dict[str, Any] | None:
 
 
 def items(value: Any, path: str) -> list[Any]:
-    return value if isinstance(value, list) else wrong(path, "a list")
-
-
-def has_cache_mark(value: dict[str, Any]) -> bool:
-    """Whether the prompt cache may end here (contract §6.2; clients.md §3: opencode sends ``cache_control``)."""
-    return any(value.get(mark) for mark in CACHE_MARKS)
+    return value if isinstance(value, list) else wrong(path, "a list", value)

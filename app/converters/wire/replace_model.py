@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from app.converters import json_bytes
+from app.converters.wire import json_bytes
 
-_MODEL: Final = re.compile(rb'"model"\s*:\s*"((?:[^"\\]++|\\.)*+)"')
+_MODEL: Final = re.compile(rb'"model"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*)"')
 
 
-def splice_model(raw: bytes, body: dict[str, Any], model: str) -> bytes | None:
+def replace_model(raw: bytes, body: dict[str, Any], model: str) -> bytes | None:
     """The bytes with another model; None where it cannot be told surely which text is the field.
 
     An unescaped ``"model":`` cannot stand inside a JSON string, but it may be a key elsewhere, e.g. in the input of a

@@ -76,6 +76,35 @@ def tools(api: str, model: str, prompt: str, streamed: bool = False) -> Any:
             messages.append(ToolMessage(result, tool_call_id=call["id"]))
 
 
+def goes_on(model: str, prompts: list[str], streamed: bool = False) -> Any:
+    told: dict[str, Any] = {"texts": [], "asked": []}
+
+    @tool
+    def get_weather(city: str) -> str:
+        """Current weather"""
+        told["asked"].append(city)
+        return "11 degrees"
+
+    bound = chat_model("responses", model, retries=0, use_previous_response_id=True).bind_tools([get_weather])
+    messages: list[Any] = []
+    for prompt in prompts:
+        messages.append(HumanMessage(prompt))
+        while True:
+            if streamed:
+                chunks = list(bound.stream(messages))
+                message: AIMessage = sum(chunks[1:], chunks[0])
+            else:
+                message = bound.invoke(messages)
+            messages.append(message)
+            if not message.tool_calls:
+                break
+            messages += [
+                ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"]) for call in message.tool_calls
+            ]
+        told["texts"].append(message.text)
+    return told
+
+
 def structured(api: str, model: str, prompt: str) -> Any:
     place = chat_model(api, model, retries=0).with_structured_output(Place).invoke(prompt)
     assert isinstance(place, Place)
@@ -102,4 +131,4 @@ def end(message: Any) -> Any:
     return told.get("finish_reason") or told.get("stop_reason") or told.get("status")
 
 
-serve(set_up, text, stream, tools, structured, image, thinking)
+serve(set_up, text, stream, tools, goes_on, structured, image, thinking)

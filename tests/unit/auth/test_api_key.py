@@ -3,12 +3,14 @@ from __future__ import annotations
 import pytest
 from werkzeug.datastructures import Headers
 
-from app.auth.api_key import Access, KeyRing, is_local_name, is_private_caller, presented_keys
+from app.auth.api_key import SESSION_S, Access, KeyRing, is_local_name, is_private_caller, presented_keys
 from app.settings import DEFAULT_API_KEY, Secret
+from tests.support.rows import rows
 
 OWN = KeyRing([Secret("own"), Secret("other")])
 DEFAULT = KeyRing([Secret(DEFAULT_API_KEY)])
 OPEN = KeyRing([])
+NOW = 1_800_000_000.5
 
 
 @pytest.mark.parametrize(
@@ -34,15 +36,35 @@ def test_what_a_key_is_worth(ring: KeyRing, presented: list[str], worth: Access)
 
 
 def test_cookie_stands_for_its_key_and_does_not_hold_it() -> None:
-    cookie = OWN.cookie_for(["dummy", "own"])
-    assert cookie
-    assert "own" not in cookie
-    assert OWN.judge_cookie(cookie) is Access.FULL
-    assert KeyRing([Secret("changed")]).judge_cookie(cookie) is Access.NONE
-    assert DEFAULT.judge_cookie(str(DEFAULT.cookie_for([DEFAULT_API_KEY]))) is Access.WEAK
-    assert OWN.cookie_for(["wrong"]) is None
-    assert OWN.judge_cookie("") is Access.NONE
-    assert OWN.judge_cookie("ä") is Access.NONE
+    session = OWN.new_session(["dummy", "own"], NOW)
+    assert session
+    assert "own" not in session
+    assert OWN.judge_session(session, NOW) is Access.FULL
+    assert KeyRing([Secret("changed")]).judge_session(session, NOW) is Access.NONE
+    assert DEFAULT.judge_session(str(DEFAULT.new_session([DEFAULT_API_KEY], NOW)), NOW) is Access.WEAK
+    assert OWN.new_session(["wrong"], NOW) is None
+    assert OPEN.new_session(["anything"], NOW) is None
+
+
+def test_each_browser_has_a_session_of_its_own_and_it_ends() -> None:
+    first, second = OWN.new_session(["own"], NOW), OWN.new_session(["own"], NOW)
+    assert first
+    assert first != second
+    assert OWN.judge_session(first, NOW + SESSION_S - 60) is Access.FULL
+    assert OWN.judge_session(first, NOW + SESSION_S + 2) is Access.NONE
+    assert OWN.judge_session(first, NOW - 60) is Access.NONE, "from the future: a clock was set back, or it is forged"
+
+
+@pytest.mark.parametrize("change", ["id", "time", "mac"])
+def test_a_changed_session_is_worth_nothing(change: str) -> None:
+    id, issued, mac = str(OWN.new_session(["own"], NOW)).split(".")
+    forged = {"id": f"x{id}.{issued}.{mac}", "time": f"{id}.{int(issued) + 1}.{mac}", "mac": f"{id}.{issued}.{mac}0"}
+    assert OWN.judge_session(forged[change], NOW + 10) is Access.NONE
+
+
+@pytest.mark.parametrize("session", ["", "ä", ".", "..", "a.b.c", "a.9.", f"a.{'9' * 5000}.b", "a.²³.c", "\ud83d.1.x"])
+def test_nonsense_is_no_session(session: str) -> None:
+    assert OWN.judge_session(session, NOW) is Access.NONE
 
 
 def test_warning_is_given_while_weak_access_is_possible() -> None:
@@ -68,6 +90,7 @@ def test_where_a_key_is_looked_for(headers: dict[str, str], keys: list[str]) -> 
     assert presented_keys(Headers(headers)) == keys
 
 
+@rows()
 @pytest.mark.parametrize(
     ("peer", "headers", "private"),
     [

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from app.auth.copilot_token import CopilotToken, CopilotTokens, explain_refusal, skew_hint
+from app.auth.copilot_token import ACCOUNT_INFORMATION, CopilotToken, CopilotTokens, explain_refusal, skew_hint
 from app.auth.github import Answer
 from app.auth.github_token import GitHubToken, GitHubTokens
 from app.errors import AccountError, GatewayError, SignInRequiredError, UpstreamConnectError, UpstreamStatusError
@@ -61,6 +61,7 @@ class World:
         self.github = FakeGitHub(lambda: self.now)
         self.stores: list[SqliteStore] = []
         self.value = "ghu_test_one"
+        self.spawn: Callable[[Callable[[], None]], None] = lambda work: work()  # the background, done at once
 
     def worker(self) -> CopilotTokens:
         store = SqliteStore(self.folder / "state.db", clock=lambda: self.now)
@@ -72,7 +73,14 @@ class World:
             github_base_url="https://github.com",
         )
         github: Any = self.github
-        return CopilotTokens(store=store, github=github, github_tokens=tokens, clock=lambda: self.now)
+        return CopilotTokens(
+            store=store,
+            github=github,
+            github_tokens=tokens,
+            clock=lambda: self.now,
+            monotonic=lambda: self.now,
+            spawn=self.spawn,
+        )
 
 
 @pytest.fixture
@@ -138,6 +146,70 @@ def test_failing_renewal_goes_on_with_the_old_token_while_it_lives(world: World)
         tokens.current()
 
 
+def test_caller_does_not_wait_for_an_early_renewal(world: World) -> None:
+    later: list[Callable[[], None]] = []
+    world.spawn = later.append
+    tokens = world.worker()
+    first = tokens.current()
+    world.now += 1600
+    assert tokens.current() is tokens.current() is first
+    (work,) = later
+    work()
+    assert tokens.current().value != first.value
+
+
+@pytest.mark.parametrize(
+    ("trouble", "pause_s"),
+    [
+        (UpstreamConnectError("no network"), 30),
+        (UpstreamStatusError("slow down", status=429, retry_after="100"), 100),
+        (UpstreamStatusError("slow down", status=429, retry_after="Sun, 29 Nov 2026 12:00:00 GMT"), 30),
+        (UpstreamStatusError("slow down", status=429, retry_after="99999"), 600),
+        (AccountError("GitHub refuses Copilot for this account."), 30),
+    ],
+)
+def test_failed_renewal_of_a_living_token_hurts_nobody_and_is_not_repeated_at_once(
+    world: World, trouble: GatewayError, pause_s: int
+) -> None:
+    world.github.lifetime_s, world.github.refresh_in_s = 10_000, 1500
+    tokens = world.worker()
+    first = tokens.current()
+    world.now += 1600
+    world.github.trouble = trouble
+    for _ in range(5):
+        assert tokens.current() is first
+    world.now += pause_s - 1
+    assert tokens.current() is first
+    assert world.github.exchanges == 2
+    world.github.trouble = None
+    world.now += 1
+    assert tokens.current().value != first.value
+    assert world.github.exchanges == 3
+
+
+def test_renewal_that_finds_the_sign_in_revoked_is_heard_of(world: World) -> None:
+    tokens = world.worker()
+    tokens.current()
+    world.now += 1600
+    world.github.answer = Answer(401, CaseInsensitiveDict(), {"message": "Bad credentials"})
+    tokens.current()
+    with pytest.raises(AccountError, match="GH_COPILOT_TOKEN"):
+        tokens.current()
+
+
+def test_worker_that_died_in_the_middle_of_an_exchange_is_not_waited_for_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is still there, and a clock that was set back would keep it for ever."""
+    monkeypatch.setattr("app.auth.copilot_token._TAKE_OVER_S", 0.1)
+    tokens = world.worker()
+    account = GitHubToken(Secret(world.value), "environment").fingerprint
+    assert world.stores[0].acquire(f"exchange:{account}", owner="the dead", ttl_s=30)
+    world.now -= 3600
+    assert tokens.current().value
+    assert world.github.exchanges == 1
+
+
 def test_while_one_renews_early_the_others_go_on_with_the_old_token(world: World) -> None:
     tokens = world.worker()
     first = tokens.current()
@@ -168,8 +240,47 @@ def test_many_first_callers_share_a_failure(world: World) -> None:
         results = [pool.submit(tokens.current).exception() for _ in range(20)]
     assert {type(error) for error in results} == {UpstreamConnectError}
     assert world.github.exchanges == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "remembered_s"),
+    [
+        (AccountError("no licence", code="no_copilot_access"), 3),
+        (SignInRequiredError("revoked"), 3),
+        (UpstreamConnectError("no network"), 0),
+        (UpstreamStatusError("broken", status=502), 0),
+        (UpstreamStatusError("slow down", status=429), 0),
+    ],
+    ids=lambda value: getattr(value, "message", None),
+)
+def test_a_refused_account_is_remembered_for_seconds_and_passing_trouble_is_not(
+    world: World, trouble: GatewayError, remembered_s: float
+) -> None:
+    world.github.trouble = trouble
+    tokens = world.worker()
+    with pytest.raises(type(trouble)):
+        tokens.current()
     world.github.trouble = None
-    world.now += 5
+    if remembered_s:
+        world.now += remembered_s - 0.001
+        with pytest.raises(type(trouble)):
+            tokens.current()
+        assert world.github.exchanges == 1
+    world.now += 0.002
+    assert tokens.current().value
+    assert world.github.exchanges == 2
+
+
+def test_whoever_is_limited_asks_again_when_github_says(world: World) -> None:
+    world.github.trouble = UpstreamStatusError("slow down", status=429, retry_after="7")
+    tokens = world.worker()
+    for _ in range(3):
+        world.now += 2
+        with pytest.raises(UpstreamStatusError):
+            tokens.current()
+    assert world.github.exchanges == 1
+    world.github.trouble = None
+    world.now += 4
     assert tokens.current().value
 
 
@@ -184,14 +295,53 @@ def test_rejected_token_is_exchanged_once_for_all_who_report_it(world: World) ->
     assert world.github.exchanges == 2
 
 
-def test_renewing_again_and_again_stops_and_comes_back_after_a_minute(world: World) -> None:
+def test_renewals_in_vain_stop_and_come_back_after_a_minute(world: World) -> None:
+    tokens = world.worker()
+    token = tokens.current()
+    for _ in range(10):
+        token = tokens.renew(token, endpoint="/models")
+        tokens.renewals.note_refused("/models", token.fingerprint)
+    assert world.github.exchanges == 4
+    world.now += 61
+    assert tokens.renew(token, endpoint="/models").value != token.value
+
+
+def test_renewals_that_worked_are_not_counted(world: World) -> None:
     tokens = world.worker()
     token = tokens.current()
     for _ in range(10):
         token = tokens.renew(token)
-    assert world.github.exchanges == 4
-    world.now += 61
-    assert tokens.renew(token).value != token.value
+        tokens.renewals.note_served("/models")
+    assert world.github.exchanges == 11
+
+
+def test_token_that_is_used_as_it_is_has_no_other(world: World) -> None:
+    world.value = "gho_test_direct"
+    world.github.answer = Answer(404, CaseInsensitiveDict(), {"message": "Not Found"})
+    tokens = world.worker()
+    token = tokens.current()
+    assert tokens.renew(token) is token
+    assert world.github.exchanges == 1
+
+
+def test_host_that_is_none_of_copilots_is_not_used_and_neither_is_a_stored_token_for_it(world: World) -> None:
+    world.worker().current()
+    github: Any = world.github
+    sign_ins = GitHubTokens(
+        environment=Secret(world.value),
+        data_dir=world.folder,
+        editor_config_dir=world.folder / "none",
+        github_base_url="https://github.com",
+    )
+    careful = CopilotTokens(
+        store=world.stores[0],
+        github=github,
+        github_tokens=sign_ins,
+        clock=lambda: world.now,
+        is_copilot_address=lambda url: False,
+    )
+    assert careful.current().api_base is None
+    assert world.github.exchanges == 2
 
 
 def test_other_account_gets_a_token_of_its_own(world: World) -> None:
@@ -228,6 +378,7 @@ def refusal(status: int, body: dict[str, Any] | None, value: str = "ghu_test", s
         (refusal(404, None), AccountError, "GITHUB_API_BASE_URL"),
         (refusal(404, None, "ghp_test"), AccountError, "Classic personal access tokens"),
         (refusal(403, {"message": "API rate limit exceeded for user ID 1."}), UpstreamStatusError, "Wait"),
+        (refusal(403, {"message": "You have exceeded a secondary rate limit."}), UpstreamStatusError, "Wait"),
         (refusal(500, None), UpstreamStatusError, "GitHub's side"),
         (
             refusal(403, {"error_details": {"notification_id": "spammy_user", "message": "No."}}),
@@ -240,6 +391,15 @@ def refusal(status: int, body: dict[str, Any] | None, value: str = "ghu_test", s
 def test_refusals_say_whose_fault_it_is_and_what_to_do(error: GatewayError, kind: type, words: str) -> None:
     assert isinstance(error, kind)
     assert words in error.message
+
+
+@pytest.mark.parametrize("value", ["ghu_test", "gho_test"])
+def test_account_without_a_plan_is_told_so_and_not_to_check_addresses(value: str) -> None:
+    answer = Answer(404, CaseInsensitiveDict(), {"message": "Not Found"})
+    error = explain_refusal(answer, GitHubToken(Secret(value), "bridge"), what=ACCOUNT_INFORMATION)
+    assert (error.code, error.status) == ("no_copilot_access", 403)
+    assert "no Copilot plan" in error.message
+    assert "GITHUB_API_BASE_URL" not in error.message
 
 
 def test_refusal_fills_the_editor_into_the_link() -> None:

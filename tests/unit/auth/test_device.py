@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from requests.structures import CaseInsensitiveDict
 
@@ -84,6 +85,7 @@ class World:
             github=github,
             github_tokens=self.tokens,
             copilot_tokens=copilot,
+            github_base_url="https://github.test",
             clock=lambda: self.now,
             sleep=self.sleep,
             spawn=self.background.append,
@@ -165,6 +167,13 @@ def test_second_poller_ends_at_once(world: World) -> None:
     world.run_background()
     assert entered == [1, 0]
     assert world.github.polled == 1
+
+
+def test_worker_that_died_while_it_asked_for_a_code_is_not_waited_for_whatever_the_clock_says(world: World) -> None:
+    world.store.acquire("device-start", owner="dead", ttl_s=200)
+    world.sleep = world.pauses.append  # type: ignore[method-assign, assignment]  # the clock stands still
+    assert world.worker().begin().state == "pending"
+    assert sum(world.pauses) == pytest.approx(20.0)
 
 
 def test_poller_that_died_with_its_worker_is_replaced_by_whoever_looks(world: World) -> None:
@@ -260,11 +269,35 @@ def test_no_code_is_explained(world: World, answer: Answer, words: str) -> None:
         world.worker().begin()
 
 
-def test_address_that_is_no_web_link_is_not_shown(world: World) -> None:
-    world.github.no_code = says(
-        device_code=CODE, user_code="A", verification_uri="javascript:alert(1)", expires_in=9, interval=5
-    )
-    assert world.worker().begin().verification_uri == "https://github.com/login/device"
+@pytest.mark.parametrize(
+    "told",
+    [
+        "javascript:alert(1)",
+        "http://evil.test/phish",
+        "https://evil.test/login/device",
+        "http://github.test/login/device",
+        "https://github.test@evil.test/",
+        "https://evil.test\\@github.test/",
+        "https://github.test:8443/login/device",
+        "https://github.com.evil.test/login/device",
+        "//github.test/login/device",
+        "https://[github.test/",
+        "https://github.test/\r\nx",
+        "https://\u0261ithub.test/",
+        7,
+        None,
+        {},
+    ],
+)
+def test_button_leads_nowhere_but_to_github(world: World, told: object) -> None:
+    world.github.no_code = says(device_code=CODE, user_code="A", verification_uri=told, expires_in=9, interval=5)
+    assert world.worker().begin().verification_uri == "https://github.test/login/device"
+
+
+@pytest.mark.parametrize("told", ["https://github.com/login/device", "https://github.test/login/device?a=b"])
+def test_address_at_github_is_shown_as_it_came(world: World, told: str) -> None:
+    world.github.no_code = says(device_code=CODE, user_code="A", verification_uri=told, expires_in=9, interval=5)
+    assert world.worker().begin().verification_uri == told
 
 
 def test_command_line_polls_in_the_foreground(world: World) -> None:
@@ -273,3 +306,19 @@ def test_command_line_polls_in_the_foreground(world: World) -> None:
     assert world.background == []
     world.github.polls = [PENDING, GRANTED]
     assert worker.wait(began).state == "done"
+
+
+def test_a_sign_in_that_a_newer_version_began_can_be_read(world: World) -> None:
+    began = world.worker().begin()
+    newer = orjson.loads(began.to_json()) | {"invented_later": 1}
+    assert SignIn.from_json(orjson.dumps(newer).decode()) == began
+
+
+def test_the_log_tells_who_signed_in_and_from_where(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="copilot_bridge")
+    world.worker().begin(actor="key:0123abcd", address="10.1.2.3")
+    world.github.polls = [GRANTED]
+    world.run_background()
+    [line] = [record.__dict__["fields"] for record in caplog.records if record.message == "signed in"]
+    assert (line["audit"], line["actor"], line["address"]) == (True, "key:0123abcd", "10.1.2.3")
+    assert (line["before"], line["after"]) == (None, "octocat")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from app.blueprints._access import form_token
 from app.settings import DEFAULT_API_KEY, Settings
 from tests.support.secrets import API_KEY, SECOND_API_KEY
 
-NO_KEY_NEEDED = {("GET", "/health"), ("GET", "/livez"), ("HEAD", "/"), ("HEAD", "/api/hello")}
+PUBLIC = ("/health", "/livez", "/readyz", "/openapi.json", "/docs")
+NO_KEY_NEEDED = {(method, path) for method in ("GET", "HEAD") for path in PUBLIC}
+NO_KEY_NEEDED |= {("HEAD", "/"), ("HEAD", "/api/hello")}
+NO_KEY_NEEDED |= {("GET", "/metrics"), ("HEAD", "/metrics")}  # on this machine; see test_ledger
 
 
 def make(environment: dict[str, str], **env: str) -> FlaskClient:
@@ -29,10 +33,10 @@ def routes(app: Flask) -> list[tuple[str, str]]:
 
 
 def test_every_route_but_the_named_ones_needs_a_key(environment: dict[str, str]) -> None:
-    client = make(environment, GH_COPILOT_TOKEN="ghu_test_linked")
+    client = make(environment, GH_COPILOT_TOKEN="ghu_test_linked", WARM_UP="false")
     answers = {route: client.open(route[1], method=route[0]).status_code for route in routes(client.application)}
     open_routes = {route for route, status in answers.items() if status != 401}
-    assert open_routes == NO_KEY_NEEDED | {("HEAD", "/health"), ("HEAD", "/livez")}
+    assert open_routes == NO_KEY_NEEDED
 
 
 @pytest.mark.parametrize(
@@ -144,6 +148,69 @@ def test_cookie_alone_changes_nothing_where_the_browser_does_not_say_who_asks(en
     assert client.get("/admin/mapping/set?from=a&to=b", headers={"Sec-Fetch-Site": "none"}).status_code == 200
 
 
+BROWSER = {
+    "Host": "nas:22011",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0",
+    "Accept-Language": "en-US,en;q=0.9",
+}
+IMAGE = {"Accept": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}
+CHANGES = ["set?from=csrf&to=gpt-4.1", "del?from=gpt-4o-mini", "reset?a=b"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("key", [DEFAULT_API_KEY, ""])
+def test_the_well_known_key_in_an_address_is_no_proof_of_intent(
+    environment: dict[str, str], key: str, change: str
+) -> None:
+    """A page can load http://nas:22011/… as an image; there, browsers send neither Sec-Fetch-Site nor Referer."""
+    client = make(environment, API_KEY=key)
+    mapping = client.application.extensions["gateway"].mapping
+    mapping.set("kept", "gpt-4.1")
+    before = mapping.all()
+    url = f"/admin/mapping/{change}&api_key={key}"
+    image = client.get(url, headers={**BROWSER, **IMAGE})
+    assert (image.status_code, mapping.all()) == (403, before)
+    script = client.get(url, headers={**BROWSER, "Accept": "*/*"})
+    assert (script.status_code, mapping.all()) == (403, before)
+    fetched = client.get(url, headers={"Host": "nas:22011", "Accept": "*/*", "Accept-Language": "de"})
+    assert (fetched.status_code, mapping.all()) == (403, before)
+
+    page = client.get(url, headers={**BROWSER, **HTML})  # typed, or a link on a page: the person is asked
+    assert (page.status_code, mapping.all()) == (200, before)
+    form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text.partition("<main")[2]))
+    done = client.post("/admin/mapping", data=form, headers={**BROWSER, **HTML, "Origin": "null"})
+    assert done.status_code == 303
+    assert mapping.all() != before
+
+    forged = client.post("/admin/mapping", data={**form, "token": "0" * 64}, headers={**BROWSER, "Origin": "null"})
+    assert forged.status_code == 403
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_addresses_of_the_original_keep_working_for_programs(environment: dict[str, str], change: str) -> None:
+    client = make(environment, API_KEY=DEFAULT_API_KEY)
+    answer = client.get(f"/admin/mapping/{change}&api_key={DEFAULT_API_KEY}", headers={"User-Agent": "curl/8.5.0"})
+    assert answer.json["status"] == "ok"
+    header = {**BROWSER, "x-api-key": DEFAULT_API_KEY}
+    assert client.get("/admin/mapping/set?from=a&to=b", headers=header).json["added"] == {"a": "b"}
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "none"}, {}])
+def test_addresses_of_the_original_keep_working_for_people(
+    environment: dict[str, str], headers: dict[str, str]
+) -> None:
+    client = make(environment)
+    typed = {**BROWSER, **HTML, **headers}
+    saved = client.get(f"/admin/mapping/set?api_key={API_KEY}&from=gpt-4&to=claude-sonnet-4.5", headers=typed)
+    assert (saved.status_code, saved.headers["Location"]) == (303, "/admin/mapping?done=set&name=gpt-4")
+    page = client.get(saved.headers["Location"], headers=typed)
+    assert "Saved: gpt-4 now goes to claude-sonnet-4.5." in page.text
+    assert client.get("/admin/mapping", headers={"x-api-key": API_KEY}).json["gpt-4"] == "claude-sonnet-4.5"
+    deleted = client.get(f"/admin/mapping/del?api_key={API_KEY}&from=gpt-4", headers=typed)
+    assert "gpt-4 is no longer mapped." in client.get(deleted.headers["Location"], headers=typed).text
+    assert client.get(f"/admin/mapping/del?api_key={API_KEY}&from=gpt-4", headers=typed).status_code == 404
+
+
 def test_huge_form_is_not_even_read(client: FlaskClient) -> None:
     answer = client.post("/auth/key", data="a&" * 8192, content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 413
@@ -181,7 +248,7 @@ def test_page_of_another_site_is_known_on_plain_http_too(
     environment: dict[str, str], upstream: Any, headers: dict[str, str], foreign: bool
 ) -> None:
     upstream.post("https://github.test/login/device/code", status=503)
-    client = make(environment)
+    client = make(environment, API_KEY=DEFAULT_API_KEY)
     token = headers.pop("token", None) if (headers := dict(headers)) else None
     if token == "right":
         with client.application.test_request_context():
@@ -274,17 +341,125 @@ def test_cors_allows_named_origins_on_the_api_only(environment: dict[str, str]) 
 # ── first run ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_first_run_opens_the_sign_in_page_to_private_callers_only(environment: dict[str, str], upstream: Any) -> None:
+@pytest.mark.parametrize("key", [DEFAULT_API_KEY, ""])
+def test_first_run_opens_the_sign_in_page_to_private_callers_only(
+    environment: dict[str, str], upstream: Any, key: str
+) -> None:
     upstream.post("https://github.test/login/device/code", status=503)
-    client = make(environment)
+    client = make(environment, API_KEY=key)
     assert client.get("/auth/device", headers=HTML).status_code == 502  # admitted; GitHub gave no code
-    public = client.get("/auth/device", headers=HTML, environ_base={"REMOTE_ADDR": "203.0.113.1"})
-    assert public.status_code == 401
+    stranger = client.application.test_client()
+    public = stranger.get("/auth/device", headers=HTML, environ_base={"REMOTE_ADDR": "203.0.113.1"})
+    assert public.status_code == (401 if key else 403)
     foreign = client.post("/auth/device/start", headers={**HTML, "Sec-Fetch-Site": "cross-site"})
     assert foreign.status_code == 403
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/auth/device"), ("POST", "/auth/device/start")])
+def test_only_who_knows_a_key_of_the_operators_own_connects_an_account(
+    environment: dict[str, str], upstream: Any, method: str, path: str
+) -> None:
+    asked = upstream.post("https://github.test/login/device/code", status=503)
+    client = make(environment)
+    refused = client.open(path, method=method, headers={**HTML, "Sec-Fetch-Site": "same-origin"})
+    assert refused.status_code == 401
+    assert asked.call_count == 0
+    assert "Set-Cookie" not in refused.headers
+    assert client.open(path, method=method, headers={"x-api-key": API_KEY}).status_code in (303, 502)
+
+
+CODE = {"device_code": "d" * 40, "user_code": "ABCD-1234", "verification_uri": "https://github.com/login/device"}
+
+
+@pytest.fixture
+def first_run(environment: dict[str, str], upstream: Any, monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """Nobody is signed in, the key is the default; GitHub gives a code, and nobody polls for it."""
+    monkeypatch.setattr("app.auth.device.DeviceSignIn._ensure_polling", lambda _: None)
+    upstream.post("https://github.test/login/device/code", json=CODE)
+    return make(environment, API_KEY=DEFAULT_API_KEY)
+
+
+def sign_in(client: FlaskClient) -> None:
+    """GitHub gives out a token; the bridge keeps it."""
+    client.application.extensions["gateway"].github_tokens.save("ghu_test_unit", "octocat")
+
+
+def test_the_browser_that_signed_in_stays_known(first_run: FlaskClient) -> None:
+    page = first_run.get("/auth/device", headers=HTML)
+    assert "ABCD-1234" in page.text
+    cookie = page.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert "Secure" not in cookie
+    assert DEFAULT_API_KEY not in cookie
+    sign_in(first_run)
+    assert first_run.get("/admin/mapping", headers=HTML).status_code == 200
+    stranger = first_run.application.test_client().get("/admin/mapping", headers=HTML)
+    assert stranger.status_code == 401
+    assert DEFAULT_API_KEY in stranger.text, "the page names the key while it is the default"
+
+
+def test_the_cookie_is_kept_to_https_behind_it(environment: dict[str, str]) -> None:
+    client = make(environment, TRUSTED_PROXIES="1")
+    form = {"api_key": API_KEY}
+    answer = client.post("/auth/key", data=form, headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "10.0.0.1"})
+    assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_strangers_learn_neither_code_nor_key(first_run: FlaskClient) -> None:
+    first_run.get("/auth/device", headers=HTML)
+    stranger = first_run.application.test_client()
+    for page in (
+        stranger.get("/auth/device", headers=HTML, environ_base={"REMOTE_ADDR": "203.0.113.1"}),
+        stranger.get("/auth/device", headers={**HTML, "Host": "evil.example"}),
+    ):
+        assert page.status_code == 401
+        assert "ABCD-1234" not in page.text
+        assert DEFAULT_API_KEY not in page.text
+        assert "Set-Cookie" not in page.headers
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Referer": "http://evil.example/"}])
+def test_a_page_of_another_site_begins_no_sign_in_by_an_image(
+    first_run: FlaskClient, upstream: Any, headers: dict[str, str]
+) -> None:
+    page = first_run.get("/auth/device", headers={**HTML, **headers})
+    assert page.status_code == 200
+    assert "Set-Cookie" not in page.headers
+    assert not upstream.calls
+    assert 'action="/auth/device/start"' in page.text
+
+
+def test_who_logs_out_is_asked_for_the_key_again(environment: dict[str, str]) -> None:
+    client = make(environment)
+    client.post("/auth/key", data={"api_key": API_KEY})
+    kept = client.get_cookie("bridge_session")
+    assert kept is not None
+    page = client.get("/admin/mapping", headers=HTML).text
+    token = re.findall(r'action="/auth/logout"><input type="hidden" name="token" value="([0-9a-f]+)"', page)[0]
+    assert client.post("/auth/logout", headers=HTML).status_code == 403, "no token of the form"
+    assert client.post("/auth/logout", data={"token": token}, headers=HTML).headers["Location"] == "/"
+    assert client.get_cookie("bridge_session") is None
+    assert client.get("/admin/mapping", headers=HTML).status_code == 401
+    client.set_cookie("bridge_session", kept.value)
+    assert client.get("/admin/mapping", headers=HTML).status_code == 401, "a copy of the cookie ended as well"
+
+
+def test_a_form_of_one_browser_is_none_of_another(environment: dict[str, str]) -> None:
+    """Who may use the bridge cannot make others' browsers use it."""
+    app = make(environment).application
+    tokens = []
+    for _ in range(2):
+        client = app.test_client()
+        client.post("/auth/key", data={"api_key": API_KEY})
+        tokens += re.findall(r'name="token" value="([0-9a-f]+)"', client.get("/admin/mapping", headers=HTML).text)[:1]
+    assert tokens[0] != tokens[1]
+    form = {"action": "set", "from": "a", "to": "b"}
+    assert client.post("/admin/mapping", data={**form, "token": tokens[0]}).status_code == 403
+    assert client.post("/admin/mapping", data={**form, "token": tokens[1]}).status_code == 303
+
+
 def test_home_leads_a_browser_to_what_it_needs_next(environment: dict[str, str]) -> None:
-    assert make(environment).get("/", headers=HTML).headers["Location"] == "/auth/device"
+    assert make(environment, API_KEY=DEFAULT_API_KEY).get("/", headers=HTML).headers["Location"] == "/auth/device"
     linked = make(environment, GH_COPILOT_TOKEN="ghu_test_linked")
     assert linked.get("/", headers={**HTML, "x-api-key": API_KEY}).headers["Location"] == "/usage"

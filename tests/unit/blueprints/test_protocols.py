@@ -1,8 +1,9 @@
-"""The Messages and Responses doors, with upstream mocked: which way a request goes, and what is told about it."""
+"""The Messages and Responses endpoints, with upstream mocked: which way a request goes, and what is told about it."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -92,9 +93,49 @@ def test_own_protocol_is_preferred_then_the_richest(client: FlaskClient) -> None
     assert client.post("/v1/messages", json=MESSAGE, headers=KEY).headers["x-bridge-upstream"] == "responses"
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+def test_what_an_answer_cost_is_in_its_header_in_the_answer_and_in_the_log(
+    client: FlaskClient, upstream: responses.RequestsMock, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    account = {"token_details": [], "total_nano_aiu": 70_721_925_000}
+    upstream.replace("POST", f"{HOST}/chat/completions", json={**FROM_CHAT, "copilot_usage": account})
+    bodies: dict[str, dict[str, Any]] = {"/v1/messages": MESSAGE, "/v1/responses": RESPONSE}
+    with caplog.at_level(logging.INFO, logger="copilot_bridge"):
+        answer = client.post(path, json={**bodies.get(path, CHAT), "model": "chat-only"}, headers=KEY)
+        answer.close()
+    assert answer.headers["x-bridge-credits"] == "70.721925"
+    assert answer.json["copilot_usage"] == account
+    line = next(record.fields for record in caplog.records if record.msg == "request")  # type: ignore[attr-defined]
+    assert line["credits"] == 70.721925
+
+
+def test_an_answer_that_does_not_tell_its_cost_has_no_header_for_it(client: FlaskClient) -> None:
+    assert "x-bridge-credits" not in client.post("/v1/chat/completions", json=CHAT, headers=KEY).headers
+
+
+def test_embeddings_tell_what_all_their_calls_cost(client: FlaskClient, upstream: responses.RequestsMock) -> None:
+    account = {"token_details": [], "total_nano_aiu": 1_500_000_000}
+    vectors = [{"embedding": [0.5], "index": 0}]
+    upstream.post(f"{HOST}/embeddings", json={"data": vectors, "copilot_usage": account})
+    answer = client.post("/v1/embeddings", json={"model": "embedder", "input": ["a"]}, headers=KEY)
+    assert answer.headers["x-bridge-credits"] == "1.5"
+
+
 def test_what_could_not_be_carried_is_named(client: FlaskClient) -> None:
     answer = client.post("/v1/chat/completions", json={**CHAT, "model": "messages-only", "seed": 7}, headers=KEY)
     assert answer.headers["x-bridge-dropped"] == "seed"
+
+
+def test_the_log_says_why_too(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    body = {**CHAT, "model": "messages-only", "seed": 7, "temperature": 1.5}
+    with caplog.at_level(logging.INFO, logger="copilot_bridge"):
+        client.post("/v1/chat/completions", json=body, headers=KEY).close()
+    line = next(record.fields for record in caplog.records if record.msg == "request")  # type: ignore[attr-defined]
+    assert line["dropped"] == ["seed"]
+    assert line["losses"] == [
+        "temperature: lowered to 1, the most that the messages protocol has",
+        "seed: only the chat protocol has it",
+    ]
 
 
 def test_model_for_something_else_is_refused_in_the_dialect(client: FlaskClient) -> None:
@@ -195,3 +236,30 @@ def test_free_text_tool_goes_to_a_chat_model_as_a_function_and_comes_back_as_its
     assert json.loads(asked.calls[0].request.body)["tools"][0]["type"] == "function"
     (told,) = answer.json["choices"][0]["message"]["tool_calls"]
     assert (told["type"], told["custom"]) == ("custom", {"name": "shell", "input": "ls -l"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/messages", 405),
+        ("GET", "/messages/count_tokens", 405),
+        ("POST", "/v1/messages/batches", 404),
+        ("POST", "/messages/batches/msgbatch_1", 404),
+        ("POST", "/v1/models/claude-x", 405),
+        ("POST", "/v1/v1/messages", 404),
+    ],
+)
+def test_what_lies_at_or_below_an_endpoint_is_refused_in_its_dialect(
+    client: FlaskClient, method: str, path: str, status: int
+) -> None:
+    answer = client.open(path, method=method, headers=KEY, json={} if method == "POST" else None)
+    assert answer.status_code == status
+    assert answer.json["type"] == "error"
+    assert answer.json["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("path", ["/v1/messagesandmore", "/v1/nothing", "/v1/chat/completions/more", "/"])
+def test_everything_else_is_refused_in_openais_dialect(client: FlaskClient, path: str) -> None:
+    answer = client.post(path, headers=KEY, json={})
+    assert answer.status_code in (404, 405)
+    assert answer.json.keys() == {"error"}

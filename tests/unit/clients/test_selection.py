@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from app.clients.models import NoModelsError, offer, select
@@ -60,6 +62,36 @@ def test_a_gpt_model_that_costs_several_requests_is_no_default() -> None:
     assert select([dear, model("gpt-5.4")]).responses.id == "gpt-5.4"
     assert select([dear]).responses.id == "gpt-5.5"
     assert select([dear, model("gpt-5.4")], main="gpt-5.5").responses.id == "gpt-5.5"
+
+
+def credits(input: float, output: float) -> dict[str, Any]:
+    """The billing of a model on an account with prices; there is no multiplier any more."""
+    return {"token_prices": {"batch_size": 1_000_000, "default": {"input_price": input, "output_price": output}}}
+
+
+def test_with_prices_a_dear_model_is_no_default_however_new() -> None:
+    dear = model("gpt-5.6-sol", billing=credits(500, 3000))
+    usual, small = model("gpt-5.4", billing=credits(250, 1500)), model("gpt-5-mini", billing=credits(25, 200))
+    chosen = select([dear, usual, small])
+    assert (chosen.main.id, chosen.responses.id, chosen.small.id) == ("gpt-5.4", "gpt-5.4", "gpt-5-mini")
+    sonnet = model("claude-sonnet-5", billing=credits(1000, 5000))
+    assert select([sonnet, usual]).main.id == "gpt-5.4"
+    assert select([sonnet, dear]).main.id == "claude-sonnet-5"
+    assert select([dear, usual], main="gpt-5.6-sol").main.id == "gpt-5.6-sol"
+
+
+def test_a_missing_multiplier_makes_a_model_neither_cheap_nor_dear() -> None:
+    silent = model("gpt-5.5", billing={})
+    assert select([silent, model("gpt-5.4")]).responses.id == "gpt-5.4"
+    assert select([silent, model("gpt-5.4", billing={"multiplier": 3})]).responses.id == "gpt-5.5"
+    category = model("gpt-5.6", billing={}, model_picker_price_category="very_high")
+    assert select([silent, category]).responses.id == "gpt-5.5"
+
+
+def test_beside_prices_a_multiplier_is_not_compared() -> None:
+    stale = model("gpt-5.1-mini", billing={"multiplier": 0})
+    priced = model("gpt-5-mini", billing=credits(25, 200))
+    assert select([stale, priced, model("gpt-5.4", billing=credits(250, 1500))]).small.id == "gpt-5-mini"
 
 
 def test_finished_models_go_before_previews_and_shown_ones_before_hidden() -> None:

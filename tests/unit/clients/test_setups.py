@@ -1,6 +1,6 @@
 """What each client is given: the whole text as a golden file, and what must hold for every client and catalogue.
 
-After a wanted change: UPDATE_GOLDENS=1 pytest tests/unit/clients/test_setups.py, and read the difference.
+After a change that is meant: ``pytest tests/unit/clients/test_setups.py --update-golden``, and read the difference.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import base64
 import json
-import os
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping
@@ -20,12 +20,13 @@ from ruamel.yaml import YAML
 
 from app.clients import llm, opencode
 from app.clients.cherry_studio import import_link
-from app.clients.merge import render
+from app.clients.files.merge import render
 from app.clients.models import select
 from app.clients.record import ConfigFile, Facts, Setup
 from app.clients.registry import CLIENTS
 from app.clients.text import PLACEHOLDER, as_text, hides_key
 from app.routing import Model
+from tests.support.rows import rows
 from tests.unit.clients.models import model, observed
 
 GOLDENS = Path(__file__).parents[2] / "fixtures" / "setups"
@@ -62,13 +63,21 @@ def only_file(setup: Setup) -> Any:
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("client", CLIENTS)
-def test_the_whole_text(client: str, language: str) -> None:
+def test_the_whole_text(client: str, language: str, updates_golden: bool) -> None:
     text = as_text(CLIENTS[client](facts(key=PLACEHOLDER)), "zh" if language == "zh" else "en")
     golden = GOLDENS / f"{client}.{language}.txt"
-    if os.environ.get("UPDATE_GOLDENS"):
+    if updates_golden:
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(text, "utf-8")
     assert text == golden.read_text("utf-8")
+
+
+@pytest.mark.parametrize("document", ["clients.md", "clients.zh-CN.md"])
+def test_every_program_has_a_section_in_the_documents(document: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / document).read_text("utf-8")
+    titles = {CLIENTS[client](facts()).title for client in CLIENTS}
+    programs = {title for title in titles if " SDK " not in title}
+    assert programs - set(re.findall(r"^### (.+)$", text, re.MULTILINE)) == set()
 
 
 def test_no_golden_is_left_over() -> None:
@@ -77,6 +86,7 @@ def test_no_golden_is_left_over() -> None:
     }
 
 
+@rows()
 @pytest.mark.parametrize("catalogue", CATALOGUES)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_every_client_with_every_catalogue(client: str, catalogue: str) -> None:

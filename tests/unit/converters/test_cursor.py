@@ -1,4 +1,4 @@
-"""Cursor's bodies at the chat door: what they mean, where they go, and in which form calls come back."""
+"""Cursor's bodies at the chat endpoint: what they mean, where they go, and in which form calls come back."""
 
 from __future__ import annotations
 
@@ -9,21 +9,32 @@ import orjson
 import pytest
 
 from app.converters import chat, cursor
-from app.converters.codec import Codec
-from app.converters.crossing import Converted
-from app.converters.ir import Image, Reasoning, Request, Response, Text, ToolCall, ToolChoice, ToolRef, ToolResult
-from app.converters.limits import Limits
-from app.converters.losses import Losses
-from app.converters.registry import CODECS
+from app.converters.codec import ClientCodec, NativeRequest
+from app.converters.exchange import Converted
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.vocabulary import (
+    Image,
+    Reasoning,
+    Request,
+    Response,
+    Text,
+    ToolCall,
+    ToolChoice,
+    ToolRef,
+    ToolResult,
+)
+from app.converters.registry import UPSTREAMS
 from app.errors import GatewayError, InvalidRequestError, UnsupportedFeatureError
 from tests.support import cursor as bodies
 from tests.support.cursor import PATCH, agent, ask, block_call, block_result, claude, item_call, item_result
+from tests.support.identities import identity_of
 
 Json = dict[str, Any]
 
 PIXEL = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 LINKED = {"type": "image", "source": {"type": "url", "url": "https://pictures.test/a.png"}}
-every_upstream = pytest.mark.parametrize("upstream", CODECS)
+every_upstream = pytest.mark.parametrize("upstream", UPSTREAMS)
 
 
 def decode(body: Json) -> Request:
@@ -35,14 +46,14 @@ def calls(request: Request) -> list[ToolCall]:
 
 
 def is_native(body: Json) -> bool:
-    codec = cursor.codec_for(body)
-    return codec.passes_natively(orjson.dumps(body), body)
+    native = cursor.codec_for(body).native
+    return native is not None and native.passes(orjson.dumps(body), body)
 
 
 def sent(body: Json, upstream: str, **entry: Any) -> tuple[Json, list[str]]:
     losses = Losses()
-    limits = Limits.of({"id": "m", "vendor": "OpenAI", **entry})
-    return CODECS[upstream].encode_request(decode(body), limits, losses), losses.names()  # type: ignore[index]
+    limits = ModelLimits.of({"id": "m", "vendor": "OpenAI", **entry})
+    return UPSTREAMS[upstream].encode_request(decode(body), limits, losses), losses.names()
 
 
 # ── which codec ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -51,16 +62,16 @@ def sent(body: Json, upstream: str, **entry: Any) -> tuple[Json, list[str]]:
 @pytest.mark.parametrize(
     ("body", "codec"),
     [
-        ({"input": "hi"}, cursor.CODEC),
-        ({"input": [{"role": "user", "content": "hi"}], "messages": []}, cursor.CODEC),
-        ({"input": [{"role": "user", "content": "hi"}], "messages": None}, cursor.CODEC),
-        ({"messages": [{"role": "user", "content": "hi"}]}, chat.CODEC),
-        ({"messages": [{"role": "user", "content": "hi"}], "input": []}, chat.CODEC),
-        ({"messages": [{"role": "user", "content": "hi"}], "input": "hi"}, chat.CODEC),
-        ({"model": "m"}, chat.CODEC),
+        ({"input": "hi"}, cursor.CLIENT),
+        ({"input": [{"role": "user", "content": "hi"}], "messages": []}, cursor.CLIENT),
+        ({"input": [{"role": "user", "content": "hi"}], "messages": None}, cursor.CLIENT),
+        ({"messages": [{"role": "user", "content": "hi"}]}, chat.CLIENT),
+        ({"messages": [{"role": "user", "content": "hi"}], "input": []}, chat.CLIENT),
+        ({"messages": [{"role": "user", "content": "hi"}], "input": "hi"}, chat.CLIENT),
+        ({"model": "m"}, chat.CLIENT),
     ],
 )
-def test_input_in_place_of_messages_has_its_own_codec(body: Json, codec: Codec) -> None:
+def test_input_in_place_of_messages_has_its_own_codec(body: Json, codec: ClientCodec) -> None:
     assert cursor.codec_for(body) is codec
 
 
@@ -101,7 +112,7 @@ def test_strange_bodies_do_no_harm(body: Json) -> None:
     codec = cursor.codec_for(body)
     codec.traits(body)
     codec.image_urls(body)
-    codec.passes_natively(orjson.dumps(body), body)
+    assert codec.native is None or codec.native.passes(orjson.dumps(body), body) in (True, False)
     with pytest.raises(GatewayError):
         codec.decode_request({"model": "m", **body})
 
@@ -192,11 +203,13 @@ def test_a_call_in_its_envelope_is_a_free_text_call_again(name: str, upstream: s
     (call,) = calls(decode(body))
     assert (call.kind, call.call_id, call.name, call.arguments) == ("custom", "c1", "ApplyPatch", PATCH)
     wire, _ = sent(body, upstream)
-    # For an upstream without free text: the argument that the tool is declared with.
     if upstream == "responses":
-        made = [(item["name"], item["arguments"]) for item in wire["input"] if item["type"] == "function_call"]
-        answered = [(i["call_id"], i["output"]) for i in wire["input"] if i["type"] == "function_call_output"]
+        # Free text, as the model was offered it (contract §7.10).
+        [item] = [item for item in wire["input"] if item["type"] == "custom_tool_call"]
+        made = [(item["name"], json.dumps({"input": item["input"]}))]
+        answered = [(i["call_id"], i["output"]) for i in wire["input"] if i["type"] == "custom_tool_call_output"]
         assert answered in ([("c1", "Done.")], [("c1", [{"type": "input_text", "text": "Done."}])])
+    # For an upstream without free text: the argument that the tool is declared with.
     elif upstream == "chat":
         made = [(c["function"]["name"], c["function"]["arguments"]) for c in wire["messages"][2]["tool_calls"]]
         assert wire["messages"][3] == {"role": "tool", "tool_call_id": "c1", "content": "Done."}
@@ -233,20 +246,20 @@ def answer(body: Json, upstream: str, call: ToolCall) -> tuple[Json, list[Json]]
             "stop_reason": "tool_use",
         }
     codec = cursor.codec_for(body)
-    crossing = Converted(
+    exchange = Converted(
         codec,
-        CODECS[upstream],  # type: ignore[index]
+        UPSTREAMS[upstream],
         body,
         traits=codec.traits(body),
-        identity={"model": "asked", "created": 7, "fallback_id": "f"},
+        identity=identity_of("asked", created=7, fallback_id="f"),
         model="m",
-        limits=Limits.of({"id": "m"}),
+        limits=ModelLimits.of({"id": "m"}),
         inlined={},
     )
     content = orjson.dumps(whole_body)
-    frames = crossing.whole_as_stream(content).split(b"\n\n")
+    frames = exchange.whole_as_stream(content).split(b"\n\n")
     chunks = [orjson.loads(frame.removeprefix(b"data: ")) for frame in frames if frame.startswith(b"data: {")]
-    return orjson.loads(crossing.whole(content)), chunks
+    return orjson.loads(exchange.whole(content)), chunks
 
 
 def streamed_call(chunks: list[Json]) -> Json:
@@ -300,7 +313,7 @@ def test_who_declares_a_free_text_tool_as_chat_does_gets_its_call_as_chat_does(u
 def test_a_call_that_upstream_itself_makes_of_free_text_goes_in_the_envelope_too() -> None:
     request = decode(agent("m", "Go."))
     made = ToolCall("c1", "ApplyPatch", PATCH, kind="custom")
-    told = cursor.CODEC.encode_response(Response("x", "m", 7, (made,), "tool_calls"), request, model="m")
+    told = cursor.CLIENT.encode_response(Response("x", "m", 7, (made,), "tool_calls"), request, identity_of("m"))
     (call,) = told["choices"][0]["message"]["tool_calls"]
     assert call["function"] == {"name": "ApplyPatch", "arguments": PATCH}
 
@@ -422,10 +435,18 @@ def test_what_only_items_have_is_not_taken_for_a_part_of_a_message() -> None:
     assert not any(name.startswith("messages") for name in dropped)
 
 
-def test_an_empty_list_of_calls_is_left_out_on_the_native_road_too() -> None:
+def test_an_empty_list_of_calls_is_left_out_on_the_native_path_too() -> None:
     body = ask("m", "hi", {"role": "assistant", "content": "Hello.", "tool_calls": []}, "go on", tools=[])
-    prepared = chat.CODEC.prepare(
-        orjson.dumps(body), body, model="m", limits=Limits.of({}), inlined={}, headers={}, refused=frozenset()
+    prepared = chat.NATIVE.prepare(
+        NativeRequest(
+            raw=orjson.dumps(body),
+            body=body,
+            model="m",
+            limits=ModelLimits.of({}),
+            inlined={},
+            headers={},
+            refused=frozenset(),
+        )
     )
     assert orjson.loads(prepared.body)["messages"][2] == {"role": "assistant", "content": "Hello."}
     assert body["messages"][2]["tool_calls"] == []

@@ -13,7 +13,8 @@ import openai
 import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-from tests.support.crossings import FIXTURES
+from tests.support.exchanges import FIXTURES
+from tests.support.rows import rows
 
 GOLDEN = FIXTURES / "golden"
 Json = dict[str, Any]
@@ -108,6 +109,7 @@ def calls_of(message: Json) -> list[Any]:
     return told
 
 
+@rows()
 @pytest.mark.parametrize("path", streams("chat"))
 def test_openai_sdk_accumulates_a_chat_stream(path: Any) -> None:
     content, whole = path.read_bytes(), whole_of(path)
@@ -122,6 +124,7 @@ def test_openai_sdk_accumulates_a_chat_stream(path: Any) -> None:
     assert (told.get("reasoning_content") or "") == (expected.get("reasoning_content") or "")
 
 
+@rows()
 @pytest.mark.parametrize("path", streams("messages"))
 def test_anthropic_sdk_accumulates_a_messages_stream(path: Any) -> None:
     content, whole = path.read_bytes(), whole_of(path)
@@ -141,6 +144,7 @@ def test_anthropic_sdk_accumulates_a_messages_stream(path: Any) -> None:
     assert told["usage"]["input_tokens"] == whole["usage"]["input_tokens"]
 
 
+@rows()
 @pytest.mark.parametrize("path", streams("responses"))
 def test_openai_sdk_accumulates_a_responses_stream(path: Any) -> None:
     content, whole = path.read_bytes(), whole_of(path)

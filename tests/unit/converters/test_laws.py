@@ -1,10 +1,8 @@
-"""The laws of architecture §4.9, over every fixture and all nine pairs of client and upstream."""
+"""The laws of conversion rules §8, over every fixture and all nine pairs of client and upstream."""
 
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -13,40 +11,42 @@ from anthropic.types.beta import message_create_params as beta_messages_params
 from openai.types.chat import completion_create_params as chat_params
 from openai.types.responses import response_create_params as responses_params
 
-from app.converters import events as ev
-from app.converters import ir
-from app.converters.codec import Codec
-from app.converters.conversation import pair_tools, valid_name
-from app.converters.crossing import Crossing
-from app.converters.losses import Losses
-from app.converters.registry import CODECS
+from app.converters.exchange import Exchange
+from app.converters.neutral import events as ev
+from app.converters.neutral import vocabulary as ir
+from app.converters.neutral.conversation import pair_tools, valid_name
+from app.converters.neutral.losses import Losses
+from app.converters.registry import CLIENTS, UPSTREAMS
 from app.errors import GatewayError
 from tests.support import grammar
-from tests.support.crossings import (
+from tests.support.effort import places_to_cut
+from tests.support.exchanges import (
     MODELS,
     PAIRS,
     PROTOCOLS,
     answer_of,
     answering,
     cases,
-    cross,
+    exchange_between,
     is_carried,
     limits_of,
-    pumped,
     request_of,
     requests,
     sent,
     stream_of,
     streamed,
+    transformed,
     whole,
 )
+from tests.support.identities import identity_of
+from tests.support.rows import rows
 
 Json = dict[str, Any]
 
 NATIVE_ONLY = ("refused_n", "unanswered_call")
 """What passes natively, for upstream to judge; no codec converts it."""
 
-REQUEST_ROADS = [
+REQUEST_PATHS = [
     (client, upstream, case)
     for client, upstream in PAIRS
     for case in requests(client)
@@ -56,28 +56,27 @@ CHAT_PDF = ("chat", "document")
 """Natively it passes; the codec knows that chat upstreams take no documents."""
 
 REQUESTS = [
-    (client, case) for client, upstream, case in REQUEST_ROADS if client == upstream and (client, case) != CHAT_PDF
+    (client, case) for client, upstream, case in REQUEST_PATHS if client == upstream and (client, case) != CHAT_PDF
 ]
 ANSWERS = [(upstream, case) for upstream in PROTOCOLS for case in cases(upstream)]
-ANSWER_ROADS = [(client, upstream, case) for client, upstream in PAIRS for case in cases(upstream)]
+ANSWER_PATHS = [(client, upstream, case) for client, upstream in PAIRS for case in cases(upstream)]
 
 CUTS = 300
-"""How many places a long stream is cut at; a shorter one at every byte."""
+"""How many places a long stream is cut at in `make fuzz`; a shorter one at every byte."""
 
 
 def decoded(client: str, case: str) -> ir.Request:
-    return CODECS[client].decode_request(request_of(client, case))  # type: ignore[index]
+    return CLIENTS[client].decode_request(request_of(client, case))
 
 
 def encoded(request: ir.Request, upstream: str) -> Json:
     """What upstream gets, as JSON makes it."""
-    codec: Codec = CODECS[upstream]  # type: ignore[index]
-    body = codec.encode_request(request, limits_of(MODELS[upstream][0]), Losses())
+    body = UPSTREAMS[upstream].encode_request(request, limits_of(MODELS[upstream][0]), Losses())
     found: Json = json.loads(json.dumps(body))
     return found
 
 
-def stream_crossing(client: str, upstream: str, case: str) -> Crossing:
+def stream_exchange(client: str, upstream: str, case: str) -> Exchange:
     return answering(client, upstream, streamed(client, request_of(client, case)))
 
 
@@ -89,24 +88,26 @@ def upstream_frames(upstream: str, case: str) -> list[bytes]:
 # -- round trip ------------------------------------------------------------------------------------------------------
 
 
+@rows("protocol")
 @pytest.mark.parametrize(("protocol", "case"), REQUESTS)
 def test_a_request_survives_the_round_trip(protocol: str, case: str) -> None:
     """decode(encode(x)) == x, where x is what an encoder of this protocol makes: the rest is set right once."""
-    codec: Codec = CODECS[protocol]  # type: ignore[index]
+    codec = CLIENTS[protocol]
     once = encoded(decoded(protocol, case), protocol)
     request = codec.decode_request(once)
     assert encoded(request, protocol) == once
     assert codec.decode_request(encoded(request, protocol)) == request
 
 
+@rows("protocol")
 @pytest.mark.parametrize(("protocol", "case"), ANSWERS)
 def test_an_answer_survives_the_round_trip(protocol: str, case: str) -> None:
-    codec: Codec = CODECS[protocol]  # type: ignore[index]
-    response = codec.decode_response(json.loads(answer_of(protocol, case)))
-    request = ir.Request(model=response.model)
-    once = codec.encode_response(response, request, model=response.model)
-    again = codec.decode_response(json.loads(json.dumps(once)))
-    assert codec.encode_response(again, request, model=response.model) == once
+    client, upstream = CLIENTS[protocol], UPSTREAMS[protocol]
+    response = upstream.decode_response(json.loads(answer_of(protocol, case)))
+    request, identity = ir.Request(model=response.model), identity_of(response.model)
+    once = client.encode_response(response, request, identity)
+    again = upstream.decode_response(json.loads(json.dumps(once)))
+    assert client.encode_response(again, request, identity) == once
     assert (_said(again), again.finish_reason) == (_said(response), response.finish_reason)
 
 
@@ -127,10 +128,11 @@ def _said(response: ir.Response) -> list[tuple[Any, ...]]:
 # -- stream equals whole ---------------------------------------------------------------------------------------------
 
 
+@rows("upstream")
 @pytest.mark.parametrize(("upstream", "case"), ANSWERS)
 def test_stream_equals_whole(upstream: str, case: str) -> None:
-    codec: Codec = CODECS[upstream]  # type: ignore[index]
-    decoder = codec.stream_decoder()
+    codec = UPSTREAMS[upstream]
+    decoder = codec.decode_stream()
     told = [*decoder.feed_bytes(stream_of(upstream, case)), *decoder.finish()]
     ev.check(told)
     from_stream = ev.accumulate(told)
@@ -145,14 +147,15 @@ def test_stream_equals_whole(upstream: str, case: str) -> None:
         assert from_stream == from_whole
 
 
-@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_ROADS)
+@rows("client", "upstream")
+@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_PATHS)
 def test_the_client_gets_the_same_streamed_and_whole(client: str, upstream: str, case: str) -> None:
     in_one_piece = answering(client, upstream, whole(request_of(client, case))).whole(answer_of(upstream, case))
-    crossing = stream_crossing(client, upstream, case)
-    exploded = crossing.whole_as_stream(answer_of(upstream, case))
+    exchange = stream_exchange(client, upstream, case)
+    exploded = exchange.whole_as_stream(answer_of(upstream, case))
     is_native = client == upstream
     wanted = essence(client, json.loads(in_one_piece))
-    for raw in (pumped(crossing, stream_of(upstream, case)), exploded):
+    for raw in (transformed(exchange, stream_of(upstream, case)), exploded):
         assert essence(client, grammar.read(client, raw, is_native=is_native).answer) == wanted
 
 
@@ -170,8 +173,11 @@ def essence(client: str, answer: Json) -> Json:
                 block["input"] = "torn"
         return {name: value for name, value in found.items() if name not in ("id", "context_management")}
     found.pop("id")
+    found.pop("prompt_filter_results", None)
     for choice in found["choices"]:
         message = choice["message"]
+        # The filters tell of a stream piece by piece.
+        choice.pop("content_filter_results", None)
         # `content: null` and `content: ""` say the same; a stream has only the latter.
         choice["message"] = {name: value for name, value in message.items() if value not in (None, "")}
     return {name: value for name, value in found.items() if name != "object"}
@@ -181,20 +187,21 @@ def test_chat_clients_get_usage_exactly_if_they_ask() -> None:
     for upstream in PROTOCOLS:
         for asks in (False, True):
             body = streamed("chat", request_of("chat", "text"), asks_for_usage=asks)
-            raw = pumped(answering("chat", upstream, body), stream_of(upstream, "text"))
+            raw = transformed(answering("chat", upstream, body), stream_of(upstream, "text"))
             assert ("usage" in grammar.read("chat", raw, is_native=upstream == "chat").answer) is asks
 
 
 # -- usage -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_ROADS)
+@rows("client", "upstream")
+@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_PATHS)
 def test_usage_says_the_same_in_every_dialect(client: str, upstream: str, case: str) -> None:
     """Input with and without its cached share, output with its thoughts: converted there and back."""
-    codec: Codec = CODECS[upstream]  # type: ignore[index]
+    codec = UPSTREAMS[upstream]
     wanted = codec.decode_response(json.loads(answer_of(upstream, case))).usage
     answer = answering(client, upstream, whole(request_of(client, case))).whole(answer_of(upstream, case))
-    found = CODECS[client].decode_response(json.loads(answer)).usage  # type: ignore[index]
+    found = UPSTREAMS[client].decode_response(json.loads(answer)).usage
     assert wanted is not None
     assert found is not None
     for name in ("input_tokens", "output_tokens", "total_tokens"):
@@ -206,30 +213,24 @@ def test_usage_says_the_same_in_every_dialect(client: str, upstream: str, case: 
 # -- cuts ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_ROADS)
+@rows("client", "upstream")
+@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_PATHS)
 def test_the_same_bytes_wherever_upstream_cuts(client: str, upstream: str, case: str) -> None:
-    crossing, raw = stream_crossing(client, upstream, case), stream_of(upstream, case)
-    uncut = pumped(crossing, raw)
-    for at in _places(raw, f"{client}-{upstream}-{case}"):
-        assert pumped(crossing, raw, (at,)) == uncut, f"cut at {at}"
-    single = crossing.pump()
+    exchange, raw = stream_exchange(client, upstream, case), stream_of(upstream, case)
+    uncut = transformed(exchange, raw)
+    for at in places_to_cut(raw, CUTS, seed=f"{client}-{upstream}-{case}"):
+        assert transformed(exchange, raw, (at,)) == uncut, f"cut at {at}"
+    single = exchange.transformer()
     assert b"".join(single.feed(raw[at : at + 1]) for at in range(len(raw))) + single.finish() == uncut
 
 
-def _places(raw: bytes, seed: str) -> Iterable[int]:
-    """Every byte of a short stream; of a long one the same sample each time, and all places within a character."""
-    if len(raw) <= CUTS:
-        return range(len(raw))
-    inside = [at for at in range(len(raw)) if 0x80 <= raw[at] < 0xC0]
-    return sorted({*random.Random(seed).sample(range(len(raw)), CUTS), *inside})
-
-
+@rows()
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 @pytest.mark.parametrize("ending", [b"\r\n", b"\r"])
 def test_any_line_ending(client: str, upstream: str, ending: bytes) -> None:
     for case in ("text", "tool_parallel", "thinking"):
-        crossing, raw = stream_crossing(client, upstream, case), stream_of(upstream, case)
-        assert pumped(crossing, raw.replace(b"\n", ending)) == pumped(crossing, raw)
+        exchange, raw = stream_exchange(client, upstream, case), stream_of(upstream, case)
+        assert transformed(exchange, raw.replace(b"\n", ending)) == transformed(exchange, raw)
 
 
 # -- prefix stability ------------------------------------------------------------------------------------------------
@@ -237,16 +238,17 @@ def test_any_line_ending(client: str, upstream: str, ending: bytes) -> None:
 CONVERSATION = {"chat": "messages", "messages": "messages", "responses": "input"}
 
 
-@pytest.mark.parametrize(("client", "upstream", "case"), [road for road in REQUEST_ROADS if road[2] != "prefill"])
+@rows("client", "upstream")
+@pytest.mark.parametrize(("client", "upstream", "case"), [path for path in REQUEST_PATHS if path[2] != "prefill"])
 def test_a_turn_more_changes_nothing_of_the_turns_before(client: str, upstream: str, case: str) -> None:
     """The provider's prompt cache lives by it. The turn more is upstream's answer, results of its calls, a question."""
     body = _listed(client, request_of(client, case))
     short = _sent(client, upstream, body)
-    crossing = cross(client, upstream, whole(body))
-    crossing.payload()
+    exchange = exchange_between(client, upstream, whole(body))
+    exchange.payload()
     # An answer without a word is no turn at all.
     name = case if case in cases(upstream) and case != "empty_answer" else "thinking"
-    turns = _turn(client, json.loads(crossing.whole(answer_of(upstream, name))))
+    turns = _turn(client, json.loads(exchange.whole(answer_of(upstream, name))))
     long = _sent(client, upstream, {**body, CONVERSATION[client]: [*body[CONVERSATION[client]], *turns]})
     earlier, later = short.pop(CONVERSATION[upstream]), long.pop(CONVERSATION[upstream])
     assert later[: len(earlier)] == earlier
@@ -256,7 +258,7 @@ def test_a_turn_more_changes_nothing_of_the_turns_before(client: str, upstream: 
 
 
 def _sent(client: str, upstream: str, body: Json) -> Json:
-    return _listed(upstream, sent(cross(client, upstream, body)))
+    return _listed(upstream, sent(exchange_between(client, upstream, body)))
 
 
 def _listed(client: str, body: Json) -> Json:
@@ -288,11 +290,12 @@ def _turn(client: str, answer: Json) -> list[Json]:
 # -- nothing is lost on the way there --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("client", "upstream", "case"), REQUEST_ROADS)
+@rows("client", "upstream")
+@pytest.mark.parametrize(("client", "upstream", "case"), REQUEST_PATHS)
 def test_everything_that_was_said_reaches_upstream(client: str, upstream: str, case: str) -> None:
     """Every text, picture, call and result of the conversation, whatever the form; texts in their order."""
     request = decoded(client, case)
-    arrived = CODECS[upstream].decode_request(_sent(client, upstream, request_of(client, case)))  # type: ignore[index]
+    arrived = CLIENTS[upstream].decode_request(_sent(client, upstream, request_of(client, case)))
     told, heard = _contents(request), _contents(arrived)
     assert _missing(told["texts"], heard["texts"]) == []
     for kind in ("pictures", "calls", "results"):
@@ -363,14 +366,15 @@ def _is_name(wire: str, name: str) -> bool:
 # -- truncation ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_ROADS)
+@rows("client", "upstream")
+@pytest.mark.parametrize(("client", "upstream", "case"), ANSWER_PATHS)
 def test_truncated_after_every_frame_it_never_looks_finished(client: str, upstream: str, case: str) -> None:
-    crossing = stream_crossing(client, upstream, case)
+    exchange = stream_exchange(client, upstream, case)
     pieces = upstream_frames(upstream, case)
     is_native = client == upstream
-    full = grammar.read(client, pumped(crossing, b"".join(pieces)), is_native=is_native)
+    full = grammar.read(client, transformed(exchange, b"".join(pieces)), is_native=is_native)
     for count in range(_first_end(upstream, pieces)):
-        told = grammar.read(client, pumped(crossing, b"".join(pieces[:count])), is_native=is_native)
+        told = grammar.read(client, transformed(exchange, b"".join(pieces[:count])), is_native=is_native)
         assert not told.is_finished, f"after {count} frames"
         assert told.error is not None
         assert told.error["message"]
@@ -390,10 +394,10 @@ def _first_end(upstream: str, pieces: list[bytes]) -> int:
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 def test_torn_in_the_middle_of_a_frame_it_never_looks_finished(client: str, upstream: str) -> None:
     for case in ("tool_single", "thinking"):
-        crossing, pieces = stream_crossing(client, upstream, case), upstream_frames(upstream, case)
+        exchange, pieces = stream_exchange(client, upstream, case), upstream_frames(upstream, case)
         for count in range(1, _first_end(upstream, pieces)):
             raw = b"".join(pieces[:count]) + pieces[count][: len(pieces[count]) // 2]
-            told = grammar.read(client, pumped(crossing, raw), is_native=client == upstream)
+            told = grammar.read(client, transformed(exchange, raw), is_native=client == upstream)
             assert not told.is_finished
             assert told.error is not None
 
@@ -403,12 +407,12 @@ def test_a_broken_connection_ends_in_the_error_of_the_dialect(client: str, upstr
     for case in ("text", "tool_parallel"):
         pieces = upstream_frames(upstream, case)
         for count in range(1, _first_end(upstream, pieces)):
-            pump = stream_crossing(client, upstream, case).pump()
-            raw = pump.feed(b"".join(pieces[:count])) + pump.fail(GatewayError("The line is dead."))
+            transformer = stream_exchange(client, upstream, case).transformer()
+            raw = transformer.feed(b"".join(pieces[:count])) + transformer.fail(GatewayError("The line is dead."))
             told = grammar.read(client, raw, is_native=client == upstream)
             assert told.error is not None
             assert "The line is dead." in told.error["message"]
-            assert pump.finish() == b""
+            assert transformer.finish() == b""
 
 
 ERRORS = {
@@ -424,7 +428,7 @@ def test_an_error_inside_the_stream_keeps_its_words(client: str, upstream: str) 
     for count in range(1, _first_end(upstream, pieces)):
         raw = b"".join(pieces[:count]) + ERRORS[upstream] + b"".join(pieces[count:])
         told = grammar.read(
-            client, pumped(stream_crossing(client, upstream, "tool_single"), raw), is_native=client == upstream
+            client, transformed(stream_exchange(client, upstream, "tool_single"), raw), is_native=client == upstream
         )
         assert told.error is not None
         assert "It broke" in told.error["message"]
@@ -480,7 +484,7 @@ def _typed(protocol: str) -> set[str]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_field_of_the_spec_is_accounted_for(protocol: str) -> None:
     """A new SDK with a new field fails here, by the name of the field: say in fields.py what becomes of it."""
-    table = CODECS[protocol].fields  # type: ignore[index]
+    table = CLIENTS[protocol].fields
     assert sorted(_typed(protocol) - table.keys()) == [], f"fields.py of {protocol} does not know these fields"
     extra = {name for name in table if not set(".[") & set(name)} - _typed(protocol)
     assert extra - BEYOND_THE_SDK[protocol] == set(), "no field of the spec, and no reason given"
@@ -488,7 +492,7 @@ def test_every_field_of_the_spec_is_accounted_for(protocol: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_carried_field_comes_back_and_is_recorded_elsewhere(protocol: str) -> None:
-    codec: Codec = CODECS[protocol]  # type: ignore[index]
+    codec = CLIENTS[protocol]
     given = {"context_management": {"edits": [{"type": "x"}]}, "include": ["message.output_text.logprobs"]}
     for name, field in codec.fields.items():
         if field.verdict != "carried" or set(".[") & set(name):
@@ -496,7 +500,7 @@ def test_a_carried_field_comes_back_and_is_recorded_elsewhere(protocol: str) -> 
         request = codec.decode_request({**request_of(protocol, "text"), name: given.get(name, "auto")})
         for upstream in PROTOCOLS:
             losses = Losses()
-            body = CODECS[upstream].encode_request(request, limits_of(MODELS[upstream][0]), losses)  # type: ignore[index]
+            body = UPSTREAMS[upstream].encode_request(request, limits_of(MODELS[upstream][0]), losses)
             if upstream == protocol:
                 assert name in body
             else:
@@ -505,7 +509,7 @@ def test_a_carried_field_comes_back_and_is_recorded_elsewhere(protocol: str) -> 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_dropped_field_is_recorded_and_a_refused_one_refused(protocol: str) -> None:
-    codec: Codec = CODECS[protocol]  # type: ignore[index]
+    codec = CLIENTS[protocol]
     for name, field in codec.fields.items():
         if set(".[") & set(name) or field.verdict not in ("dropped", "refused"):
             continue
@@ -517,8 +521,8 @@ def test_a_dropped_field_is_recorded_and_a_refused_one_refused(protocol: str) ->
             continue
         for upstream in PROTOCOLS:
             losses = Losses()
-            sent_body = CODECS[upstream].encode_request(
+            sent_body = UPSTREAMS[upstream].encode_request(
                 codec.decode_request(body), limits_of(MODELS[upstream][0]), losses
-            )  # type: ignore[index]
+            )
             assert name not in sent_body
             assert name in losses.names(), f"{name} of {protocol} vanishes on the way to {upstream}"

@@ -18,24 +18,25 @@ from typing import Any
 
 import pytest
 
-from app.converters.registry import CODECS
+from app.converters.registry import CLIENTS
 from app.errors import GatewayError
 from tests.support import grammar
-from tests.support.crossings import (
+from tests.support.exchanges import (
     FIXTURES,
     MODELS,
     PAIRS,
     answer_of,
     answering,
     cases,
-    cross,
-    pumped,
+    exchange_between,
     request_of,
     requests,
     stream_of,
     streamed,
+    transformed,
     whole,
 )
+from tests.support.rows import rows
 
 GOLDEN = FIXTURES / "golden"
 
@@ -75,14 +76,16 @@ def pretty(value: Any) -> bytes:
 def conversion(client: str, upstream: str, case: str, model: str) -> bytes:
     """What becomes of a request, as the golden files tell it."""
     try:
-        prepared = cross(client, upstream, request_of(client, case), model=model).payload()
+        prepared = exchange_between(client, upstream, request_of(client, case), model=model).payload()
     except GatewayError as error:
-        return pretty({"refused": error.status, "error": CODECS[client].encode_error(error)})
-    told: dict[str, Any] = {"dropped": list(prepared.dropped)} if prepared.dropped else {}
+        told: dict[str, Any] = CLIENTS[client].encode_error(error, "req_1")
+        return pretty({"refused": error.status, "error": {k: v for k, v in told.items() if k != "request_id"}})
+    told = {"dropped": list(prepared.dropped)} if prepared.dropped else {}
     told |= {"headers": prepared.headers} if prepared.headers else {}
     return pretty({**told, "body": json.loads(prepared.body)})
 
 
+@rows("client", "upstream")
 @pytest.mark.parametrize(("client", "upstream", "case", "model"), REQUESTS)
 def test_request(client: str, upstream: str, case: str, model: str, updates_golden: bool) -> None:
     usual = MODELS[upstream][0]
@@ -99,17 +102,19 @@ def test_request(client: str, upstream: str, case: str, model: str, updates_gold
     compare(path, found, updates=updates_golden)
 
 
+@rows("client", "upstream")
 @pytest.mark.parametrize(("client", "upstream", "case"), ANSWERS)
 def test_whole_answer(client: str, upstream: str, case: str, updates_golden: bool) -> None:
-    crossing = answering(client, upstream, whole(request_of(client, case)))
-    found = json.loads(crossing.whole(answer_of(upstream, case)))
+    exchange = answering(client, upstream, whole(request_of(client, case)))
+    found = json.loads(exchange.whole(answer_of(upstream, case)))
     compare(golden(client, upstream, f"{case}.response.json"), pretty(found), updates=updates_golden)
 
 
+@rows("client", "upstream")
 @pytest.mark.parametrize(("client", "upstream", "case"), ANSWERS)
 def test_stream(client: str, upstream: str, case: str, updates_golden: bool) -> None:
-    crossing = answering(client, upstream, streamed(client, request_of(client, case)))
-    found = pumped(crossing, stream_of(upstream, case))
+    exchange = answering(client, upstream, streamed(client, request_of(client, case)))
+    found = transformed(exchange, stream_of(upstream, case))
     grammar.read(client, found, is_native=client == upstream)
     compare(golden(client, upstream, f"{case}.stream.sse"), found, updates=updates_golden)
 

@@ -14,29 +14,41 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from app.converters import events as ev
-from app.converters import json_bytes
-from app.converters.codec import Identity
-from app.converters.crossing import Converted
-from app.converters.ir import Annotation, Opaque, Part, Reasoning, Refusal, Request, Text, Tool, ToolCall, Usage
-from app.converters.limits import Limits
-from app.converters.losses import Losses
-from app.converters.registry import CODECS
+from app.converters.exchange import Converted
+from app.converters.neutral import events as ev
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.vocabulary import (
+    Annotation,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Text,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from app.converters.registry import CLIENTS, UPSTREAMS
+from app.converters.wire import json_bytes
 from app.errors import GatewayError, UnsupportedFeatureError, UpstreamError, UpstreamProtocolError
+from tests.support.effort import tries
 from tests.support.fuzzing import BY_PROTOCOL, CATALOGUE
 from tests.support.grammar import Told, read
+from tests.support.identities import identity_of
 
 Json = dict[str, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-PROTOCOLS = tuple(CODECS)
+PROTOCOLS = tuple(UPSTREAMS)
 each_client = pytest.mark.parametrize("client", PROTOCOLS)
 each_upstream = pytest.mark.parametrize("upstream", PROTOCOLS)
 hard = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=tries(60), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
-IDENTITY: Identity = {"model": "asked", "created": 1_760_000_000, "fallback_id": "fallback"}
+IDENTITY = identity_of("asked", created=1_760_000_000, fallback_id="fallback")
 MARKED = "gwseal1:chat::x"
 
 # A high surrogate alone: half an emoji. Never a low one, which Python, unlike JSON, would not join with it.
@@ -232,7 +244,8 @@ def endings(draw: Draw, parts: list[Part]) -> ev.ResponseEnd:
 
 
 def encode(client: str, told: list[ev.Event]) -> bytes:
-    encoder = CODECS[client].stream_encoder(REQUEST, model="asked", include_usage=True)
+    codec = CLIENTS[client]
+    encoder = codec.encode_stream(REQUEST, IDENTITY, codec.traits({"stream_options": {"include_usage": True}}))
     return b"".join(encoder.feed(event) for event in told)
 
 
@@ -479,16 +492,16 @@ BODIES: dict[str, Json] = {
 }
 
 
-def crossing(client: str, upstream: str, body: Json) -> Converted:
-    codec = CODECS[client]
+def exchange(client: str, upstream: str, body: Json) -> Converted:
+    codec = CLIENTS[client]
     found = Converted(
         codec,
-        CODECS[upstream],
+        UPSTREAMS[upstream],
         body,
         traits=codec.traits(body),
         identity=IDENTITY,
         model="m",
-        limits=Limits(model="m"),
+        limits=ModelLimits(model="m"),
         inlined={},
     )
     found.payload()
@@ -503,20 +516,20 @@ def test_every_upstream_stream_reaches_every_client_whole_in_any_cut(
     client: str, upstream: str, data: st.DataObject
 ) -> None:
     script = data.draw(scripts(upstream))
-    pump = crossing(client, upstream, BODIES[client]).pump()
-    out = b"".join(pump.feed(piece) for piece in cut(data.draw, b"".join(script.frames))) + pump.finish()
+    transformer = exchange(client, upstream, BODIES[client]).transformer()
+    out = b"".join(transformer.feed(piece) for piece in cut(data.draw, b"".join(script.frames))) + transformer.finish()
     answer = read(client, out)
-    assert pump.error is None
-    assert pump.ended
+    assert transformer.error is None
+    assert transformer.ended
     assert answer.is_finished
-    assert pump.usage is not None
-    assert pump.usage["input_tokens"] == 10
+    assert transformer.usage is not None
+    assert transformer.usage["input_tokens"] == 10
     custom = {} if client == "messages" else CUSTOM
     # All texts of a chat answer are one, and so are its thoughts.
     in_order = not script.is_mixed
     check_said(client, script.parts, said_of(client, answer), custom, in_order=in_order)
-    assert pump.feed(b"data: {}\n\n") == b""
-    assert pump.finish() == b""
+    assert transformer.feed(b"data: {}\n\n") == b""
+    assert transformer.finish() == b""
 
 
 @each_upstream
@@ -538,14 +551,14 @@ def test_a_stream_that_breaks_off_never_looks_finished(client: str, upstream: st
     end = {"chat": -2, "messages": -1, "responses": -1}[upstream]
     # The last frame that a chat answer needs is the one with the finish reason.
     frames = script.frames[: data.draw(st.integers(0, max(len(script.frames) + end - 1, 0)))]
-    pump = crossing(client, upstream, BODIES[client]).pump()
-    out = b"".join(pump.feed(piece) for piece in cut(data.draw, b"".join(frames))) + pump.finish()
-    assert pump.error is not None
+    transformer = exchange(client, upstream, BODIES[client]).transformer()
+    out = b"".join(transformer.feed(piece) for piece in cut(data.draw, b"".join(frames))) + transformer.finish()
+    assert transformer.error is not None
     assert read(client, out).error
 
 
 def decoded(upstream: str, frames: list[bytes]) -> list[ev.Event]:
-    decoder = CODECS[upstream].stream_decoder()
+    decoder = UPSTREAMS[upstream].decode_stream()
     return [*(event for one in frames for event in decoder.feed_bytes(one)), *decoder.finish()]
 
 
@@ -567,7 +580,7 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
 
 
 @each_upstream
-@settings(hard, max_examples=250)
+@settings(hard, max_examples=tries(250))
 @given(data=st.data())
 def test_whatever_upstream_streams_no_decoder_raises_and_the_grammar_holds(upstream: str, data: st.DataObject) -> None:
     script = data.draw(scripts(upstream))
@@ -726,7 +739,8 @@ def _chat_part(kind: str, text: str) -> Json:
 
 
 def messages_request(maker: Maker, turns: list[Turn]) -> Json:
-    draw, messages = maker.draw, []
+    draw = maker.draw
+    messages: list[Json] = []
     body: Json = {"model": "m", "max_tokens": draw(st.sampled_from([1, 4000, 10**6])), "messages": messages}
     cut = next(at for at, turn in enumerate(turns) if turn.role not in SYSTEMS)
     if cut:
@@ -781,7 +795,8 @@ def _block(kind: str, text: str) -> Json:
 
 
 def responses_request(maker: Maker, turns: list[Turn]) -> Json:
-    draw, items = maker.draw, []
+    draw = maker.draw
+    items: list[Json] = []
     body: Json = {"model": "m", "input": items}
     if turns[0].role in SYSTEMS and len(turns[0].parts) == 1 and draw(st.booleans()):
         body["instructions"] = turns[0].parts[0][1]
@@ -867,8 +882,15 @@ def calls_in(upstream: str, body: Json) -> list[tuple[str, str, Any]]:
     """Id, name and parsed arguments of each call, in order."""
     found: list[tuple[str, str, Any]] = []
     if upstream == "responses":
-        items = [item for item in body["input"] if item.get("type") == "function_call"]
-        return [(item["call_id"], item["name"], json.loads(item["arguments"])) for item in items]
+        items = [item for item in body["input"] if item.get("type") in ("function_call", "custom_tool_call")]
+        return [
+            (
+                item["call_id"],
+                item["name"],
+                json.loads(item["arguments"]) if item["type"] == "function_call" else {"input": item["input"]},
+            )
+            for item in items
+        ]
     for message in body["messages"]:
         called = [(call["id"], call["function"]) for call in message.get("tool_calls") or []]
         found += [(call_id, details["name"], json.loads(details["arguments"])) for call_id, details in called]
@@ -880,7 +902,8 @@ def calls_in(upstream: str, body: Json) -> list[tuple[str, str, Any]]:
 def results_in(upstream: str, body: Json) -> list[str]:
     """The ids of the results, in order."""
     if upstream == "responses":
-        return [item["call_id"] for item in body["input"] if item.get("type") == "function_call_output"]
+        kinds = ("function_call_output", "custom_tool_call_output")
+        return [item["call_id"] for item in body["input"] if item.get("type") in kinds]
     found = []
     for message in body["messages"]:
         found += [message["tool_call_id"]] if message["role"] == "tool" else []
@@ -889,28 +912,28 @@ def results_in(upstream: str, body: Json) -> list[str]:
     return found
 
 
-def limits_for(draw: Draw, upstream: str) -> Limits:
+def limits_for(draw: Draw, upstream: str) -> ModelLimits:
     names = [name for name in BY_PROTOCOL[upstream] if name != "gemini-chat"]  # it calls no tools
     chosen = draw(st.sampled_from(names))
-    return Limits.of(next(entry for entry in CATALOGUE if entry["id"] == chosen))
+    return ModelLimits.of(next(entry for entry in CATALOGUE if entry["id"] == chosen))
 
 
 @each_upstream
 @each_client
-@settings(hard, max_examples=40)
+@settings(hard, max_examples=tries(40))
 @given(data=st.data())
 def test_every_valid_request_reaches_every_upstream_whole(client: str, upstream: str, data: st.DataObject) -> None:
     body, turns = data.draw(valid_requests(client))
     before = json.dumps(body)
-    request = CODECS[client].decode_request(body)
+    request = CLIENTS[client].decode_request(body)
     limits = limits_for(data.draw, upstream)
     if request.stop and upstream == "responses":
         with pytest.raises(UnsupportedFeatureError):
-            CODECS[upstream].encode_request(request, limits, Losses())
+            UPSTREAMS[upstream].encode_request(request, limits, Losses())
         body.pop("stop", body.pop("stop_sequences", None))
-        request = CODECS[client].decode_request(body)
+        request = CLIENTS[client].decode_request(body)
         before = json.dumps(body)
-    sent = json.loads(json_bytes.dumps(CODECS[upstream].encode_request(request, limits, Losses())))
+    sent = json.loads(json_bytes.dumps(UPSTREAMS[upstream].encode_request(request, limits, Losses())))
     assert json.dumps(body) == before, "the client's body was changed"
     said = strings(sent)
     for turn in turns:
@@ -949,7 +972,7 @@ REFUSED: dict[str, list[Json]] = {
 
 @each_upstream
 @each_client
-@settings(hard, max_examples=15)
+@settings(hard, max_examples=tries(15))
 @given(data=st.data())
 def test_what_is_refused_is_refused_as_the_clients_fault(client: str, upstream: str, data: st.DataObject) -> None:
     body, _ = data.draw(valid_requests(client))
@@ -965,7 +988,7 @@ def test_what_is_refused_is_refused_as_the_clients_fault(client: str, upstream: 
     limits = limits_for(data.draw, upstream)
 
     def send() -> None:
-        CODECS[upstream].encode_request(CODECS[client].decode_request(body), limits, Losses())
+        UPSTREAMS[upstream].encode_request(CLIENTS[client].decode_request(body), limits, Losses())
 
     with pytest.raises(GatewayError) as caught:
         send()

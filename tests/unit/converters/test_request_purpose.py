@@ -1,4 +1,4 @@
-"""What a model call is for (contract §5.5). Headers and bodies as real clients send them (clients.md 1–3)."""
+"""What a model call is for (contract §5.5). Headers and bodies as real clients send them (client notes §1–§3)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.converters.purposes import Initiator, Purpose, Verdict, is_mere_probe, is_probe, purpose_of
-from app.converters.registry import CODECS
-from app.converters.traits import ProtocolName
+from app.converters.neutral.request_traits import ProtocolName
+from app.converters.registry import CLIENTS
+from app.converters.request_purpose import CallKind, Initiator, Purpose, is_mere_probe, is_probe, purpose_of
+from tests.support.rows import rows
 
 CLAUDE = {"user-agent": "claude-cli/2.1.330 (external, sdk-cli)", "x-app": "cli"}
 CODEX = {"user-agent": "codex_exec/0.169.0 (Debian 12.0.0; x86_64)", "originator": "codex_exec"}
@@ -49,14 +50,15 @@ TITLE = {"format": {"type": "json_schema", "schema": {"type": "object", "propert
 SEARCH = [{"type": "web_search_20250305", "name": "web_search", "max_uses": 8}]
 
 
-def verdict(protocol: ProtocolName, headers: dict[str, str], body: dict[str, Any]) -> Verdict:
-    return purpose_of(protocol, headers, body, CODECS[protocol].traits(body).initiator)
+def kind_of(protocol: ProtocolName, headers: dict[str, str], body: dict[str, Any]) -> CallKind:
+    return purpose_of(protocol, headers, body, CLIENTS[protocol].traits(body).initiator)
 
 
 def turn_metadata(**told: Any) -> dict[str, str]:
     return {"x-codex-turn-metadata": json.dumps({"session_id": "s", "request_kind": "turn", **told})}
 
 
+@rows()
 @pytest.mark.parametrize(
     ("headers", "body", "purpose", "initiator"),
     [
@@ -117,7 +119,7 @@ def turn_metadata(**told: Any) -> dict[str, str]:
 def test_messages_clients(
     headers: dict[str, str], body: dict[str, Any], purpose: Purpose, initiator: Initiator
 ) -> None:
-    assert verdict("messages", headers, body) == Verdict(purpose, initiator)
+    assert kind_of("messages", headers, body) == CallKind(purpose, initiator)
 
 
 def responses(*items: Any, **fields: Any) -> dict[str, Any]:
@@ -145,6 +147,7 @@ CALLED = {"type": "function_call", "call_id": "c1", "name": "exec_command", "arg
 OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
 
 
+@rows()
 @pytest.mark.parametrize(
     ("headers", "body", "purpose", "initiator"),
     [
@@ -188,7 +191,7 @@ OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
 def test_responses_clients(
     headers: dict[str, str], body: dict[str, Any], purpose: Purpose, initiator: Initiator
 ) -> None:
-    assert verdict("responses", headers, body) == Verdict(purpose, initiator)
+    assert kind_of("responses", headers, body) == CallKind(purpose, initiator)
 
 
 def chat(*turns: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -209,6 +212,7 @@ def instructed(text: str) -> dict[str, Any]:
     return {"role": "system", "content": text}
 
 
+@rows()
 @pytest.mark.parametrize(
     ("headers", "body", "purpose", "initiator"),
     [
@@ -274,16 +278,17 @@ def instructed(text: str) -> dict[str, Any]:
     ],
 )
 def test_chat_clients(headers: dict[str, str], body: dict[str, Any], purpose: Purpose, initiator: Initiator) -> None:
-    assert verdict("chat", headers, body) == Verdict(purpose, initiator)
+    assert kind_of("chat", headers, body) == CallKind(purpose, initiator)
 
 
-@pytest.mark.parametrize("protocol", CODECS)
+@rows()
+@pytest.mark.parametrize("protocol", CLIENTS)
 @pytest.mark.parametrize(
     "body", [{}, {"messages": 3, "input": 3, "system": 3}, {"messages": [3], "input": [3], "tools": 3}]
 )
 @pytest.mark.parametrize("headers", [{}, CLAUDE, OPENCODE, CODEX])
 def test_odd_bodies_are_turns(protocol: ProtocolName, headers: dict[str, str], body: dict[str, Any]) -> None:
-    assert purpose_of(protocol, headers, body, "user") == Verdict("turn", "user")
+    assert purpose_of(protocol, headers, body, "user") == CallKind("turn", "user")
 
 
 @pytest.mark.parametrize(
@@ -308,6 +313,7 @@ def test_probe_is_a_request_for_one_token_without_tools(body: dict[str, Any], ex
 PING = [{"role": "user", "content": "ping"}]
 
 
+@rows()
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.converters.estimate import estimate, estimate_input
-from app.converters.events import (
+from app.converters.neutral.events import (
     Event,
     PartDelta,
     PartEnd,
@@ -18,8 +19,22 @@ from app.converters.events import (
     accumulate,
     check,
 )
-from app.converters.ir import FinishReason, Image, Message, Reasoning, Request, Response, Text, Tool, ToolCall, Usage
-from app.converters.stops import StreamCutter, cut_response
+from app.converters.neutral.token_text import estimate, estimate_input
+from app.converters.neutral.vocabulary import (
+    FinishReason,
+    Image,
+    Message,
+    Reasoning,
+    Request,
+    Response,
+    Text,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from app.converters.stop_sequences import StreamCutter, cut_response
+from tests.support.exchanges import answer_of, exchange_between, request_of, stream_of, transformed
+from tests.support.exchanges import streamed as asking_for_stream
 
 USAGE = Usage(10, 0, 0, 20, 0)
 
@@ -126,3 +141,24 @@ def test_estimate_is_a_token_for_four_bytes() -> None:
         tools=(Tool("look", schema={"type": "object"}),),
     )
     assert estimate_input(request) == 10 + 1000 + 1 + 5
+
+
+STOPS = {"chat": "stop", "messages": "stop_sequences", "responses": "stop"}
+
+
+@pytest.mark.parametrize("client", ["chat", "messages"])
+@pytest.mark.parametrize("upstream", ["chat", "messages"])
+def test_stop_sequences_hold_where_a_model_refuses_the_field(client: str, upstream: str) -> None:
+    """Natively too: leaving the field out would give the client what stands behind its stop sequence."""
+    body = {**request_of(client, "text"), STOPS[client]: ["o"]}
+    for stream in (False, True):
+        exchange = exchange_between(client, upstream, asking_for_stream(client, body) if stream else body)
+        assert STOPS[upstream] in json.loads(exchange.payload().body)
+        assert STOPS[upstream] not in json.loads(exchange.payload(frozenset({STOPS[upstream]})).body)
+        if stream:
+            told = transformed(exchange, stream_of(upstream, "text")).decode()
+        else:
+            told = exchange.whole(answer_of(upstream, "text")).decode()
+        assert "Hell" in told
+        assert "Hello" not in told
+        assert ('"stop_sequence"' if client == "messages" else '"finish_reason":"stop"') in told

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import responses
 
-from app.doctor.account import check_plan, check_sign_in
+from app.doctor.account import check_copilot_token, check_plan, check_sign_in
 from app.doctor.calls import PlannedCall, announce, plan
 from app.doctor.finding import Finding
 from app.doctor.models import check_catalogue, check_mapping, check_search_model
 from app.gateway import Gateway
 from app.routing import Model
 from app.settings import Settings
+from tests.support import apps
 
 USER_URL = "https://api.github.test/copilot_internal/user"
 
@@ -48,6 +50,8 @@ class TestPlan:
             (quota(0, overage_permitted=True), "note", "billed to the account"),
             (quota(0, 0), "note", "includes none"),
             (quota(0, 0, unlimited=True), "ok", "unlimited"),
+            (quota(0, -1, credits_used=18.5), "ok", "unlimited; 18.5 credits used"),
+            (quota(0, -1, unlimited=True, has_quota=False), "problem", "used up. Reset: 2026-12-01."),
         ],
     )
     def test_premium_requests(
@@ -87,7 +91,7 @@ class TestPlan:
         ("gho_test_unit", "ok", "from GH_COPILOT_TOKEN"),
         ("github_pat_test_unit", "note", "fine-grained"),
         ("ghp_test_unit", "problem", "classic"),
-        ("ghs_test_unit", "problem", "installation token"),
+        ("ghs_test_unit", "note", "installation token"),
         ("ghr_test_unit", "problem", "refresh token"),
         ("", "problem", "Nobody is signed in"),
     ],
@@ -99,6 +103,58 @@ def test_kinds_of_tokens(environment: dict[str, str], token: str, status: str, w
     assert finding.status == status
     assert words in finding.what
     assert "test_unit" not in str(finding)
+    gateway.close()
+
+
+def app_gateway(environment: dict[str, str], folder: Path) -> Gateway:
+    signed_in = {**environment, **apps.settings(folder)}
+    return Gateway.build(Settings.from_env(signed_in))
+
+
+def test_github_app_is_told_with_its_installation_and_asked_for_no_plan(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    gateway = app_gateway(environment, tmp_path)
+    [finding] = check_sign_in(gateway.github_tokens, gateway.settings)
+    assert (finding.status, finding.what) == ("ok", f"{apps.ID}, installation {apps.INSTALLATION}; its key can be read")
+    token = gateway.github_tokens.current()
+    assert token is not None
+    [finding] = check_plan(gateway.github, token, gateway.settings)
+    assert finding.status == "ok"
+    gateway.close()
+
+
+def test_key_of_a_github_app_that_others_can_read_is_noted_and_one_that_is_missing_is_a_problem(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    gateway = app_gateway(environment, tmp_path)
+    (tmp_path / "app.pem").chmod(0o644)
+    assert [finding.status for finding in check_sign_in(gateway.github_tokens, gateway.settings)] == ["note", "ok"]
+    (tmp_path / "app.pem").unlink()
+    [finding] = check_sign_in(gateway.github_tokens, gateway.settings)
+    assert finding.status == "problem"
+    assert "GITHUB_APP_PRIVATE_KEY_FILE" in finding.what
+    gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "GITHUB_APP_PRIVATE_KEY_FILE belong to the same App"),
+        (403, "id of a GitHub App"),
+        (404, "GITHUB_APP_INSTALLATION_ID"),
+        (422, "Copilot Requests"),
+    ],
+)
+def test_what_github_refuses_of_an_app_is_explained(
+    environment: dict[str, str], tmp_path: Path, upstream: responses.RequestsMock, status: int, words: str
+) -> None:
+    gateway = app_gateway(environment, tmp_path)
+    url = f"https://api.github.test/app/installations/{apps.INSTALLATION}/access_tokens"
+    upstream.post(url, status=status, json={"message": "no"})
+    [finding] = check_copilot_token(gateway.copilot_tokens, gateway.settings)
+    assert finding.status == "problem"
+    assert words in finding.what
     gateway.close()
 
 
@@ -130,6 +186,29 @@ class TestCatalogue:
         assert found["without cost"].what == "gpt-4.1"
         assert found["not enabled"].what.startswith("claude, grok:")
         assert "https://github.com/settings/copilot/features" in found["not enabled"].advice
+
+    def test_what_copilot_warns_of_is_told_once_with_its_models(
+        self, gateway: Gateway, catalogue: Callable[..., None]
+    ) -> None:
+        old = {"code": "client_version_deprecated", "message": "Please update your client."}
+        end = {"code": "model_deprecation", "message": "Goes in May."}
+        catalogue(
+            entry("gpt-4.1", warning_messages=[old], info_messages=[end, {"code": "new", "message": "Fast!"}]),
+            entry("gpt-5", warning_messages=[old, None, {"code": 7}], info_messages="x"),
+        )
+        found = [one for one in check_catalogue(gateway.catalog) if one.title == "Copilot warns"]
+        assert [one.what for one in found] == [
+            "Please update your client. (client_version_deprecated: gpt-4.1, gpt-5)",
+            "Goes in May. (model_deprecation: gpt-4.1)",
+        ]
+        assert "COPILOT_API_VERSION" in found[0].advice
+
+    def test_prices_are_told_where_a_name_leads(self, gateway: Gateway, catalogue: Callable[..., None]) -> None:
+        prices = {"default": {"input_price": 500, "output_price": 2500}}
+        catalogue(entry("claude-opus-4.6", billing={"token_prices": prices, "multiplier": 0}, cost=0))
+        [finding] = check_mapping(gateway.mapping, gateway.catalog)
+        assert "claude-opus-4.6 (500 in, 2500 out: credits per million tokens)" in finding.what
+        assert "without cost" not in [one.title for one in check_catalogue(gateway.catalog)]
 
     def test_empty_list(self, gateway: Gateway, catalogue: Callable[..., None]) -> None:
         catalogue()

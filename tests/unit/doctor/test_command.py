@@ -10,7 +10,7 @@ import pytest
 import responses
 from flask import Flask
 
-from app.doctor import network
+from app.doctor import network, starting
 from app.doctor.examination import Check, examine
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import StoreError
@@ -123,7 +123,7 @@ def test_terminal_without_check_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", out)
     command._say("✗ “x” → y – 中…")
     out.flush()
-    assert out.buffer.getvalue().strip() == b'x "x" -> y - ?...'  # type: ignore[attr-defined]
+    assert out.buffer.getvalue().strip() == b'x "x" -> y - ?...'
 
 
 # ── asking before calling ───────────────────────────────────────────────────────────────────────────────────────────
@@ -141,6 +141,7 @@ def asked(
 ) -> Any:
     """Run the whole command on an account with one model that answers; the chat calls that it made."""
     monkeypatch.setattr(network, "_reach", lambda *_: None)  # no DNS: the hosts are mocked
+    monkeypatch.setattr(starting, "check_starting", lambda: iter(()))  # no process of its own
     for url in ("https://github.test/", "https://api.github.test/", "https://copilot.test/_ping"):
         upstream.get(url, json={})
     catalogue({"id": "gpt-5", "vendor": "OpenAI", "billing": {"multiplier": 1}})

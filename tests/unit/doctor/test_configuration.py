@@ -49,10 +49,12 @@ def test_key_that_could_be_guessed_is_not_shown() -> None:
 
 
 def test_hosts_of_two_places() -> None:
-    finding = check({"GITHUB_BASE_URL": "https://tenant.ghe.com"})["GitHub hosts"]
+    finding = check({"GITHUB_BASE_URL": "https://github.example.com"})["GitHub hosts"]
     assert finding.status == "problem"
     both = {"GITHUB_BASE_URL": "https://tenant.ghe.com", "GITHUB_API_BASE_URL": "https://api.tenant.ghe.com"}
-    assert "GitHub hosts" not in check(both)
+    assert check(both)["GitHub hosts"].status == "ok"
+    assert check({"GITHUB_HOST": "tenant.ghe.com"})["GitHub hosts"].status == "ok"
+    assert "GitHub hosts" not in check({})
 
 
 def test_odd_values_are_noted() -> None:
@@ -92,7 +94,7 @@ def test_missing_package_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
             raise metadata.PackageNotFoundError(package)
         return "1.0"
 
-    monkeypatch.setattr(configuration.metadata, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
     assert check({})["packages"].status == "problem"
 
 

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
+import requests
 import responses
 
-from app.doctor import state
 from app.doctor.listening import check_port
 from app.doctor.state import check_folder, check_store
 from app.errors import StoreError
@@ -25,7 +26,7 @@ def test_folder_that_is_not_there_yet(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_made_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Not by its mode: the superuser, whom these tests may run as, writes everywhere.
-    monkeypatch.setattr(state.os, "access", lambda path, mode: not mode & os.W_OK)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
     assert [finding.status for finding in check_folder(tmp_path / "a")] == ["problem"]
     assert [finding.status for finding in check_folder(tmp_path)] == ["problem"]
 
@@ -53,7 +54,7 @@ def test_modes(tmp_path: Path) -> None:
 def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o700)
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(state.shutil, "disk_usage", lambda _: usage(100, 100, 5 * 1024**2))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 100, 5 * 1024**2))
     [finding] = check_folder(tmp_path)
     assert finding.what.startswith("5 MiB are left")
 
@@ -97,7 +98,7 @@ def settings(**env: str) -> Settings:
     return Settings.from_env({"HOST": "127.0.0.1", "API_KEY": API_KEY, **env})
 
 
-def echo(request: responses.PreparedRequest) -> tuple[int, dict[str, str], str]:
+def echo(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
     return 200, {"x-request-id": str(request.headers["x-request-id"])}, '{"status":"ok"}'
 
 
@@ -113,12 +114,12 @@ def bridge(upstream: responses.RequestsMock) -> responses.RequestsMock:
         (200, {}, "ok", "is ready"),
         (503, {"signed_in": True}, "ok", "with the first request"),
         (503, {"signed_in": False}, "note", "nobody is signed in"),
-        (401, {}, "note", "does not take the API_KEY"),
     ],
 )
 def test_running_bridge(
     bridge: responses.RequestsMock, status: int, body: dict[str, object], expected: str, words: str
 ) -> None:
+    bridge.get("http://127.0.0.1:8000/admin/mapping", json={})
     bridge.get("http://127.0.0.1:8000/readyz", status=status, json=body)
     [finding] = check_port(settings(), signed_in=True)
     assert finding.status == expected
@@ -126,7 +127,16 @@ def test_running_bridge(
     assert API_KEY not in str(finding)
 
 
+def test_running_bridge_of_another_key(bridge: responses.RequestsMock) -> None:
+    bridge.get("http://127.0.0.1:8000/admin/mapping", status=401, json={})
+    [finding] = check_port(settings(), signed_in=True)
+    assert finding.status == "note"
+    assert "does not take the API_KEY" in finding.what
+    assert API_KEY not in str(finding)
+
+
 def test_running_bridge_of_other_settings(bridge: responses.RequestsMock) -> None:
+    bridge.get("http://127.0.0.1:8000/admin/mapping", json={})
     bridge.get("http://127.0.0.1:8000/readyz", json={})
     [finding] = check_port(settings(), signed_in=False)
     assert finding.status == "note"

@@ -1,7 +1,8 @@
-"""Hosts, headers, catalogue, limits, embeddings (contract 4, 5, 9 - 11, 13.1, 13.4, 13.5, 13.9, 13.10)."""
+"""Hosts, headers, catalogue, limits, embeddings (contract §4, §5, §9–§11, §13.1, §13.4, §13.5, §13.9, §13.10)."""
 
 import math
 import re
+from typing import Any
 
 import pytest
 
@@ -183,13 +184,14 @@ def test_embeddings(wire):
         )
 
     answer = embed(input=["one", "two"], dimensions=8, encoding_format="base64").json()
-    assert set(answer) == {"data", "usage"}
+    assert set(answer) == {"data", "usage", "copilot_usage"}
     first, second = (entry["embedding"] for entry in answer["data"])
     assert math.isclose(sum(value * value for value in first), 1.0, abs_tol=1e-6)
     assert first != second
     assert embed(input=["one"], dimensions=8).json()["data"][0]["embedding"] == first
     assert len(embed(input=["one"]).json()["data"][0]["embedding"]) == 1536
-    for wrong in ({"input": "one"}, {"input": ["x"] * 513}, {"input": []}, {"input": ["x"], "dimensions": 4096}):
+    wrongs: list[Any] = [{"input": "one"}, {"input": ["x"] * 513}, {"input": []}, {"input": ["x"], "dimensions": 4096}]
+    for wrong in wrongs:
         assert embed(**wrong).status_code == 400
     assert wire.sim.ledger()["user_requests"] == 0
 
@@ -198,3 +200,25 @@ def test_body_limit(wire):
     wire.sim.config(body_limit_bytes=100)
     answer = wire.chat("x" * 200)
     assert (answer.status_code, answer.text) == (413, "413 Request Entity Too Large\n")
+
+
+def test_pictures_are_data_and_not_too_many(wire):
+    """Contract §6.2, §8.11."""
+
+    def shown(count, url="data:image/png;base64,iVBORw0KGgo=", model="gpt-4.1"):
+        parts = [{"type": "image_url", "image_url": {"url": url}}] * count
+        return wire.chat([{"role": "user", "content": parts}], model, header={"Copilot_Vision_Request": "true"})
+
+    assert shown(20).status_code == 200
+    assert "too many URL images in request (max 20)" in shown(21).text
+    assert "too many URL images in request (max 10)" in shown(11, model="gemini-2.5-pro").text
+    assert "external image URLs are not supported" in shown(1, "https://pictures.test/a.png").text
+    wire.sim.config(external_images=True)
+    assert shown(1, "https://pictures.test/a.png").status_code == 200
+
+
+@pytest.mark.parametrize(("preset", "status", "said"), [("bodyless_400", 400, ""), ("spend_limit_402", 402, "spend")])
+def test_presets_of_autumn(wire, preset, status, said):
+    wire.sim.fault(preset)
+    answer = wire.chat("hi")
+    assert (answer.status_code, said in answer.text, bool(answer.text)) == (status, True, bool(said))

@@ -1,4 +1,4 @@
-"""The vendors' dialects and the request checks of ``/chat/completions`` (contract 6, 13.6)."""
+"""The vendors' dialects and the request checks of ``/chat/completions`` (contract §6, §13.6)."""
 
 import json
 
@@ -90,7 +90,7 @@ def test_claude_stream(wire):
     assert openers[0]["id"].startswith("toolu_bdrk_")
     assert calls[1]["function"] == {"arguments": ""}
     assert found[-1]["choices"] == [{"finish_reason": "tool_calls", "index": 0, "delta": {"content": None}}]
-    assert list(found[-1]) == ["choices", "created", "id", "usage", "model"]
+    assert list(found[-1]) == ["choices", "created", "id", "usage", "model", "copilot_usage"]
     assert "object" not in found[0]
 
 
@@ -258,7 +258,8 @@ def test_delta_and_frame_knobs(wire):
     assert "message" in chunks(first("message_instead_of_delta=true"))[1]["choices"][0]
     assert any("copilot_annotations" in delta for delta in deltas(chunks(first("annotations=true"))))
     assert json.loads(first("side_channel=true")[1])["choices"] is None
-    assert chunks(first("usage_mode=own_frame_copilot_usage"))[-1]["copilot_usage"]["total_nano_aiu"] > 0
+    account = chunks(first("usage_mode=own_frame_copilot_usage", "claude-sonnet-4.5"))[-1]["copilot_usage"]
+    assert account["total_nano_aiu"] > 0
     assert not any(chunk.get("usage") for chunk in chunks(first("usage_mode=none")))
     assert chunks(first("usage_mode=on_finish"))[-1]["choices"][0]["finish_reason"] == "stop"
     assert first("missing_done=true")[-1] != "[DONE]"

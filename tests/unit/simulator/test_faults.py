@@ -1,4 +1,4 @@
-"""Scripted faults, broken streams, gates and the control port (contract 13.10)."""
+"""Scripted faults, broken streams, gates and the control port (contract §13.10)."""
 
 import json
 import re
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.simulator import knobs
+from tests.simulator import faults, knobs
+from tests.simulator.__main__ import DEMO_PACE
 from tests.simulator.client import ControlError, Simulator, WaitTimeout
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -192,6 +193,18 @@ def test_the_readme_explains_every_knob():
     assert knobs.markdown_table() in readme
 
 
+def test_what_the_readme_says_of_the_contract_is_shown():
+    """Its table of contract §13 names tests and knobs that there are."""
+    table = (ROOT / "tests/simulator/README.md").read_text("utf-8").partition("item by item")[2].partition("## ")[0]
+    tests = "".join(file.read_text("utf-8") for file in (ROOT / "tests").glob("*/**/test_*.py"))
+    named = re.findall(r"`(test_\w+)`", table)
+    assert len(named) > 40
+    assert [name for name in named if f"def {name}(" not in tests] == []
+    rows = [row.split("|") for row in table.splitlines() if row.startswith("| 13.")]
+    switches = re.findall(r"`([a-z_]{4,})`", "".join(row[3] for row in rows))
+    assert [name for name in switches if name not in knobs.KNOBS and name not in faults.PRESETS] == ["ghu_test_credits"]
+
+
 def test_every_knob_is_read_somewhere_and_every_one_read_exists():
     code = [path.read_text("utf-8") for path in (ROOT / "tests" / "simulator").glob("*.py") if path.stem != "knobs"]
     read = re.compile(r"""(?:settings|config)(?:\[|\.vendor\(\s*)"(\w+)\"""")
@@ -210,3 +223,18 @@ def test_it_starts_with_a_config_and_stops_on_sigterm():
         assert set(json.loads(process.stdout.readline())) == {"web", "api", "capi", "capi_business", "control"}
         process.terminate()
         assert process.wait(20) == 0
+
+
+def test_a_paced_stream_comes_one_event_after_the_other(wire):
+    wire.sim.config(pace=0.001)  # the second one would come after a quarter of an hour
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with wire.session.post(
+        wire.sim.capi + "/chat/completions", json=body, headers=wire.headers(), stream=True
+    ) as answer:
+        assert next(answer.iter_lines()).startswith(b"data: ")
+    wire.sim.wait("aborted_streams")
+
+
+def test_the_demo_is_there_to_be_watched():
+    with Simulator.start(demo=True) as demo:
+        assert demo.config()["pace"] == DEMO_PACE

@@ -1,10 +1,13 @@
-"""``POST /v1/messages`` and ``count_tokens``: events, and everything they refuse (contract 8, 13.8)."""
+"""``POST /v1/messages`` and ``count_tokens``: events, and everything they refuse (contract §8, §13.8)."""
 
 import json
+from typing import Any
 
 import pytest
 
-TOOL = {
+from tests.support.pictures import png_base64
+
+TOOL: dict[str, Any] = {
     "name": "read_file",
     "description": "Read",
     "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]},
@@ -254,6 +257,14 @@ def test_betas(wire):
         assert gateway(wire.message("hi", header=beta(name)))["message"] == f"unsupported beta header(s): {name}"
 
 
+def test_betas_were_read_more_and_less_strictly(wire):
+    unknown, odd_date = beta("context-1m-2025-08-07"), beta("interleaved-thinking-2026-01-01")
+    for level, statuses in (("list", (400, 200)), ("exact", (400, 400)), ("ignore", (200, 200))):
+        wire.sim.config(beta_strictness=level)
+        assert tuple(wire.message("hi", header=one).status_code for one in (unknown, odd_date)) == statuses
+        assert wire.message("hi", header=beta("interleaved-thinking-2025-05-14")).status_code == 200
+
+
 def test_fields_behind_a_beta(wire):
     edits = {"edits": [{"type": "clear_tool_uses_20250919", "trigger": {"type": "input_tokens", "value": 100000}}]}
     assert backend(wire.message("hi", context_management=edits)) == "context_management: Extra inputs are not permitted"
@@ -328,7 +339,8 @@ def test_models_before_and_after(wire):
     assert wire.message(prefill, "claude-sonnet-4").status_code == 200
     for model, effort, status in (
         ("claude-sonnet-4.6", "high", 200),
-        ("claude-sonnet-4.6", "max", 400),
+        ("claude-sonnet-4.6", "max", 200),
+        ("claude-sonnet-4.6", "xhigh", 400),
         ("claude-haiku-4.5", "medium", 400),
         ("claude-opus-4.5", "medium", 200),
         ("claude-opus-4.5", "low", 400),
@@ -547,3 +559,65 @@ def test_everything_the_official_client_sends_is_accepted(wire):
     header = beta("interleaved-thinking-2025-05-14", "context-management-2025-06-27", "advanced-tool-use-2025-11-20")
     answer = wire.post("/v1/messages", body, header=header)
     assert kinds(wire.events(answer))[-1] == "message_stop"
+
+
+NEWEST = {
+    name: {
+        "id": name,
+        "name": name,
+        "vendor": "Anthropic",
+        "version": name,
+        "supported_endpoints": ["/v1/messages"],
+        "capabilities": {"type": "chat", "supports": {"reasoning_effort": ["low", "medium", "high", "xhigh", "max"]}},
+        "billing": {"token_prices": {"batch_size": 1000000, "default": {"cache_write_1h_price": 600}}},
+    }
+    for name in ("claude-sonnet-5", "claude-opus-5", "claude-opus-5.5")
+}
+
+
+def test_the_matrix_of_models(wire):
+    """Contract §8.10, cell by cell where models differ."""
+    wire.sim.catalogue(add=list(NEWEST.values()))
+    midway = [USER, {"role": "assistant", "content": "Hi."}, USER, {"role": "system", "content": "Be brief."}]
+    tool = {"name": "look", "input_schema": {"type": "object"}}
+    still, any_tool = {"type": "disabled"}, {"tools": [tool], "tool_choice": {"type": "any"}}
+    for model, prompt, fields, status in (
+        ("claude-sonnet-4.6", midway, {}, 400),
+        ("claude-sonnet-5", midway, {}, 200),
+        ("claude-sonnet-5", [midway[-1], USER], {}, 400),
+        ("claude-sonnet-5", "hi", THINKING, 400),
+        ("claude-sonnet-5", "hi", {"thinking": still, "output_config": {"effort": "max"}}, 200),
+        ("claude-opus-5", "hi", {"thinking": still, "output_config": {"effort": "high"}}, 200),
+        ("claude-opus-5", "hi", {"thinking": still, "output_config": {"effort": "max"}}, 400),
+        ("claude-opus-5", "hi", {"output_config": {"effort": "max"}}, 200),
+        ("claude-opus-5", "hi", any_tool, 200),
+        ("claude-opus-5.5", "hi", any_tool, 400),
+        ("claude-opus-5.5", "hi", {"tools": [tool], "tool_choice": {"type": "none"}}, 200),
+        ("claude-opus-5.5", "hi", {"thinking": still}, 400),
+        ("claude-opus-5.5", "hi", {"thinking": {"type": "adaptive", "display": "summarized"}}, 200),
+        ("claude-opus-5.5", "hi", {"thinking": {"type": "adaptive", "display": "loud"}}, 400),
+    ):
+        assert wire.message(prompt, model, **fields).status_code == status, (model, fields)
+
+
+def test_an_hour_in_the_cache_needs_a_price_and_its_beta(wire):
+    wire.sim.catalogue(add=list(NEWEST.values()))
+    long = {"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": HOUR}]}
+    long_beta = beta("extended-cache-ttl-2025-04-11")
+    assert wire.message([long], "claude-sonnet-5", header=long_beta).status_code == 200
+    assert "ttl: Extra inputs" in backend(wire.message([long], "claude-sonnet-5"))
+    assert "ttl: Extra inputs" in backend(wire.message([long], header=long_beta))
+
+
+HOUR = {"type": "ephemeral", "ttl": "1h"}
+
+
+def test_images_are_counted_and_looked_at(wire):
+    def shown(count, size):
+        image = {"type": "base64", "media_type": "image/png", "data": png_base64(size, size)}
+        blocks = [{"type": "image", "source": image}] * count
+        return wire.message([{"role": "user", "content": blocks}], header=VISION)
+
+    assert shown(20, 3).status_code == 200
+    assert "too many URL images in request (max 20)" in shown(21, 3).text
+    assert "vision_attachment_not_accessible" in shown(1, 2).text

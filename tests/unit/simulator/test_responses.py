@@ -1,4 +1,6 @@
-"""``POST /responses``: events, opaque ids, sealed reasoning, and everything it refuses (contract 7, 13.7)."""
+"""``POST /responses``: events, opaque ids, sealed reasoning, and everything it refuses (contract §7, §13.7)."""
+
+from typing import Any
 
 import pytest
 
@@ -285,9 +287,11 @@ def test_custom_tools_when_accepted(wire):
         "name": "apply_patch",
         "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
     }
+    wire.sim.config(responses_by_model={"gpt-5.2": {"custom": 400, "namespace": 400}, "gpt-5-mini": {"custom": 500}})
     refused = error(wire.respond("hi", tools=[custom]))
     assert (refused["message"][:23], refused["code"]) == ("Invalid value: 'custom'", "unknown_parameter")
-    wire.sim.config(responses_tools=["function", "custom", "web_search", "namespace"])
+    assert wire.respond("hi", "gpt-5-mini", tools=[custom]).status_code == 500
+    wire.sim.config(responses_by_model={"gpt-5.2": {"namespace": True}})
     prompt = '[[tool: apply_patch {"input":"*** Begin Patch"}]]'
     found = wire.events(wire.respond(prompt, stream=True, tools=[custom]))
     names = [name for name in kinds(found) if "custom" in name]
@@ -307,8 +311,60 @@ def test_custom_tools_when_accepted(wire):
     assert spaced.json()["output"][0]["namespace"] == "functions"
 
 
+NEWER = {"namespace": True, "additional_tools": True, "tool_search": True}
+SPACE = {"type": "namespace", "name": "mcp__files", "description": "", "tools": [TOOL]}
+
+
+def test_who_takes_the_newer_forms(wire):
+    """Contract §7.4, §7.10: namespaces since gpt-5.5, tools among the items since gpt-5.6."""
+    assert error(wire.respond("hi", tools=[SPACE]))["param"] == "tools[0].type"
+    assert error(wire.respond("hi", tools=[{"type": "tool_search", "execution": "client"}]))["param"] == "tools[0].type"
+    item = {"type": "additional_tools", "role": "developer", "tools": [TOOL]}
+    assert error(wire.respond([item, USER]))["param"] == "input[0].type"
+    wire.sim.config(responses_by_model={"gpt-5.2": NEWER})
+    user = {"role": "user", "content": "[[tool: read_file {}]] [[next]] [[say: read]]"}
+    call = wire.respond([item, user]).json()["output"][0]
+    assert (call["type"], call["name"], call.get("namespace")) == ("function_call", "read_file", None)
+    named = error(wire.respond("hi", tools=[{**TOOL, "name": "tool_search"}]))
+    assert "'tool_search' is a reserved name" in named["message"]
+
+
+def test_the_namespace_of_a_call_has_to_come_back(wire):
+    wire.sim.config(responses_by_model={"gpt-5.2": NEWER})
+    user = {"role": "user", "content": "[[tool: read_file {}]] [[next]] [[say: read]]"}
+    call = wire.respond([user], tools=[SPACE]).json()["output"][0]
+    assert (call["name"], call["namespace"]) == ("read_file", "mcp__files")
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "text"}
+    assert wire.respond([user, call, result], tools=[SPACE]).status_code == 200
+    lost = {name: value for name, value in call.items() if name != "namespace"}
+    assert error(wire.respond([user, lost, result], tools=[SPACE]))["message"] == (
+        "Missing namespace for function_call 'read_file'."
+    )
+
+
+def test_the_client_searches_for_tools(wire):
+    """Contract §7.5.8, §7.10: a call whose arguments are an object; what was found can be called from then on."""
+    wire.sim.config(responses_by_model={"gpt-5.2": {"tool_search": True}})
+    wire.sim.config(catalogue={"patch": {"gpt-5.2": {"capabilities": {"supports": {"tool_search": True}}}}})
+    search = [{"type": "tool_search", "execution": "client", "parameters": {"type": "object", "properties": {}}}]
+    steps = ['[[tool: tool_search {"query":"files"}]]', "[[tool: read_file {}]]", "[[say: done]]"]
+    user = {"role": "user", "content": " [[next]] ".join(steps)}
+    found = wire.events(wire.respond([user], tools=search, stream=True))
+    call = next(event["item"] for event in found if event["type"] == "response.output_item.done")
+    assert (call["type"], call["execution"], call["arguments"]) == ("tool_search_call", "client", {"query": "files"})
+    loaded = {"type": "tool_search_output", "execution": "client", "call_id": call["call_id"], "status": "completed"}
+    loaded["tools"] = [{**TOOL, "defer_loading": True}]
+    second = wire.respond([user, call, loaded], tools=search).json()["output"][0]
+    assert (second["type"], second["name"], second["namespace"]) == ("function_call", "read_file", "read_file")
+
+
+def test_a_result_without_a_call_is_taken_by_some(wire):
+    event = {"type": "function_call_output", "name": "watch", "namespace": "files", "output": "a.txt has changed"}
+    assert wire.respond([event, USER]).status_code == 200
+    assert error(wire.respond([event, USER], "gpt-5-mini"))["message"] == "Function call output requires call_id"
+
+
 def test_a_model_with_web_search_searches_by_itself(wire):
-    wire.sim.config(responses_tools=["function", "web_search"])
     search = [{"type": "web_search"}]
     whole = wire.respond("Kites", tools=search, tool_choice="required").json()
     call, message = whole["output"]
@@ -320,7 +376,8 @@ def test_a_model_with_web_search_searches_by_itself(wire):
     found = wire.events(wire.respond("[[say: One. ([A](https://a.test/))]]", tools=search, stream=True))
     added = [event["annotation"]["url"] for event in found if event["type"].endswith("annotation.added")]
     assert added == ["https://a.test/"]
-    for options in ({"tool_choice": "none"}, {"tools": []}):
+    without: tuple[dict[str, Any], ...] = ({"tool_choice": "none"}, {"tools": []})
+    for options in without:
         plain = wire.respond("Kites", **{"tools": search, **options}).json()
         assert [item["type"] for item in plain["output"]] == ["message"]
 
@@ -392,7 +449,8 @@ OPEN = {"type": "object", "properties": {"a": {"type": "string"}}, "required": [
         ({"conversation": "conv_1"}, "conversation is not supported"),
         ({"client_metadata": {}}, "Unknown parameter: 'client_metadata'."),
         ({"max_tokens": 100}, "Unknown parameter: 'max_tokens'."),
-        ({"reasoning": {"effort": "low", "context": "all_turns"}}, "Unknown parameter: 'reasoning.context'."),
+        ({"reasoning": {"effort": "low", "mode": "x"}}, "Unknown parameter: 'reasoning.mode'."),
+        ({"reasoning": {"context": "no_turns"}}, "Invalid value: 'no_turns'"),
         ({"max_output_tokens": 15}, "Expected a value >= 16, but got 15 instead."),
         ({"max_output_tokens": 999999}, "Expected a value <= 128000"),
         ({"temperature": 0.2}, "'temperature' is not supported with this model"),
@@ -415,7 +473,7 @@ OPEN = {"type": "object", "properties": {"a": {"type": "string"}}, "required": [
         ({"tools": [{"type": "image_generation"}]}, IMAGES),
         ({"tools": [{"type": "local_shell"}]}, "The requested tool local_shell is not supported."),
         ({"tools": [{"type": "mcp"}]}, "The requested tool mcp is not supported."),
-        ({"tools": [{"type": "web_search"}]}, "The use of the web search tool is not supported."),
+        ({"tools": [{"type": "web_search_2030"}]}, "The use of the web search tool is not supported."),
         ({"tools": [{"type": "namespace", "name": "functions", "tools": [TOOL]}]}, "Invalid value: 'namespace'"),
         ({"tools": [{"type": "tool_search"}]}, "Invalid value: 'tool_search'"),
         ({"tools": [{"type": "function", "function": {"name": "x"}}]}, "Missing required parameter: 'tools[0].name'."),
@@ -446,7 +504,7 @@ OPEN = {"type": "object", "properties": {"a": {"type": "string"}}, "required": [
             {"input": [USER, {"type": "additional_tools", "role": "developer", "tools": []}]},
             "Invalid value: 'additional_tools'",
         ),
-        ({"input": [USER, {**CALL, "type": "custom_tool_call"}]}, "Invalid value: 'custom_tool_call'"),
+        ({"input": [USER, {**CALL, "type": "shell_call"}]}, "Invalid value: 'shell_call'"),
         ({"input": [USER, {**CALL, "call_id": "c" * 65}, {**OUTPUT, "call_id": "c" * 65}]}, "maximum length 64"),
         ({"input": [USER, CALL, {**OUTPUT, "output": {"a": 1}}]}, "Invalid type for 'input[2].output'"),
         ({"input": [{**USER, "phase": "middle"}]}, "Invalid value: 'middle'"),

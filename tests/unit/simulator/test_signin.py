@@ -1,4 +1,4 @@
-"""Device flow, token exchange and user info (contract 1 - 3, 13.2, 13.3)."""
+"""Device flow, token exchange and user info (contract §1–§3, §13.2, §13.3)."""
 
 import json
 import re
@@ -50,6 +50,21 @@ def test_polling_is_pending_then_slow_down_then_a_token(wire):
     assert (slow["error"], slow["interval"]) == ("slow_down", 10)
     assert wire.sim.devices()[-1]["polls"] == 2
     assert wire.sim.state()["device_polls"] == 5
+
+
+def test_one_sign_in_too_many_ends_the_oldest(wire):
+    """Contract §1.6: ten for each app, and the eleventh is nobody's fault that anybody is told of."""
+    wire.sim.config(device_interval_s=0, most_sign_ins=2)
+    for _ in range(3):
+        device = start(wire).json()
+        wire.sim.approve_device(device["user_code"])
+        assert poll(wire, device)["access_token"]
+
+    def exchanged(number):
+        headers = {"Authorization": f"token ghu_test_device_{number:04d}"}
+        return wire.session.get(wire.sim.api + "/copilot_internal/v2/token", headers=headers).status_code
+
+    assert [exchanged(number) for number in (1, 2, 3)] == [401, 200, 200]
 
 
 def test_deny_expire_wrong_client_and_wrong_grant(wire):

@@ -1,11 +1,10 @@
-"""Both stores behind one face, a real Redis server, and other worker processes."""
+"""Both stores behind one face, and other worker processes."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,13 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from redis import Redis
 
 from app.store import Store, open_store
 from app.store.sqlite import SqliteStore
+from tests.support.redis_server import redis_client
 
 ROOT = Path(__file__).parents[3]
-REDIS_PASSWORD = "hunter2-hunter2"
 
 
 class Backend:
@@ -52,9 +50,26 @@ class Backend:
                         client.pexpire(key, left_ms - int(seconds * 1000))
 
     def start_worker(self) -> Worker:
-        worker = Worker([str(self.data_dir), self.redis_url or ""])
-        self._cleanup.callback(worker.stop)
+        (worker,) = self.start_workers(1)
         return worker
+
+    def start_workers(self, count: int) -> list[Worker]:
+        """So many other processes; only the first may be killed."""
+        ends = [socket.socketpair() for _ in range(count)]
+        theirs = [end.fileno() for _, end in ends]
+        program = [sys.executable, str(Path(__file__).with_name("worker.py"))]
+        process = subprocess.Popen(
+            [*program, str(self.data_dir), self.redis_url or "", *map(str, theirs)],
+            env=child_environment(),
+            pass_fds=theirs,
+        )
+        workers = [Worker(process, ours) for ours, _ in ends]
+        for _, end in ends:
+            end.close()
+        self._cleanup.callback(process.wait, 30)  # called last
+        for worker in workers:
+            self._cleanup.callback(worker.stop)
+        return workers
 
     def run_script(self, script: str) -> str:
         """Run Python source in a fresh process, which gets data_dir and redis_url (or "") as arguments."""
@@ -70,23 +85,16 @@ class Backend:
 class Worker:
     """The other end of worker.py. `send` and `receive` are apart, so that several workers can run at once."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("worker.py")), *arguments],
-            env=child_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process = process
+        self._lines = connection.makefile("rw")
+        connection.close()
 
     def send(self, do: str, **arguments: Any) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-        self._process.stdin.flush()
+        print(json.dumps({"do": do, **arguments}), file=self._lines, flush=True)
 
     def receive(self) -> Any:
-        assert self._process.stdout
-        line = self._process.stdout.readline()
+        line = self._lines.readline()
         assert line, "the worker died; its stderr says why"
         return json.loads(line)
 
@@ -99,70 +107,12 @@ class Worker:
         self._process.wait()
 
     def stop(self) -> None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.communicate(timeout=30)
-        self.kill()
+        """All of them end when nobody has anything more for them to do."""
+        self._lines.close()
 
 
 def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-def redis_client(url: str) -> Redis:
-    return Redis.from_url(url, decode_responses=True)
-
-
-def start_redis(directory: Path, port: int) -> subprocess.Popen[str] | None:
-    """Returns the server once it takes connections; None if it ended instead, say because the port was taken."""
-    binary = shutil.which("redis-server")
-    assert binary
-    options = {"bind": "127.0.0.1", "port": str(port), "dir": str(directory), "requirepass": REDIS_PASSWORD}
-    options |= {"save": "", "appendonly": "no", "daemonize": "no"}
-    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    server = subprocess.Popen([binary, *arguments], stdout=subprocess.PIPE, text=True)
-    assert server.stdout
-    for line in server.stdout:
-        if "Ready to accept connections" in line:
-            return server
-    stop_process(server)
-    return None
-
-
-def stop_process(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    process.communicate(timeout=30)
-
-
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a running server that keeps nothing."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed: the Redis store is NOT tested")
-    directory = tmp_path_factory.mktemp("redis")
-    for _ in range(5):  # Between our probing of a port and its use, somebody else may take it.
-        port = find_free_port()
-        if server := start_redis(directory, port):
-            break
-    else:
-        pytest.fail("redis-server does not start")
-    try:
-        yield f"redis://:{REDIS_PASSWORD}@127.0.0.1:{port}/0"
-    finally:
-        stop_process(server)
-
-
-@pytest.fixture
-def redis_url(redis_server: str) -> str:
-    """The URL of an empty Redis."""
-    with redis_client(redis_server) as client:
-        client.flushall()
-    return redis_server
 
 
 @pytest.fixture

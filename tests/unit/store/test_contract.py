@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from app.store import Store
+from app.store import Entry, Store
 
 if TYPE_CHECKING:
-    from conftest import Backend
+    from tests.unit.store.conftest import Backend
 
 
 def increment(old: str | None) -> str:
@@ -157,7 +157,7 @@ def test_threads_lose_no_update(store: Store) -> None:
 
 
 def test_eight_processes_lose_no_update(store: Store, backend: Backend) -> None:
-    workers = [backend.start_worker() for _ in range(8)]
+    workers = backend.start_workers(8)
     for worker in workers:
         worker.ask("get", key="warm-up")
     for worker in workers:
@@ -168,7 +168,7 @@ def test_eight_processes_lose_no_update(store: Store, backend: Backend) -> None:
 
 
 def test_eight_processes_may_open_a_new_store_at_once(store: Store, backend: Backend) -> None:
-    workers = [backend.start_worker() for _ in range(8)]
+    workers = backend.start_workers(8)
     for number, worker in enumerate(workers):
         worker.send("put", key=f"key{number}", value="value")
     for worker in workers:
@@ -209,7 +209,7 @@ def test_lease_is_renewed_by_its_owner(store: Store, backend: Backend) -> None:
 
 def test_refused_lease_is_not_prolonged(store: Store, backend: Backend) -> None:
     store.acquire("lease", owner="me", ttl_s=60)
-    store.acquire("lease", owner="you", ttl_s=6000)
+    store.acquire("lease", owner="you", ttl_s=300)
     backend.pass_time(60)
     assert store.acquire("lease", owner="you", ttl_s=60) is True
     assert store.acquire("lease", owner="me", ttl_s=60) is False
@@ -237,7 +237,7 @@ def test_lease_needs_a_lifetime(store: Store, ttl_s: float) -> None:
 
 
 def test_each_lease_goes_to_one_of_eight_processes(backend: Backend) -> None:
-    workers = [backend.start_worker() for _ in range(8)]
+    workers = backend.start_workers(8)
     names = [f"lease{number}" for number in range(50)]
     for worker in workers:
         worker.ask("get", key="warm-up")
@@ -293,3 +293,78 @@ def test_fork_with_an_open_store_loses_nothing(store: Store, backend: Backend) -
     # The store of this process stays unopened until the end: it would keep SQLite's log alive and hide the fault.
     backend.run_script(FORK)
     assert list(store.scan("")) == ["child", "child2", "parent"]
+
+
+# --- everything at once ---
+
+
+def by_key(store: Store) -> dict[str, tuple[str, int | None]]:
+    return {entry.key: (entry.value, None if entry.ttl_s is None else round(entry.ttl_s)) for entry in store.dump()}
+
+
+def test_dump_has_every_value_with_what_is_left_of_its_life(store: Store, backend: Backend) -> None:
+    assert store.dump() == []
+    store.put("lasting", "zwölf 🐈\n\0")
+    store.put("a*[token]", "short", ttl_s=100)
+    store.put("gone", "soon", ttl_s=10)
+    store.acquire("lease", owner="me", ttl_s=60)
+    backend.pass_time(40)
+    assert by_key(store) == {"a*[token]": ("short", 60), "lasting": ("zwölf 🐈\n\0", None)}
+    assert [entry.key for entry in store.dump()] == ["a*[token]", "lasting"]
+
+
+def test_dump_never_prints_a_value(store: Store) -> None:
+    store.put("token", "a-secret")
+    assert "a-secret" not in repr(store.dump())
+
+
+def test_load_replaces_everything_but_leases(store: Store, backend: Backend) -> None:
+    store.put("old", "value")
+    store.put("kept", "old value", ttl_s=5)
+    store.acquire("lease", owner="me", ttl_s=60)
+    store.load([Entry("kept", "new"), Entry("short", "x" * 300_000, 30), Entry("spent", "nothing", 0)])
+    assert by_key(store) == {"kept": ("new", None), "short": ("x" * 300_000, 30)}
+    assert store.acquire("lease", owner="you", ttl_s=60) is False
+    backend.pass_time(30)
+    assert by_key(store) == {"kept": ("new", None)}
+    store.load([])
+    assert store.dump() == []
+
+
+def test_load_takes_what_dump_gave(store: Store) -> None:
+    for number in range(1200):
+        store.put(f"k{number:04}", str(number), ttl_s=1000 + number if number % 2 else None)
+    before = store.dump()
+    assert len(before) == 1200
+    store.load(before)
+    after = store.dump()
+    assert [(it.key, it.value, it.ttl_s is None) for it in after] == [
+        (it.key, it.value, it.ttl_s is None) for it in before
+    ]
+    assert all(
+        (then.ttl_s or 0) - 60 < (now.ttl_s or 0) <= (then.ttl_s or 0) for then, now in zip(before, after, strict=True)
+    )
+
+
+def test_others_see_all_of_a_load_or_nothing(store: Store, backend: Backend) -> None:
+    """A pair of values that always change together never appears mixed in a dump."""
+    other = backend.open()
+    store.load([Entry("one", "0"), Entry("two", "0")])
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            other.load([Entry("one", str(number)), Entry("two", str(number))])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(50):
+            values = [entry.value for entry in store.dump()]
+            assert len(values) == 2
+            assert values[0] == values[1]
+    finally:
+        stop.set()
+        writer.join()

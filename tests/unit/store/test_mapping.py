@@ -11,7 +11,7 @@ from app.errors import StoreError
 from app.store import ModelMapping, Store
 
 if TYPE_CHECKING:
-    from conftest import Backend
+    from tests.unit.store.conftest import Backend
 
 INITIAL = {"zeta": "claude", "alpha": "gpt"}
 

@@ -17,7 +17,7 @@ from app.store import open_store, redis
 from app.store.redis import RedisStore
 
 if TYPE_CHECKING:
-    from conftest import Backend
+    from tests.unit.store.conftest import Backend
 
 SECRET = "correct-horse-battery"
 
@@ -184,3 +184,14 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield int(taken.getsockname()[1])
+
+
+def test_error_quotes_nothing_of_what_was_to_be_written(store: RedisStore, server: Redis) -> None:
+    server.config_set("maxmemory", 1)
+    try:
+        for write in (lambda: store.update("key", lambda _: "a-secret"), lambda: store.put("key", "a-secret")):
+            with pytest.raises(StoreError, match="is full") as caught:
+                write()
+            assert "secret" not in caught.value.message
+    finally:
+        server.config_set("maxmemory", 0)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app.errors import StoreError
-from app.store import open_store, sqlite
+from app.store import Entry, open_store, sqlite
 from app.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from conftest import Backend
+    from tests.unit.store.conftest import Backend
 
 
 @pytest.fixture
@@ -97,12 +97,16 @@ def test_opening_touches_nothing_before_first_use(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def pragma(name: str) -> Callable[[sqlite3.Connection], Any]:
+    return lambda db: db.execute(f"PRAGMA {name}").fetchone()[0]
+
+
 def test_file_is_opened_as_intended(store: SqliteStore, path: Path) -> None:
     store.get("key")
     with other_connection(path) as other:
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     pragmas = ("synchronous", "busy_timeout")
-    assert [store._run(lambda db, p=p: db.execute(f"PRAGMA {p}").fetchone()[0]) for p in pragmas] == [1, 0]
+    assert [store._run(pragma(name)) for name in pragmas] == [1, 0]
 
 
 def test_expired_rows_are_purged_by_the_next_write(path: Path) -> None:
@@ -118,6 +122,16 @@ def test_expired_rows_are_purged_by_the_next_write(path: Path) -> None:
             store.put("another", "value")
             assert other.execute("SELECT key FROM entries ORDER BY key").fetchall() == [("another",), ("long",)]
             assert other.execute("SELECT count(*) FROM leases").fetchone() == (0,)
+
+
+def test_lease_of_a_dead_worker_does_not_outlive_it_because_the_clock_was_set_back(path: Path) -> None:
+    now = 10_000.0
+    store = SqliteStore(path, clock=lambda: now)
+    assert store.acquire("lease", owner="dead", ttl_s=20)
+    now -= 3600
+    assert store.acquire("lease", owner="alive", ttl_s=20)
+    assert not store.acquire("lease", owner="another", ttl_s=20)
+    store.close()
 
 
 def test_ttl_that_ends_within_an_update_is_not_inherited(path: Path) -> None:
@@ -139,7 +153,7 @@ def test_file_that_is_no_database_is_named(store: SqliteStore, path: Path) -> No
         with pytest.raises(StoreError, match="is damaged") as caught:
             store.get("key")
         assert str(path) in caught.value.message
-        assert "move the file away" in caught.value.message
+        assert "Move the file away" in caught.value.message
     path.unlink()
     assert store.get("key") is None
 
@@ -279,3 +293,40 @@ store.close()
 
 def test_waiting_writer_lets_other_greenlets_run(sqlite_backend: Backend) -> None:
     assert sqlite_backend.run_script(GREENLETS) == "written in the end\n"
+
+
+def test_a_file_that_was_removed_while_open_is_made_anew(store: SqliteStore, path: Path) -> None:
+    """Not written to any more, that is: what a process puts into a removed file is lost to all others."""
+    store.put("old", "value")
+    path.unlink()
+    assert store.get("old") is None
+    store.put("key", "value")
+    with closing(SqliteStore(path)) as other:
+        assert other.get("key") == "value"
+
+
+def test_whoever_had_the_removed_file_open_does_no_harm_to_the_new_one(store: SqliteStore, path: Path) -> None:
+    """The write-ahead log has its name from the file: one closing the old file must not take the new one's away."""
+    store.put("key", "old")
+    for file in (path, path.with_name("state.db-wal"), path.with_name("state.db-shm")):
+        file.unlink()
+    with closing(SqliteStore(path)) as new:
+        new.put("key", "new")
+        store.close()
+        new.put("other", "value")
+        assert (store.get("key"), store.get("other")) == ("new", "value")
+    assert store.get("key") == "new"
+
+
+@pytest.mark.parametrize("left", ["state.db-wal", "state.db-shm"])
+def test_what_a_removed_file_left_beside_it_is_not_replayed(path: Path, left: str) -> None:
+    with closing(SqliteStore(path)) as store:
+        store.put("key", "old")
+        kept = path.with_name(left).read_bytes()
+    path.unlink()
+    path.with_name(left).write_bytes(kept)
+    with closing(SqliteStore(path)) as store:
+        assert store.dump() == []
+        store.load([Entry("key", "restored")])
+    with closing(SqliteStore(path)) as store:
+        assert store.get("key") == "restored"

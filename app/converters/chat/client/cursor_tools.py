@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.converters.ir import Message, Part, Tool, ToolCall
-from app.converters.tools import arguments_object
+from app.converters.neutral.tools import arguments_object
+from app.converters.neutral.vocabulary import Message, Part, Tool, ToolCall
 
 # Nobody's protocol: no encoder writes it, and names with `is_` are notes that no client has to hear of.
 _ORIGIN: Final = "cursor"

@@ -1,15 +1,16 @@
-"""Messages of a chat client → neutral messages. Contract §6.2, §6.6; conversion.md §2."""
+"""Messages of a chat client → neutral messages. Contract §6.2, §6.6; conversion rules §2."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, Final
 
-from app.converters import json_bytes, seal
-from app.converters.chat import call_proofs, foreign, quirks, shapes
+from app.converters.chat import anthropic_forms, quirks, thought_signatures
 from app.converters.chat.fields import ANSWER_ONLY
-from app.converters.chat.tables import ROLES
-from app.converters.ir import (
+from app.converters.chat.thoughts import thoughts
+from app.converters.chat.vocabulary import CACHE_MARKS, ROLES, has_cache_mark
+from app.converters.neutral import sealed_signatures
+from app.converters.neutral.vocabulary import (
     Audio,
     Extra,
     File,
@@ -17,13 +18,13 @@ from app.converters.ir import (
     Message,
     Opaque,
     Part,
-    Reasoning,
     Refusal,
     Text,
     ToolCall,
     ToolResult,
     split_data_url,
 )
+from app.converters.wire import json_bytes, reading
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 
 _KNOWN: Final = ANSWER_ONLY | {
@@ -42,7 +43,7 @@ _KNOWN: Final = ANSWER_ONLY | {
     "signature",
     "cot_summary",
     "cot_id",
-    *shapes.CACHE_MARKS,
+    *CACHE_MARKS,
 }
 _TEXTS: Final = frozenset({"text", "input_text", "output_text"})
 _IMAGES: Final = frozenset({"image_url", "input_image", "image"})
@@ -57,23 +58,23 @@ class MessageDecoder:
     def decode(self, raw: Any, index: int, where: str = "messages") -> Message:
         """Raises: InvalidRequestError, UnsupportedFeatureError. where: the name of the list that it stands in."""
         path = f"{where}[{index}]"
-        message = call_proofs.restored(shapes.obj(raw, path))
+        message = thought_signatures.restored(reading.obj(raw, path))
         role = message.get("role")
         extra = _extra(message)
         if role == "tool":
             return Message("user", (_result(message, path),), extra=extra)
         if role == "function":
             return Message("user", (self._function_result(message, path),), extra=extra)
-        name = shapes.opt_string(message.get("name"), f"{path}.name") or None
+        name = reading.opt_string(message.get("name"), f"{path}.name") or None
         if role == "assistant":
             parts = self._assistant(message, path, index)
         else:
             parts = content_parts(message.get("content"), f"{path}.content", str(role))
-        if shapes.has_cache_mark(message):
+        if has_cache_mark(message):
             parts = _marked(parts)
         found = next((known for known in ROLES if known == role), None)
         if found is None:
-            shapes.wrong(f"{path}.role", "system, developer, user, assistant or tool")
+            reading.wrong(f"{path}.role", "system, developer, user, assistant or tool")
         return Message(found, tuple(parts), name, extra)
 
     def _assistant(self, message: dict[str, Any], path: str, index: int) -> list[Part]:
@@ -83,17 +84,17 @@ class MessageDecoder:
         if message.get("content") is not None:
             parts += content_parts(message["content"], f"{path}.content", "assistant")
         if message.get("refusal"):
-            parts.append(Refusal(shapes.string(message["refusal"], f"{path}.refusal")))
+            parts.append(Refusal(reading.string(message["refusal"], f"{path}.refusal")))
         calls = message.get("tool_calls")
         if calls is not None:
             where = f"{path}.tool_calls"
             said = {part.call_id for part in parts if isinstance(part, ToolCall)}
-            given = (_call(call, f"{where}[{at}]") for at, call in enumerate(shapes.items(calls, where)))
+            given = (_call(call, f"{where}[{at}]") for at, call in enumerate(reading.items(calls, where)))
             # Who writes Anthropic's blocks may say the same call in chat's words as well.
             parts += [call for call in given if call.call_id not in said]
-        legacy = shapes.opt_obj(message.get("function_call"), f"{path}.function_call")
+        legacy = reading.opt_obj(message.get("function_call"), f"{path}.function_call")
         if legacy is not None:
-            name = shapes.name(legacy.get("name"), f"{path}.function_call.name")
+            name = reading.name(legacy.get("name"), f"{path}.function_call.name")
             # Its place is what makes it the same in every later turn; a result finds it by its name.
             call_id = f"call_function_{index}"
             self._unanswered.append((name, call_id))
@@ -101,7 +102,7 @@ class MessageDecoder:
         return parts
 
     def _function_result(self, message: dict[str, Any], path: str) -> ToolResult:
-        name = shapes.name(message.get("name"), f"{path}.name")
+        name = reading.name(message.get("name"), f"{path}.name")
         waiting = next((known for known in reversed(self._unanswered) if known[0] == name), None)
         if waiting is None:
             raise InvalidRequestError(
@@ -121,115 +122,97 @@ def content_parts(content: Any, path: str, role: str = "") -> list[Part]:
     if isinstance(content, str):
         return [Text(content)]
     if not isinstance(content, list):
-        shapes.wrong(path, "a string or a list of parts")
+        reading.wrong(path, "a string or a list of parts")
     return [_part(part, f"{path}[{at}]", role) for at, part in enumerate(content)]
-
-
-def thoughts(message: dict[str, Any]) -> list[Reasoning]:
-    """The thought of an assistant message, whatever names it goes by; several, where seals say so (§6.3.5, §6.6).
-
-    Serves what a client echoes as well as what upstream answers. Odd types count as absent.
-    """
-    names = (*quirks.REASONING_TEXTS, "reasoning_content")
-    text = next((found for name in names if isinstance(found := message.get(name), str) and found), "")
-    cot_id = message.get("cot_id")
-    proof = next(
-        (found for name in ("reasoning_opaque", "signature") if isinstance(found := message.get(name), str) and found),
-        "",
-    )
-    if not proof and cot_id and isinstance(cot_id, str):
-        # Azure's proof is nothing but an id: where both are the same, it goes back as ``cot_id``.
-        return [Reasoning(text, cot_id, "chat", cot_id)]
-    if proof.startswith(seal.MARK):
-        return seal.unseal_all(proof, text)
-    return [seal.proof_from_client(proof, "chat", text=text)] if text or proof else []
 
 
 def _part(raw: Any, path: str, role: str) -> Part:
     if isinstance(raw, str):
         return Text(raw)
-    part = shapes.obj(raw, path)
+    part = reading.obj(raw, path)
     kind = "image_url" if part.get("type") is None and "image_url" in part else part.get("type")
     if not isinstance(kind, str):
-        shapes.wrong(f"{path}.type", "the type of the part, e.g. text or image_url")
+        reading.wrong(f"{path}.type", "the type of the part, e.g. text or image_url")
     if kind in _TEXTS:
-        return Text(shapes.string(part.get("text"), f"{path}.text"), cache=shapes.has_cache_mark(part))
+        return Text(reading.string(part.get("text"), f"{path}.text"), cache=has_cache_mark(part))
     if kind in _IMAGES:
         return _image(part, path)
     if kind == "refusal":
-        return Refusal(shapes.string(part.get("refusal"), f"{path}.refusal"))
+        return Refusal(reading.string(part.get("refusal"), f"{path}.refusal"))
     if kind == "file":
         return _file(part, path)
     if kind == "input_audio":
-        audio = shapes.obj(part.get("input_audio"), f"{path}.input_audio")
+        audio = reading.obj(part.get("input_audio"), f"{path}.input_audio")
         return Audio(
-            shapes.name(audio.get("data"), f"{path}.input_audio.data"),
-            shapes.opt_string(audio.get("format"), f"{path}.input_audio.format"),
+            reading.name(audio.get("data"), f"{path}.input_audio.data"),
+            reading.opt_string(audio.get("format"), f"{path}.input_audio.format"),
         )
-    return _block(part, kind, path, role) if kind in foreign.BLOCKS else Opaque("chat", part)
+    return _block(part, kind, path, role) if kind in anthropic_forms.BLOCKS else Opaque("chat", part)
 
 
 def _block(part: dict[str, Any], kind: str, path: str, role: str) -> Part:
     """One of Anthropic's blocks, in a message of the role that it belongs to."""
-    if foreign.BLOCKS[kind] != role:
-        shapes.wrong(path, f"content; a block of type {kind} belongs to a message of role {foreign.BLOCKS[kind]}")
+    if anthropic_forms.BLOCKS[kind] != role:
+        reading.wrong(
+            path, f"content; a block of type {kind} belongs to a message of role {anthropic_forms.BLOCKS[kind]}"
+        )
     if kind == "tool_use":
-        return foreign.decode_call(part, path)
+        return anthropic_forms.decode_call(part, path)
     if kind == "tool_result":
-        call_id = shapes.name(part.get("tool_use_id"), f"{path}.tool_use_id")
-        is_error = shapes.opt_bool(part.get("is_error"), f"{path}.is_error") is True
+        call_id = reading.name(part.get("tool_use_id"), f"{path}.tool_use_id")
+        is_error = reading.opt_bool(part.get("is_error"), f"{path}.is_error") is True
         parts = content_parts(part.get("content"), f"{path}.content")
-        return ToolResult(call_id, tuple(parts), is_error=is_error, cache=shapes.has_cache_mark(part))
-    return foreign.decode_thought(part, path)
+        return ToolResult(call_id, tuple(parts), is_error=is_error, cache=has_cache_mark(part))
+    return anthropic_forms.decode_thought(part, path)
 
 
 def _image(part: dict[str, Any], path: str) -> Image:
-    is_marked = shapes.has_cache_mark(part)
+    is_marked = has_cache_mark(part)
     source = part.get("source")
     if "image_url" not in part and isinstance(source, dict):
-        # Anthropic's form, which slips into chat bodies (the native road knows it too).
+        # Anthropic's form, which slips into chat bodies (the native path knows it too).
         if source.get("type") == "base64":
-            data = shapes.name(source.get("data"), f"{path}.source.data")
-            media_type = shapes.opt_string(source.get("media_type"), f"{path}.source.media_type")
+            data = reading.name(source.get("data"), f"{path}.source.data")
+            media_type = reading.opt_string(source.get("media_type"), f"{path}.source.media_type")
             return Image(data=data, media_type=media_type, cache=is_marked)
-        return Image.of(shapes.name(source.get("url"), f"{path}.source.url"), cache=is_marked)
+        return Image.of(reading.name(source.get("url"), f"{path}.source.url"), cache=is_marked)
     given = part.get("image_url")
     if isinstance(given, str):
-        detail = shapes.opt_string(part.get("detail"), f"{path}.detail")
-        return Image.of(shapes.name(given, f"{path}.image_url"), detail=detail, cache=is_marked)
-    image = shapes.obj(given, f"{path}.image_url")
-    url = shapes.name(image.get("url"), f"{path}.image_url.url")
-    return Image.of(url, detail=shapes.opt_string(image.get("detail"), f"{path}.image_url.detail"), cache=is_marked)
+        detail = reading.opt_string(part.get("detail"), f"{path}.detail")
+        return Image.of(reading.name(given, f"{path}.image_url"), detail=detail, cache=is_marked)
+    image = reading.obj(given, f"{path}.image_url")
+    url = reading.name(image.get("url"), f"{path}.image_url.url")
+    return Image.of(url, detail=reading.opt_string(image.get("detail"), f"{path}.image_url.detail"), cache=is_marked)
 
 
 def _file(part: dict[str, Any], path: str) -> File:
-    file = shapes.obj(part.get("file"), f"{path}.file")
-    name = shapes.opt_string(file.get("filename"), f"{path}.file.filename")
-    is_marked = shapes.has_cache_mark(part)
+    file = reading.obj(part.get("file"), f"{path}.file")
+    name = reading.opt_string(file.get("filename"), f"{path}.file.filename")
+    is_marked = has_cache_mark(part)
     if file.get("file_data") is not None:
-        given = shapes.name(file["file_data"], f"{path}.file.file_data")
+        given = reading.name(file["file_data"], f"{path}.file.file_data")
         media_type, data = split_data_url(given) or ("", given)
         return File(data=data, name=name, media_type=media_type or None, cache=is_marked)
     file_id = file.get("file_id")
     if not file_id:
-        shapes.wrong(f"{path}.file", "an object with file_data or file_id")
-    return File(file_id=shapes.string(file_id, f"{path}.file.file_id"), name=name, cache=is_marked)
+        reading.wrong(f"{path}.file", "an object with file_data or file_id")
+    return File(file_id=reading.string(file_id, f"{path}.file.file_id"), name=name, cache=is_marked)
 
 
 def _call(raw: Any, path: str) -> ToolCall:
-    call = shapes.obj(raw, path)
-    call_id = shapes.name(call.get("id"), f"{path}.id")
-    is_marked = shapes.has_cache_mark(call)
+    call = reading.obj(raw, path)
+    call_id = reading.name(call.get("id"), f"{path}.id")
+    is_marked = has_cache_mark(call)
     if call.get("type") == "custom" or ("custom" in call and "function" not in call):
-        custom = shapes.obj(call.get("custom"), f"{path}.custom")
-        text = shapes.opt_string(custom.get("input"), f"{path}.custom.input") or ""
+        custom = reading.obj(call.get("custom"), f"{path}.custom")
+        text = reading.opt_string(custom.get("input"), f"{path}.custom.input") or ""
         return ToolCall(
-            call_id, shapes.name(custom.get("name"), f"{path}.custom.name"), text, kind="custom", cache=is_marked
+            call_id, reading.name(custom.get("name"), f"{path}.custom.name"), text, kind="custom", cache=is_marked
         )
-    function = shapes.obj(call.get("function"), f"{path}.function")
-    name = shapes.name(function.get("name"), f"{path}.function.name")
+    function = reading.obj(call.get("function"), f"{path}.function")
+    name = reading.name(function.get("name"), f"{path}.function.name")
     proof = function.get("thought_signature")
-    signature = proof if isinstance(proof, str) and proof and seal.MARK not in proof else None
+    signature = proof if isinstance(proof, str) and proof and sealed_signatures.MARK not in proof else None
     return ToolCall(
         call_id,
         name,
@@ -241,13 +224,13 @@ def _call(raw: Any, path: str) -> ToolCall:
 
 
 def _result(message: dict[str, Any], path: str) -> ToolResult:
-    call_id = shapes.name(message.get("tool_call_id"), f"{path}.tool_call_id")
+    call_id = reading.name(message.get("tool_call_id"), f"{path}.tool_call_id")
     content = message.get("content")
     if isinstance(content, dict):
         # Not in the spec, but what a program that forgot to serialise its result sends; its meaning is plain.
         content = json_bytes.dumps(content).decode()
     parts = content_parts(content, f"{path}.content")
-    return ToolResult(call_id, tuple(parts), cache=shapes.has_cache_mark(message))
+    return ToolResult(call_id, tuple(parts), cache=has_cache_mark(message))
 
 
 def _marked(parts: list[Part]) -> list[Part]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from app.converters import fields
-from app.converters.chat import shapes
-from app.converters.chat.envelopes import enveloped_names, recalled
+from app.converters.chat.client.cursor_tools import enveloped_names, recalled
+from app.converters.chat.client.messages import MessageDecoder
+from app.converters.chat.client.tools import decode_choice, decode_functions, decode_tools, forbids_parallel
 from app.converters.chat.fields import FIELDS
-from app.converters.chat.message_decoder import MessageDecoder
-from app.converters.chat.tool_decoder import decode_choice, decode_functions, decode_tools, forbids_parallel
-from app.converters.ir import Extra, OutputFormat, ReasoningConfig, Request, Tool, ToolChoice
-from app.converters.limits import EFFORTS, as_effort
+from app.converters.neutral import field_table
+from app.converters.neutral.model_limits import EFFORTS, as_effort
+from app.converters.neutral.vocabulary import Extra, OutputFormat, ReasoningConfig, Request, Tool, ToolChoice
+from app.converters.wire import reading
 
 _MODES: Final[tuple[Literal["enabled", "adaptive", "disabled"], ...]] = ("enabled", "adaptive", "disabled")
 
@@ -22,19 +22,19 @@ def decode_request(body: dict[str, Any]) -> Request:
     Raises: InvalidRequestError with the path of what is wrong; UnsupportedFeatureError for what `FIELDS` refuses.
     Spec:   OpenAI "Create chat completion"; contract §6.1, §6.2.
     """
-    fields.refuse(body, FIELDS)
-    model = shapes.name(body.get("model"), "model")
-    given = shapes.items(body.get("messages"), "messages")
+    field_table.refuse(body, FIELDS)
+    model = reading.name(body.get("model"), "model")
+    given = reading.items(body.get("messages"), "messages")
     if not given:
-        shapes.wrong("messages", "a list of at least one message")
+        reading.wrong("messages", "a list of at least one message")
     decoder = MessageDecoder()
     messages = tuple(decoder.decode(raw, at) for at, raw in enumerate(given))
     tools, choice = _tools(body)
     if enveloped_names(tools):
         messages = recalled(messages, tools)
-    options = shapes.opt_obj(body.get("stream_options"), "stream_options") or {}
-    limit = shapes.opt_count(body.get("max_completion_tokens"), "max_completion_tokens", 1)
-    legacy_limit = shapes.opt_count(body.get("max_tokens"), "max_tokens", 1)
+    options = reading.opt_obj(body.get("stream_options"), "stream_options") or {}
+    limit = reading.opt_count(body.get("max_completion_tokens"), "max_completion_tokens", 1)
+    legacy_limit = reading.opt_count(body.get("max_tokens"), "max_tokens", 1)
     return Request(
         model=model,
         messages=messages,
@@ -43,23 +43,23 @@ def decode_request(body: dict[str, Any]) -> Request:
         # The legacy form has room for one call in a turn.
         parallel_tool_calls=False if is_legacy(body) else _parallel(body),
         max_output_tokens=legacy_limit if limit is None else limit,
-        temperature=shapes.opt_number(body.get("temperature"), "temperature"),
-        top_p=shapes.opt_number(body.get("top_p"), "top_p"),
-        top_k=shapes.opt_count(body.get("top_k"), "top_k"),
+        temperature=reading.opt_number(body.get("temperature"), "temperature"),
+        top_p=reading.opt_number(body.get("top_p"), "top_p"),
+        top_k=reading.opt_count(body.get("top_k"), "top_k"),
         stop=_stop(body.get("stop")),
         reasoning=_reasoning(body),
         output_format=_output_format(body.get("response_format")),
-        verbosity=shapes.opt_string(body.get("verbosity"), "verbosity"),
-        stream=shapes.opt_bool(body.get("stream"), "stream") is True,
+        verbosity=reading.opt_string(body.get("verbosity"), "verbosity"),
+        stream=reading.opt_bool(body.get("stream"), "stream") is True,
         include_usage=options.get("include_usage") is True,
         top_logprobs=_top_logprobs(body),
-        user=shapes.opt_string(body.get("user"), "user"),
-        safety_identifier=shapes.opt_string(body.get("safety_identifier"), "safety_identifier"),
-        metadata=shapes.opt_obj(body.get("metadata"), "metadata"),
-        prompt_cache_key=shapes.opt_string(body.get("prompt_cache_key"), "prompt_cache_key"),
-        prompt_cache_retention=shapes.opt_string(body.get("prompt_cache_retention"), "prompt_cache_retention"),
-        service_tier=shapes.opt_string(body.get("service_tier"), "service_tier"),
-        store=shapes.opt_bool(body.get("store"), "store"),
+        user=reading.opt_string(body.get("user"), "user"),
+        safety_identifier=reading.opt_string(body.get("safety_identifier"), "safety_identifier"),
+        metadata=reading.opt_obj(body.get("metadata"), "metadata"),
+        prompt_cache_key=reading.opt_string(body.get("prompt_cache_key"), "prompt_cache_key"),
+        prompt_cache_retention=reading.opt_string(body.get("prompt_cache_retention"), "prompt_cache_retention"),
+        service_tier=reading.opt_string(body.get("service_tier"), "service_tier"),
+        store=reading.opt_bool(body.get("store"), "store"),
         has_tools_field=body.get("tools") is not None and not is_legacy(body),
         extra=_extra(body),
     )
@@ -77,7 +77,7 @@ def _tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], ToolChoice | None]:
 
 
 def _parallel(body: dict[str, Any]) -> bool | None:
-    said = shapes.opt_bool(body.get("parallel_tool_calls"), "parallel_tool_calls")
+    said = reading.opt_bool(body.get("parallel_tool_calls"), "parallel_tool_calls")
     choice = body.get("tool_choice")
     # Anthropic says it within the choice.
     return False if said is None and forbids_parallel(choice) else said
@@ -88,51 +88,51 @@ def _stop(given: Any) -> tuple[str, ...]:
         return ()
     if isinstance(given, str):
         return (given,)
-    return tuple(shapes.string(one, f"stop[{at}]") for at, one in enumerate(shapes.items(given, "stop")))
+    return tuple(reading.string(one, f"stop[{at}]") for at, one in enumerate(reading.items(given, "stop")))
 
 
 def _reasoning(body: dict[str, Any]) -> ReasoningConfig | None:
     given = body.get("reasoning_effort")
     effort = as_effort(given)
     if given is not None and effort is None:
-        shapes.wrong("reasoning_effort", f"one of {', '.join(EFFORTS)}")
-    thinking = shapes.opt_obj(body.get("thinking"), "thinking") or {}
+        reading.wrong("reasoning_effort", f"one of {', '.join(EFFORTS)}")
+    thinking = reading.opt_obj(body.get("thinking"), "thinking") or {}
     mode = next((mode for mode in _MODES if mode == thinking.get("type")), None)
-    budget = shapes.opt_count(body.get("thinking_budget"), "thinking_budget")
+    budget = reading.opt_count(body.get("thinking_budget"), "thinking_budget")
     if budget is None:
-        budget = shapes.opt_count(thinking.get("budget_tokens"), "thinking.budget_tokens")
+        budget = reading.opt_count(thinking.get("budget_tokens"), "thinking.budget_tokens")
     config = ReasoningConfig(effort=effort, budget_tokens=budget, mode=mode, by_effort=effort is not None)
     return None if config == ReasoningConfig() else config
 
 
 def _output_format(given: Any) -> OutputFormat | None:
     path = "response_format"
-    wanted = shapes.opt_obj(given, path)
+    wanted = reading.opt_obj(given, path)
     if wanted is None or wanted.get("type") == "text":
         return None
     if wanted.get("type") == "json_object":
         return OutputFormat("json_object")
     if wanted.get("type") != "json_schema":
-        shapes.wrong(f"{path}.type", "text, json_object or json_schema")
-    inner = shapes.obj(wanted.get("json_schema"), f"{path}.json_schema")
+        reading.wrong(f"{path}.type", "text, json_object or json_schema")
+    inner = reading.obj(wanted.get("json_schema"), f"{path}.json_schema")
     return OutputFormat(
         "json_schema",
-        name=shapes.opt_string(inner.get("name"), f"{path}.json_schema.name"),
-        schema=shapes.opt_obj(inner.get("schema"), f"{path}.json_schema.schema"),
-        strict=shapes.opt_bool(inner.get("strict"), f"{path}.json_schema.strict"),
-        description=shapes.opt_string(inner.get("description"), f"{path}.json_schema.description"),
+        name=reading.opt_string(inner.get("name"), f"{path}.json_schema.name"),
+        schema=reading.opt_obj(inner.get("schema"), f"{path}.json_schema.schema"),
+        strict=reading.opt_bool(inner.get("strict"), f"{path}.json_schema.strict"),
+        description=reading.opt_string(inner.get("description"), f"{path}.json_schema.description"),
     )
 
 
 def _top_logprobs(body: dict[str, Any]) -> int | None:
-    count = shapes.opt_count(body.get("top_logprobs"), "top_logprobs")
-    if count is None and shapes.opt_bool(body.get("logprobs"), "logprobs"):
+    count = reading.opt_count(body.get("top_logprobs"), "top_logprobs")
+    if count is None and reading.opt_bool(body.get("logprobs"), "logprobs"):
         return 0
     return count
 
 
 def _extra(body: dict[str, Any]) -> Extra:
-    extra = fields.rest(body, FIELDS)
+    extra = field_table.rest(body, FIELDS)
     options = body.get("stream_options") or {}
     more = {key: value for key, value in options.items() if key != "include_usage" and value is not None}
     if more:

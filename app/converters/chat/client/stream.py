@@ -1,4 +1,4 @@
-"""Neutral events → a chat stream for a client (conversion.md §4).
+"""Neutral events → a chat stream for a client (conversion rules §4).
 
 ``role`` in the first delta; id, type and name of a call in its first fragment; one chunk with the finish reason; the
 usage chunk exactly if asked for; ``[DONE]``. On failure the error, and nothing after it.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.converters import json_bytes, sse
 from app.converters.chat.annotations import encode_annotations
-from app.converters.chat.answers import answer_id, encode_call, proof_of, wants_functions
-from app.converters.chat.envelopes import enveloped_names
-from app.converters.chat.errors import error_frame
-from app.converters.chat.tables import finish_to_chat, usage_to_chat
-from app.converters.events import (
+from app.converters.chat.client.cursor_tools import enveloped_names
+from app.converters.chat.client.response import answer_id, between, encode_call, proof_of, wants_functions
+from app.converters.chat.vocabulary import finish_to_chat, usage_to_chat
+from app.converters.neutral.events import (
     Event,
     PartDelta,
     PartEnd,
@@ -24,8 +22,11 @@ from app.converters.events import (
     ResponseStart,
     StreamError,
 )
-from app.converters.ir import Reasoning, Refusal, Request, Text, ToolCall, Usage
-from app.converters.tools import ToolNames
+from app.converters.neutral.tools import ToolNames
+from app.converters.neutral.vocabulary import Reasoning, Refusal, Request, Text, ToolCall, Usage
+from app.converters.wire import json_bytes, sse
+from app.converters.wire.accounting import COPILOT
+from app.converters.wire.openai_errors import error_frame
 
 KEEP_ALIVE = sse.comment(b"keep-alive")
 
@@ -36,22 +37,21 @@ class StreamEncoder:
     request:       the client's, which knows its custom tools and namespaces.
     model:         the name the client asked for.
     include_usage: whether the client gets the usage chunk; by default as it asked.
-    created:       epoch seconds, where upstream gives none.
     """
 
-    def __init__(self, request: Request, *, model: str, include_usage: bool | None = None, created: int = 0) -> None:
+    def __init__(self, request: Request, *, model: str, include_usage: bool | None = None) -> None:
         self._names = ToolNames(request.tools)
         self._enveloped = enveloped_names(request.tools)
         self._is_legacy = wants_functions(request)
         self._include_usage = request.include_usage if include_usage is None else include_usage
         self._model = model
-        self._created = created
         self._envelope: dict[str, Any] = {}
         self._usage: Usage | None = None
         self._open: Text | Refusal | Reasoning | ToolCall | None = None
         self._calls = 0
         self._is_held = False
         self._chars = 0
+        self._phase: str | None = None
         self._has_refusal = False
 
     def feed(self, event: Event) -> bytes:
@@ -77,7 +77,7 @@ class StreamEncoder:
         self._envelope = {
             "id": answer_id(event.id),
             "object": "chat.completion.chunk",
-            "created": self._created if event.created_at is None else event.created_at,
+            "created": event.created_at or 0,
             "model": self._model,
         }
         return self._chunk({"role": "assistant", "content": ""})
@@ -101,6 +101,8 @@ class StreamEncoder:
     def _delta(self, event: PartDelta) -> bytes:
         part, value = self._open, event.value
         if isinstance(part, Text):
+            value = between(self._chars > 0, self._phase, part.phase) + value
+            self._phase = part.phase
             self._chars += len(value)
             return self._chunk({"content": value})
         if isinstance(part, ToolCall):
@@ -149,10 +151,12 @@ class StreamEncoder:
             has_calls=self._calls > 0,
             is_legacy=self._is_legacy and self._calls > 0,
         )
-        frames = self._chunk({}, reason)
+        account = event.extra.get(COPILOT, {})
         if self._include_usage and usage is not None:
-            frames += self._frame({**self._envelope, "choices": [], "usage": usage_to_chat(usage)})
-        return frames + sse.DONE
+            told = {**self._envelope, "choices": [], "usage": usage_to_chat(usage), **account}
+            return self._chunk({}, reason) + self._frame(told) + sse.DONE
+        self._envelope.update(account)
+        return self._chunk({}, reason) + sse.DONE
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         entry = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}

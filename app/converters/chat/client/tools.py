@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from app.converters.chat import shapes
-from app.converters.chat.envelopes import enveloped
-from app.converters.ir import Tool, ToolChoice, ToolRef
+from app.converters.chat.client.cursor_tools import enveloped
+from app.converters.chat.vocabulary import CACHE_MARKS, has_cache_mark
+from app.converters.neutral.vocabulary import Tool, ToolChoice, ToolRef
+from app.converters.wire import reading
 
 
 def decode_tools(given: Any) -> tuple[Tool, ...]:
     """``tools``; null is none."""
     if given is None:
         return ()
-    return tuple(_tool(raw, f"tools[{at}]") for at, raw in enumerate(shapes.items(given, "tools")))
+    return tuple(_tool(raw, f"tools[{at}]") for at, raw in enumerate(reading.items(given, "tools")))
 
 
 def decode_functions(given: Any) -> tuple[Tool, ...]:
     """The legacy ``functions``."""
-    listed = shapes.items(given, "functions")
-    return tuple(_function(shapes.obj(raw, f"functions[{at}]"), f"functions[{at}]") for at, raw in enumerate(listed))
+    listed = reading.items(given, "functions")
+    return tuple(_function(reading.obj(raw, f"functions[{at}]"), f"functions[{at}]") for at, raw in enumerate(listed))
 
 
 def decode_choice(given: Any, path: str) -> ToolChoice | None:
@@ -27,15 +28,15 @@ def decode_choice(given: Any, path: str) -> ToolChoice | None:
     if given is None:
         return None
     if isinstance(given, str):
-        return _mode(given) or shapes.wrong(path, "none, auto, required or an object that names a tool")
-    choice = shapes.obj(given, path)
+        return _mode(given) or reading.wrong(path, "none, auto, required or an object that names a tool")
+    choice = reading.obj(given, path)
     kind = choice.get("type")
     if kind == "allowed_tools":
         return _allowed(choice, path)
     if kind in ("function", "custom", "tool") or (kind is None and "name" in choice):
         return ToolChoice("named", tool=_ref(choice, path))
     if not isinstance(kind, str):
-        shapes.wrong(f"{path}.type", "a string")
+        reading.wrong(f"{path}.type", "a string")
     # `{"type": "auto"}` is how the messages protocol says it; any other type is a hosted tool.
     return _mode(kind) or ToolChoice("named", tool=ToolRef(kind, kind="hosted"))
 
@@ -59,10 +60,10 @@ def _allowed(choice: dict[str, Any], path: str) -> ToolChoice:
     if inner is None:
         # The flat form of responses.
         inner, where = choice, path
-    inner = shapes.obj(inner, where)
-    listed = shapes.items(inner.get("tools"), f"{where}.tools")
+    inner = reading.obj(inner, where)
+    listed = reading.items(inner.get("tools"), f"{where}.tools")
     allowed = tuple(
-        _ref(shapes.obj(raw, f"{where}.tools[{at}]"), f"{where}.tools[{at}]") for at, raw in enumerate(listed)
+        _ref(reading.obj(raw, f"{where}.tools[{at}]"), f"{where}.tools[{at}]") for at, raw in enumerate(listed)
     )
     return ToolChoice("allowed", allowed=allowed, is_required=inner.get("mode") == "required")
 
@@ -74,40 +75,40 @@ def _ref(choice: dict[str, Any], path: str) -> ToolRef:
     key: Literal["custom", "function"] = "custom" if kind == "custom" else "function"
     inner = choice.get(key)
     if isinstance(inner, dict):
-        return ToolRef(shapes.name(inner.get("name"), f"{path}.{key}.name"), kind=key)
-    return ToolRef(shapes.name(choice.get("name"), f"{path}.name"), kind=key)
+        return ToolRef(reading.name(inner.get("name"), f"{path}.{key}.name"), kind=key)
+    return ToolRef(reading.name(choice.get("name"), f"{path}.name"), kind=key)
 
 
 def _tool(raw: Any, path: str) -> Tool:
-    tool = shapes.obj(raw, path)
+    tool = reading.obj(raw, path)
     kind = "function" if tool.get("type") is None else tool["type"]
-    is_marked = shapes.has_cache_mark(tool)
+    is_marked = has_cache_mark(tool)
     if kind == "custom" and "custom" not in tool and "name" in tool:
         # Anthropic writes this type for a function with a schema, the flat form of responses for free text.
         return _function(tool, path, is_marked=is_marked) if "input_schema" in tool else enveloped(_custom(tool, path))
-    known = {"type", "function", "custom", *shapes.CACHE_MARKS}
+    known = {"type", "function", "custom", *CACHE_MARKS}
     unknown = {key: value for key, value in tool.items() if key not in known and value is not None}
     if kind == "function":
         function = tool.get("function")
         if function is None and "name" in tool:
             # The flat form of responses and of Anthropic.
             return _function(tool, path, is_marked=is_marked)
-        return _function(shapes.obj(function, f"{path}.function"), f"{path}.function", unknown, is_marked=is_marked)
+        return _function(reading.obj(function, f"{path}.function"), f"{path}.function", unknown, is_marked=is_marked)
     if kind == "custom":
         where = f"{path}.custom"
-        return _custom(shapes.obj(tool.get("custom"), where), where, unknown, is_marked=is_marked)
-    return Tool(shapes.name(kind, f"{path}.type"), kind="hosted", extra={"chat": tool})
+        return _custom(reading.obj(tool.get("custom"), where), where, unknown, is_marked=is_marked)
+    return Tool(reading.name(kind, f"{path}.type"), kind="hosted", extra={"chat": tool})
 
 
 def _custom(
     custom: dict[str, Any], path: str, unknown: dict[str, Any] | None = None, *, is_marked: bool = False
 ) -> Tool:
     return Tool(
-        shapes.name(custom.get("name"), f"{path}.name"),
-        shapes.opt_string(custom.get("description"), f"{path}.description"),
+        reading.name(custom.get("name"), f"{path}.name"),
+        reading.opt_string(custom.get("description"), f"{path}.description"),
         kind="custom",
-        format=shapes.opt_obj(custom.get("format"), f"{path}.format"),
-        cache=is_marked or shapes.has_cache_mark(custom),
+        format=reading.opt_obj(custom.get("format"), f"{path}.format"),
+        cache=is_marked or has_cache_mark(custom),
         extra={"chat": unknown} if unknown else {},
     )
 
@@ -118,10 +119,10 @@ def _function(
     # Anthropic's word for it, in the tools that Cursor offers to models called Claude.
     schema = "input_schema" if function.get("parameters") is None and "input_schema" in function else "parameters"
     return Tool(
-        shapes.name(function.get("name"), f"{path}.name"),
-        shapes.opt_string(function.get("description"), f"{path}.description"),
-        shapes.opt_obj(function.get(schema), f"{path}.{schema}"),
-        strict=shapes.opt_bool(function.get("strict"), f"{path}.strict"),
-        cache=is_marked or shapes.has_cache_mark(function),
+        reading.name(function.get("name"), f"{path}.name"),
+        reading.opt_string(function.get("description"), f"{path}.description"),
+        reading.opt_obj(function.get(schema), f"{path}.{schema}"),
+        strict=reading.opt_bool(function.get("strict"), f"{path}.strict"),
+        cache=is_marked or has_cache_mark(function),
         extra={"chat": unknown} if unknown else {},
     )

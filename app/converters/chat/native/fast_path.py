@@ -1,7 +1,7 @@
-"""The mender's fast road: what always stands around the one string in which frames differ.
+"""The normalizer's fast path: what always stands around the one string in which frames differ.
 
 When a frame carried nothing but one string (text, reasoning or arguments), the bytes before and after it are
-remembered, upstream's and ours. A later line with the same surroundings needs no parsing. Fast and slow road give the
+remembered, upstream's and ours. A later line of that template needs no parsing. Fast and slow path give the
 same bytes, because one is learned from what the other wrote.
 
 An unescaped ``"key":`` cannot occur inside a JSON string, where each quote is escaped: that is why plain searches for
@@ -13,36 +13,40 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from app.converters import json_bytes
 from app.converters.chat import quirks
+from app.converters.wire import json_bytes
 
-# Stands for the string while our surroundings of it are written. Counted afterwards, so that an upstream which happens
+# Stands for the string while our frame around it is written. Counted afterwards, so that an upstream which happens
 # to say it does no harm.
 PLACEHOLDER = "<<the-one-string>>"
 
 _OFFSETS = re.compile(rb'"content_filter_offsets":\{[^{}\n]*+\},')
 
-_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+')
+# A raw control character is no JSON: strict clients fail on it, and the slow path writes it anew.
+_STRING = re.compile(rb'[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*')
 is_string_body = _STRING.fullmatch
 
 
-class Surroundings:
-    """Upstream's surroundings of a string, and ours: ``text.join(ours)`` is the mended frame."""
+class FrameTemplate:
+    """What upstream has around a string, and what we have: ``text.join(ours)`` is the normalized frame.
 
-    __slots__ = ("end", "head", "is_call", "ours", "shortest", "start", "tail")
+    told: of arguments, where to keep them.
+    """
 
-    def __init__(self, head: bytes, tail: bytes, ours: list[bytes], *, is_call: bool) -> None:
+    __slots__ = ("end", "head", "ours", "shortest", "start", "tail", "told")
+
+    def __init__(self, head: bytes, tail: bytes, ours: list[bytes], told: list[bytes] | None) -> None:
         self.head = head
         self.tail = tail
         self.ours = ours
         self.start = len(head)
         self.end = -len(tail)
         self.shortest = len(head) + len(tail)
-        self.is_call = is_call
+        self.told = told
 
 
 def only_string(delta: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
-    """Key and text of a mended delta that holds one string alone, and the delta with a placeholder in its stead."""
+    """Key and text of a normalized delta that holds one string alone, and the delta with a placeholder in its stead."""
     keys = delta.keys()
     if keys == {"content"}:
         name = "content"
@@ -64,13 +68,15 @@ def _only_arguments(call: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | N
     return "arguments", call["function"]["arguments"], blank
 
 
-def learn(line: bytes, key: str, text: str, mended: bytes, times: int) -> Surroundings | None:
+def learn(
+    line: bytes, key: str, text: str, normalized: bytes, times: int, told: list[bytes] | None
+) -> FrameTemplate | None:
     """Take apart a raw line that holds `text` under `key`, and the frame that it became, with placeholders `times`."""
-    ours = mended.split(PLACEHOLDER.encode())
+    ours = normalized.split(PLACEHOLDER.encode())
     span = _locate(line, key, text)
     if span is None or len(ours) != times + 1:
         return None
-    return Surroundings(line[: span[0]], line[span[1] :], ours, is_call=key == "arguments")
+    return FrameTemplate(line[: span[0]], line[span[1] :], ours, told)
 
 
 def _locate(line: bytes, key: str, text: str) -> tuple[int, int] | None:

@@ -1,25 +1,26 @@
-"""Options of a native chat request that upstream takes within limits only (contract §6.1; clients.md 0.8)."""
+"""Options of a native chat request that upstream takes within limits only (contract §6.1; client notes §0.8)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from app.converters.limits import Limits, as_effort, clamp_effort
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits, as_effort, clamp_effort
 
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
-def mend_options(body: dict[str, Any], limits: Limits) -> tuple[dict[str, Any], list[str]]:
-    """The body with these options as the model takes them, and what was left out; the same object if all is well.
+def normalize_options(body: dict[str, Any], limits: ModelLimits, losses: Losses) -> dict[str, Any]:
+    """The body with these options as the model takes them; the same object if all is well.
 
     ``max_tokens`` within what the model offers, the nearest ``reasoning_effort`` that it lists, none for a model that
     does not think, no ``stream_options`` without a stream.
     Of a model that is not in the catalogue nothing is known, and nothing guessed.
     """
     changes: dict[str, Any] = {}
-    dropped: list[str] = []
+    dropped: dict[str, str] = {}
     if body.get("stream_options") is not None and body.get("stream") is not True:
-        dropped.append("stream_options")
+        dropped["stream_options"] = "only for a stream"
     if limits.vendor:
         for name in _OUTPUT_LIMITS:
             wanted = body.get(name)
@@ -30,7 +31,11 @@ def mend_options(body: dict[str, Any], limits: Limits) -> tuple[dict[str, Any], 
         if offered is not None and offered != effort:
             changes["reasoning_effort"] = offered
         elif effort is not None and offered is None and not limits.thinks:
-            dropped.append("reasoning_effort")
+            dropped["reasoning_effort"] = "the model does not think"
     if not (changes or dropped):
-        return body, dropped
-    return {name: changes.get(name, value) for name, value in body.items() if name not in dropped}, dropped
+        return body
+    for name, reason in dropped.items():
+        losses.drop(name, reason)
+    for name in changes:
+        losses.note(name, "the nearest that the model takes")
+    return {name: changes.get(name, value) for name, value in body.items() if name not in dropped}

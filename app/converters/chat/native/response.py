@@ -1,4 +1,4 @@
-"""Whole chat answers: mended, or turned into a stream.
+"""Whole chat answers: normalized, or turned into a stream.
 
 Contract §6.3. Unlike a stream, a whole answer is always parsed: it happens once per request.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.converters import json_bytes, sse
 from app.converters.chat import quirks
-from app.converters.chat.call_proofs import needs_proofs, shown
-from app.converters.chat.errors import decode_error, describe_page, is_page
-from app.converters.chat.mender import StreamMender
+from app.converters.chat.native.stream import StreamNormalizer
+from app.converters.chat.thought_signatures import needs_proofs, shown
+from app.converters.codec import Identity
+from app.converters.neutral.whole_calls import check_calls
+from app.converters.wire import accounting, json_bytes, sse
+from app.converters.wire.error_body import answer_in, is_error
+from app.converters.wire.openai_errors import decode_error
 from app.errors import UpstreamProtocolError
 
 _ENVELOPE = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
@@ -19,72 +22,75 @@ _ENTRY = frozenset({"index", "message", "delta", "finish_reason", "logprobs"})
 _MESSAGE = frozenset({"role", "content", "refusal", "tool_calls"})
 
 
-def mend_response(body: bytes, *, model: str, choices: int = 1, created: int, fallback_id: str) -> bytes:
+def normalize_response(body: bytes, identity: Identity, *, choices: int = 1) -> bytes:
     """Make a clean OpenAI answer of upstream's.
 
     Raises: UpstreamProtocolError for what is no answer at all; the decoded error for an error with status 200.
-    Spec:   contract §6.3.1–6.3.6.
+    Spec:   contract §6.3.1–§6.3.6.
     """
-    return json_bytes.dumps(_mended(body, model=model, choices=choices, created=created, fallback_id=fallback_id))
+    return json_bytes.dumps(_normalized(body, identity, choices))
 
 
-def response_to_stream(
-    body: bytes, *, model: str, include_usage: bool, choices: int = 1, created: int, fallback_id: str
-) -> bytes:
+def response_to_stream(body: bytes, identity: Identity, *, include_usage: bool, choices: int = 1) -> bytes:
     """The frames that a stream would have had, for an upstream that answers ``stream: true`` with a whole answer.
 
-    Raises: as `mend_response`.
+    Raises: as `normalize_response`.
     """
-    answer = _mended(body, model=model, choices=choices, created=created, fallback_id=fallback_id)
+    answer = _normalized(body, identity, choices)
     answer["choices"] = [piece for choice in answer["choices"] for piece in _pieces(choice)]
-    mender = StreamMender(
-        model=model, include_usage=include_usage, choices=choices, created=created, fallback_id=fallback_id
-    )
-    return mender.feed(sse.frame(json_bytes.dumps(answer))) + mender.finish()
+    normalizer = StreamNormalizer(identity, include_usage=include_usage, choices=choices)
+    return normalizer.feed(sse.frame(json_bytes.dumps(answer))) + normalizer.finish()
 
 
-def _mended(body: bytes, *, model: str, choices: int, created: int, fallback_id: str) -> dict[str, Any]:
-    return mend_answer(_answer_in(body), model=model, choices=choices, created=created, fallback_id=fallback_id)
+def _normalized(body: bytes, identity: Identity, choices: int) -> dict[str, Any]:
+    answer = normalize_answer(answer_in(body), identity, choices=choices)
+    for choice in answer["choices"]:
+        _check_calls(choice)
+    return answer
 
 
-def mend_answer(
-    answer: dict[str, Any], *, model: str, choices: int = 1, created: int, fallback_id: str
-) -> dict[str, Any]:
-    """The same on parsed JSON. Raises: as `mend_response`."""
+def _check_calls(choice: dict[str, Any]) -> None:
+    """Empty arguments become an empty object, unless something cut the answer off there.
+
+    Raises: UpstreamProtocolError for a call that is no whole one.
+    """
+    message, is_cut = choice["message"], choice["finish_reason"] in quirks.CUTS
+    functions = [call["function"] for call in message.get("tool_calls", ()) if "function" in call]
+    legacy = message.get("function_call")
+    functions += [legacy] if isinstance(legacy, dict) else []
+    told = [(str(one.get("name")), quirks.arguments_of(one)) for one in functions]
+    check_calls(told, is_cut=is_cut)
+    for function, (_, arguments) in zip(functions, told, strict=True):
+        if not arguments.strip() and not is_cut:
+            function["arguments"] = "{}"
+
+
+def normalize_answer(answer: dict[str, Any], identity: Identity, *, choices: int = 1) -> dict[str, Any]:
+    """The same on parsed JSON. Raises: as `normalize_response`."""
     answer = _checked(answer)
     given_id, given_time = answer.get("id"), answer.get("created")
-    answer_id = given_id if given_id and isinstance(given_id, str) else fallback_id
-    mended: dict[str, Any] = {
+    answer_id = given_id if given_id and isinstance(given_id, str) else identity.fallback_id
+    normalized: dict[str, Any] = {
         "id": answer_id,
         "object": "chat.completion",
-        "created": given_time if type(given_time) is int and given_time > 0 else created,
-        "model": model,
-        "choices": _mend_choices(
+        "created": given_time if type(given_time) is int and given_time > 0 else identity.created,
+        "model": identity.model,
+        "choices": _normalize_choices(
             answer["choices"], answer_id, folds=choices == 1, with_proofs=needs_proofs(str(answer.get("model")))
         ),
     }
     usage = answer.get("usage")
     if isinstance(usage, dict) and usage:
-        mended["usage"] = quirks.mend_usage(usage)
-    mended.update(quirks.public(answer, without=_ENVELOPE))
-    return mended
-
-
-def _answer_in(body: bytes) -> dict[str, Any]:
-    text = body[:4096].decode("utf-8", "replace")
-    if is_page(text):
-        raise UpstreamProtocolError(f"GitHub Copilot sent {describe_page(text)} instead of an answer. Try again.")
-    try:
-        answer = json_bytes.loads_exact(body)
-    except ValueError:
-        raise UpstreamProtocolError("GitHub Copilot's answer is torn or no JSON. Try again.") from None
-    if not isinstance(answer, dict):
-        raise UpstreamProtocolError("GitHub Copilot's answer is not a JSON object. Try again.")
-    return answer
+        normalized["usage"] = quirks.normalize_usage(usage)
+    normalized.update(quirks.public(answer, without=_ENVELOPE))
+    account = accounting.account_in(answer)
+    if account is not None:
+        normalized[accounting.FIELD] = account
+    return normalized
 
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if quirks.error_in(answer):
+    if is_error(answer):
         raise decode_error(200, {}, json_bytes.dumps(answer))
     return _with_choices(quirks.from_anthropic(answer) if quirks.is_anthropic(answer) else answer)
 
@@ -100,7 +106,7 @@ def _with_choices(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _mend_choices(
+def _normalize_choices(
     entries: list[dict[str, Any]], answer_id: str, *, folds: bool, with_proofs: bool
 ) -> list[dict[str, Any]]:
     if folds:
@@ -114,7 +120,7 @@ def _mend_choices(
 
 
 def _fold(entries: list[dict[str, Any]], index: int, answer_id: str, with_proofs: bool) -> dict[str, Any]:
-    """One choice out of all entries: texts and calls in order, else the first that is not empty (§6.3.3)."""
+    """One choice out of all entries: texts and calls in order, else the first that is not empty (contract §6.3.3)."""
     texts: list[str] = []
     calls: list[dict[str, Any]] = []
     rest: dict[str, Any] = {}
@@ -134,19 +140,19 @@ def _fold(entries: list[dict[str, Any]], index: int, answer_id: str, with_proofs
         logprobs = logprobs or entry.get("logprobs")
         if isinstance(entry.get("finish_reason"), str):
             reasons.append(entry["finish_reason"])
-    mended: dict[str, Any] = {
+    normalized: dict[str, Any] = {
         "role": "assistant",
         # An answer with nothing in it is an empty text; only calls may stand without one.
         "content": "".join(texts) if texts else (None if entries else ""),
         "refusal": refusal,
         **rest,
     }
-    quirks.offer_reasoning(mended)
+    quirks.offer_reasoning(normalized)
     if calls:
-        proof = mended.get("reasoning_opaque") if with_proofs else None
-        mended["tool_calls"] = [_mend_call(call, answer_id, index, at, proof) for at, call in enumerate(calls)]
+        proof = normalized.get("reasoning_opaque") if with_proofs else None
+        normalized["tool_calls"] = [_normalize_call(call, answer_id, index, at, proof) for at, call in enumerate(calls)]
     reason = quirks.fold_finish(reasons or ["stop"], has_calls=bool(calls))
-    return {"index": index, "message": mended, "logprobs": logprobs, **extras, "finish_reason": reason}
+    return {"index": index, "message": normalized, "logprobs": logprobs, **extras, "finish_reason": reason}
 
 
 def _add_missing(known: dict[str, Any], more: dict[str, Any]) -> None:
@@ -160,7 +166,7 @@ def _calls_in(message: dict[str, Any]) -> list[dict[str, Any]]:
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
-def _mend_call(raw: dict[str, Any], answer_id: str, choice: int, position: int, proof: object) -> dict[str, Any]:
+def _normalize_call(raw: dict[str, Any], answer_id: str, choice: int, position: int, proof: object) -> dict[str, Any]:
     given, kind, function = raw.get("id"), raw.get("type"), raw.get("function")
     own_proof = function.get("thought_signature") if isinstance(function, dict) else None
     call_id = given if given and isinstance(given, str) else quirks.make_call_id(answer_id, choice, position)
@@ -181,7 +187,7 @@ def _mend_call(raw: dict[str, Any], answer_id: str, choice: int, position: int, 
 
 
 def _pieces(choice: dict[str, Any]) -> list[dict[str, Any]]:
-    """The deltas of a mended choice, in the order of a stream: role, reasoning and the like, text, calls, finish."""
+    """The deltas of a normalized choice, in a stream's order: role, reasoning and the like, text, calls, finish."""
     message = choice["message"]
     rest = {key: value for key, value in message.items() if key not in _MESSAGE and value is not None}
     deltas: list[dict[str, Any]] = [{"content": "" if message["content"] is not None else None, "refusal": None}]
@@ -192,6 +198,7 @@ def _pieces(choice: dict[str, Any]) -> list[dict[str, Any]]:
     calls = message.get("tool_calls", [])
     deltas += [{"tool_calls": [{"index": at, **call}]} for at, call in enumerate(calls)]
     pieces: list[dict[str, Any]] = [{"index": choice["index"], "delta": delta} for delta in deltas]
+    pieces[-1] |= {key: value for key, value in choice.items() if key not in _ENTRY}
     pieces[-1]["logprobs"] = choice["logprobs"]
     pieces[-1]["finish_reason"] = choice["finish_reason"]
     return pieces

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from app.converters.chat.target import Target
-from app.converters.ir import Audio, File, Image, Opaque, Part, Refusal, Text
+from app.converters.chat.upstream.target_model import TargetModel
+from app.converters.chat.vocabulary import CACHE_MARK
+from app.converters.neutral.vocabulary import Audio, File, Image, Opaque, Part, Refusal, Text
 from app.errors import UnsupportedFeatureError
-
-CACHE_MARK: Final[Mapping[str, str]] = MappingProxyType({"type": "ephemeral"})
 
 _TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/yaml", "application/x-yaml")
 
 
 def content_of(
-    parts: Sequence[Part], target: Target, *, marks_message: bool = True
+    parts: Sequence[Part], target: TargetModel, *, marks_message: bool = True
 ) -> tuple[str | list[dict[str, Any]], bool]:
     """Content, and whether the prompt cache may end behind it.
 
@@ -38,7 +36,7 @@ def content_of(
     return encoded, is_marked
 
 
-def encode_parts(parts: Iterable[Part], target: Target) -> list[dict[str, Any]]:
+def encode_parts(parts: Iterable[Part], target: TargetModel) -> list[dict[str, Any]]:
     """Each part as chat has it; empty texts, which upstream may refuse, are left out.
 
     Raises: UnsupportedFeatureError.
@@ -46,7 +44,7 @@ def encode_parts(parts: Iterable[Part], target: Target) -> list[dict[str, Any]]:
     encoded: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, Text):
-            encoded += _text(part.text, is_marked=part.cache)
+            encoded += _text(part.text, is_marked=bool(part.cache))
         elif isinstance(part, Refusal):
             encoded += _text(part.text)
         elif isinstance(part, Image):
@@ -79,10 +77,10 @@ def _image(image: Image) -> dict[str, Any]:
             "GitHub Copilot keeps no files: send the image itself instead of its file id.", param="messages"
         )
     details = {"url": url} if image.detail is None else {"url": url, "detail": image.detail}
-    return _marked({"type": "image_url", "image_url": details}, image.cache)
+    return _marked({"type": "image_url", "image_url": details}, bool(image.cache))
 
 
-def _file(file: File, target: Target) -> list[dict[str, Any]]:
+def _file(file: File, target: TargetModel) -> list[dict[str, Any]]:
     """A document as text, under its title; one that is no text cannot be carried."""
     inner = encode_parts(file.parts, target) if file.parts else _text(_text_of(file) or "")
     if not inner:
@@ -97,9 +95,9 @@ def _file(file: File, target: Target) -> list[dict[str, Any]]:
     title = file.title or file.name
     head = "\n".join(line for line in (f"Document: {title}" if title else "Document:", file.context or "") if line)
     if len(inner) == 1 and inner[0].get("type") == "text":
-        return _text(f"{head}\n\n{inner[0]['text']}", is_marked=file.cache)
+        return _text(f"{head}\n\n{inner[0]['text']}", is_marked=bool(file.cache))
     inner = _text(head) + inner
-    inner[-1] = _marked(inner[-1], file.cache)
+    inner[-1] = _marked(inner[-1], bool(file.cache))
     return inner
 
 

@@ -1,4 +1,4 @@
-"""Neutral messages → messages for a chat upstream. Contract §6.2, §6.6; conversion.md §1.1, §2.
+"""Neutral messages → messages for a chat upstream. Contract §6.2, §6.6; conversion rules §1.1, §2.
 
 Every message is written by itself, from what stands in it and what the request says as a whole, so that adding a turn
 changes nothing of the turns before (prefix stability).
@@ -9,30 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from app.converters import json_bytes
-from app.converters.chat.content_encoder import CACHE_MARK, content_of
-from app.converters.chat.target import Target
-from app.converters.conversation import distinct_call_ids, map_call_ids, pair_tools, valid_call_id
-from app.converters.fields import drop_foreign
-from app.converters.ir import File, Image, Message, Opaque, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from app.converters.seal import proof_for_upstream
-from app.converters.tools import call_as_function, input_of
+from app.converters.chat.upstream.content import content_of
+from app.converters.chat.upstream.target_model import TargetModel
+from app.converters.chat.vocabulary import CACHE_MARK, OPENAI_ID_CHARS
+from app.converters.neutral.conversation import distinct_call_ids, map_call_ids, pair_tools, valid_call_id
+from app.converters.neutral.field_table import drop_foreign
+from app.converters.neutral.sealed_signatures import proof_for_upstream
+from app.converters.neutral.tools import call_as_function, input_of
+from app.converters.neutral.vocabulary import (
+    File,
+    Image,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from app.converters.wire import json_bytes
 
 # OpenAI's limits for ids on this endpoint; others are only known to want sane characters.
-_OPENAI_ID_CHARS: Final = 40
 _ID_CHARS: Final = 64
 
 _ERROR_PREFIX: Final = "Error: "
 _SEE_BELOW: Final = "(The result is in the user message after the tool results.)"
 
 
-def encode_messages(messages: Iterable[Message], target: Target) -> list[dict[str, Any]]:
+def encode_messages(messages: Iterable[Message], target: TargetModel) -> list[dict[str, Any]]:
     """Results right behind their calls, ids and names made valid, each part in a form that upstream takes.
 
     Raises: InvalidRequestError for a call without result or a result without call; UnsupportedFeatureError for a part
             that no chat model behind Copilot takes.
     """
-    limit = _OPENAI_ID_CHARS if target.is_openai else _ID_CHARS
+    limit = OPENAI_ID_CHARS if target.is_openai else _ID_CHARS
     # Distinct first: the number that tells two ids apart must not make one too long.
     distinct = distinct_call_ids(pair_tools(messages))
     encoded: list[dict[str, Any]] = []
@@ -47,7 +58,7 @@ def encode_messages(messages: Iterable[Message], target: Target) -> list[dict[st
     return encoded
 
 
-def _instructions(message: Message, target: Target) -> list[dict[str, Any]]:
+def _instructions(message: Message, target: TargetModel) -> list[dict[str, Any]]:
     """A system message holds text alone; what else it held follows in a user message."""
     role = "developer" if message.role == "developer" and target.is_openai else "system"
     texts = [part for part in message.parts if isinstance(part, Text | Opaque)]
@@ -55,7 +66,7 @@ def _instructions(message: Message, target: Target) -> list[dict[str, Any]]:
     return _written(role, texts, message, target) + (_written("user", others, message, target) if others else [])
 
 
-def _user(message: Message, target: Target) -> list[dict[str, Any]]:
+def _user(message: Message, target: TargetModel) -> list[dict[str, Any]]:
     encoded = [_tool(result, target) for result in message.results]
     moved = [part for result in message.results for part in _moved(result, target)]
     if moved:
@@ -66,8 +77,8 @@ def _user(message: Message, target: Target) -> list[dict[str, Any]]:
     return encoded
 
 
-def _written(role: str, parts: Sequence[Part], message: Message, target: Target) -> list[dict[str, Any]]:
-    """A message of content alone, or none where there is nothing to say: Claude refuses empty texts (§6.2)."""
+def _written(role: str, parts: Sequence[Part], message: Message, target: TargetModel) -> list[dict[str, Any]]:
+    """A message of content alone, or none where there is nothing to say: Claude refuses empty texts (contract §6.2)."""
     content, is_marked = content_of(parts, target)
     if not content and not target.is_openai:
         return []
@@ -83,7 +94,7 @@ def _finished(written: dict[str, Any], message: Message, *, is_marked: bool) -> 
     return {**written, **message.extra.get("chat", {})}
 
 
-def _tool(result: ToolResult, target: Target) -> dict[str, Any]:
+def _tool(result: ToolResult, target: TargetModel) -> dict[str, Any]:
     """The text of a result. Pictures and documents are not for tool messages: see `_moved`."""
     parts: list[Part] = [part for part in result.parts if _is_for_tool(part)]
     if any(not _is_for_tool(part) for part in result.parts) and not any(isinstance(part, Text) for part in parts):
@@ -112,7 +123,7 @@ def _is_for_tool(part: Part) -> bool:
     return not isinstance(part, Image | File)
 
 
-def _moved(result: ToolResult, target: Target) -> list[Part]:
+def _moved(result: ToolResult, target: TargetModel) -> list[Part]:
     """The pictures and documents of a result, for a user message that says where they belong."""
     media = [part for part in result.parts if not _is_for_tool(part)]
     if not media:
@@ -121,7 +132,7 @@ def _moved(result: ToolResult, target: Target) -> list[Part]:
     return [Text(f"From the result of tool call {result.call_id}:"), *media]
 
 
-def _assistant(message: Message, target: Target) -> list[dict[str, Any]]:
+def _assistant(message: Message, target: TargetModel) -> list[dict[str, Any]]:
     written: dict[str, Any] = {"role": "assistant"}
     parts: list[Part] = []
     for part in message.parts:
@@ -141,13 +152,13 @@ def _assistant(message: Message, target: Target) -> list[dict[str, Any]]:
     written.update(thought)
     if calls:
         written["tool_calls"] = [_call(call, target) for call in calls]
-        is_marked = calls[-1].cache
+        is_marked = bool(calls[-1].cache)
         if any(call.cache for call in calls[:-1]):
             target.losses.drop("messages[].content[].cache_control", "chat has no mark between calls")
     return [_finished(written, message, is_marked=is_marked)]
 
 
-def _call(call: ToolCall, target: Target) -> dict[str, Any]:
+def _call(call: ToolCall, target: TargetModel) -> dict[str, Any]:
     function = call_as_function(call)
     arguments = function.arguments if function.arguments.strip() else "{}"
     value, is_object = input_of(arguments)
@@ -161,8 +172,8 @@ def _call(call: ToolCall, target: Target) -> dict[str, Any]:
     return {"id": call.call_id, "type": "function", "function": details}
 
 
-def _thought(thoughts: list[Reasoning], target: Target) -> dict[str, Any]:
-    """The one pair of text and proof that an assistant message has room for (§6.6).
+def _thought(thoughts: list[Reasoning], target: TargetModel) -> dict[str, Any]:
+    """The one pair of text and proof that an assistant message has room for (contract §6.6).
 
     A proof stays with its own text; where it came late and alone (Azure, split chunks), with the text before it.
     """

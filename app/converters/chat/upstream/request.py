@@ -1,4 +1,4 @@
-"""The neutral request → a body for Copilot's chat endpoint. Contract §6.1; conversion.md §2.
+"""The neutral request → a body for Copilot's chat endpoint. Contract §6.1; conversion rules §2.
 
 Deterministic and prefix-stable. What upstream is known to refuse is left out and noted; what would change the meaning
 is refused.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters import json_bytes
 from app.converters.chat.fields import FIELDS
-from app.converters.chat.message_encoder import encode_messages
-from app.converters.chat.refusals import without_refused
-from app.converters.chat.target import Target
-from app.converters.chat.tool_encoder import encode_tools
-from app.converters.conversation import valid_name
-from app.converters.fields import drop_foreign
-from app.converters.ir import OutputFormat, Request
-from app.converters.limits import Limits, budget_of, effort_of
-from app.converters.losses import Losses
-from app.converters.tools import ToolNames
+from app.converters.chat.upstream.messages import encode_messages
+from app.converters.chat.upstream.target_model import TargetModel
+from app.converters.chat.upstream.tools import encode_tools
+from app.converters.neutral.amended import amended
+from app.converters.neutral.conversation import valid_name
+from app.converters.neutral.field_table import drop_foreign
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits, budget_of, effort_of
+from app.converters.neutral.tools import ToolNames
+from app.converters.neutral.vocabulary import OutputFormat, Request
+from app.converters.wire import json_bytes
+from app.converters.wire.refusal_words import PROOF
 
 _USER_CHARS: Final = 64
 _NOT_MARKED: Final = "the model does not offer it"
@@ -27,18 +28,17 @@ _REASONS: Final = "models that reason refuse it"
 
 
 def encode_request(
-    request: Request, limits: Limits, losses: Losses, refused: frozenset[str] = frozenset()
+    request: Request, limits: ModelLimits, losses: Losses, refused: frozenset[str] = frozenset()
 ) -> dict[str, Any]:
     """Neutral → upstream.
 
-    request.model: the upstream id. refused: names that `named_refusal` gave for this model; "proof" leaves out all
-    reasoning proofs, "max_tokens" renames.
+    request.model: the upstream id. refused: names of `neutral.amended`; "proof" leaves out all reasoning proofs.
     Raises: InvalidRequestError, UnsupportedFeatureError.
     """
-    target = Target(limits=limits, losses=losses, names=ToolNames(request.tools), has_proofs="proof" not in refused)
+    target = TargetModel(limits=limits, losses=losses, names=ToolNames(request.tools), has_proofs=PROOF not in refused)
     body: dict[str, Any] = {"model": request.model, "messages": encode_messages(request.messages, target)}
-    body.update(encode_tools(request, target, refused))
-    body.update(_output_limit(request, target, refused))
+    body.update(encode_tools(request, target))
+    body.update(_output_limit(request, target))
     body.update(_reasoning(request, target))
     body.update(_sampling(request, target, thinks="thinking_budget" in body))
     if request.stop:
@@ -47,12 +47,12 @@ def encode_request(
     body.update(_advice(request, target))
     body.update(_extra(request, target))
     if request.stream and limits.streaming:
-        # Usage is always asked for: clients of the other protocols always get it, chat clients if they asked (§6.1).
+        # Usage is always asked for: other protocols' clients always get it, chat clients if they asked (contract §6.1).
         body.update(stream=True, stream_options={"include_usage": True})
-    return without_refused(body, refused, losses)
+    return amended(body, refused, losses)
 
 
-def _output_limit(request: Request, target: Target, refused: frozenset[str]) -> dict[str, Any]:
+def _output_limit(request: Request, target: TargetModel) -> dict[str, Any]:
     limits = target.limits
     wanted = limits.clamp_output(request.max_output_tokens)
     if wanted is None:
@@ -62,13 +62,12 @@ def _output_limit(request: Request, target: Target, refused: frozenset[str]) -> 
         wanted = min(wanted, most)
     if wanted != request.max_output_tokens:
         target.losses.note("max_output_tokens", "more than the model offers")
-    # §6.1: OpenAI's reasoning models want the newer name, which no other model is known to need.
-    is_new = target.is_reasoner if not {"max_tokens", "max_completion_tokens"} & refused else "max_tokens" in refused
-    return {"max_completion_tokens" if is_new else "max_tokens": wanted}
+    # Contract §6.1: OpenAI's reasoning models want the newer name, which no other model is known to need.
+    return {"max_completion_tokens" if target.is_reasoner else "max_tokens": wanted}
 
 
-def _reasoning(request: Request, target: Target) -> dict[str, Any]:
-    """Effort where it is advertised, a thinking budget for Claude and Gemini where that is (§6.1)."""
+def _reasoning(request: Request, target: TargetModel) -> dict[str, Any]:
+    """Effort where it is advertised, a thinking budget for Claude and Gemini where that is (contract §6.1)."""
     config, limits = request.reasoning, target.limits
     if config is None:
         return {}
@@ -91,7 +90,7 @@ def _reasoning(request: Request, target: Target) -> dict[str, Any]:
     return {}
 
 
-def _sampling(request: Request, target: Target, *, thinks: bool) -> dict[str, Any]:
+def _sampling(request: Request, target: TargetModel, *, thinks: bool) -> dict[str, Any]:
     losses, sent = target.losses, {}
     if request.temperature is not None:
         if target.is_reasoner and request.temperature != 1:
@@ -113,7 +112,7 @@ def _sampling(request: Request, target: Target, *, thinks: bool) -> dict[str, An
     return sent
 
 
-def _add_output_format(body: dict[str, Any], request: Request, target: Target) -> None:
+def _add_output_format(body: dict[str, Any], request: Request, target: TargetModel) -> None:
     """Structured output, or the wish for it in words where the model does not offer it."""
     wanted = request.output_format
     if wanted is None:
@@ -151,7 +150,7 @@ def _instruction(wanted: OutputFormat) -> str:
     return f"{rule} It must fit this JSON schema exactly.{about}\n{schema}"
 
 
-def _advice(request: Request, target: Target) -> dict[str, Any]:
+def _advice(request: Request, target: TargetModel) -> dict[str, Any]:
     """What only advises: sent where it is known to be taken, else recorded."""
     sent: dict[str, Any] = {}
     losses = target.losses
@@ -183,7 +182,7 @@ def _advice(request: Request, target: Target) -> dict[str, Any]:
     return sent
 
 
-def _extra(request: Request, target: Target) -> dict[str, Any]:
+def _extra(request: Request, target: TargetModel) -> dict[str, Any]:
     """Chat's own fields go back to chat, but for those that the table drops."""
     drop_foreign(request.extra, "chat", target.losses)
     sent: dict[str, Any] = {}

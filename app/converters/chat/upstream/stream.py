@@ -1,6 +1,6 @@
 """Copilot's chat stream → neutral events. Contract §6.4, §6.5.
 
-All quirks are the mender's affair: this decoder reads the clean chunks that the mender would give a chat client. One
+All quirks are the normalizer's affair: this decoder reads the clean chunks that a chat client would get. One
 home for each quirk, at the price of parsing a chunk once more (some 3 µs).
 """
 
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.converters import json_bytes
 from app.converters.chat.annotations import decode_annotations
-from app.converters.chat.answers import UNNAMED, decode_call, extra_of
-from app.converters.chat.mender import StreamMender
+from app.converters.chat.native.stream import StreamNormalizer
 from app.converters.chat.quirks import make_call_id
-from app.converters.chat.tables import finish_from_chat, usage_from_chat
-from app.converters.events import Event, Ping, ResponseEnd, ResponseStart, StreamError
-from app.converters.ir import Annotation, Reasoning, Refusal, Text
-from app.converters.sequencer import PartSequencer
+from app.converters.chat.upstream.response import UNNAMED, decode_call, extra_of
+from app.converters.chat.vocabulary import finish_from_chat, usage_from_chat
+from app.converters.codec import Identity
+from app.converters.neutral.events import Event, Ping, ResponseEnd, ResponseStart, StreamError
+from app.converters.neutral.part_sequencer import PartSequencer
+from app.converters.neutral.vocabulary import Annotation, Reasoning, Refusal, Text
+from app.converters.wire import json_bytes
+from app.converters.wire.accounting import extra_with
 from app.errors import GatewayError, UpstreamProtocolError
 
 _LEGACY = "function_call"
@@ -26,10 +28,10 @@ _PLAIN = 5
 
 
 class StreamDecoder:
-    """One per answer. fallback_id: of an answer to which upstream gives no id."""
+    """One per answer."""
 
-    def __init__(self, *, fallback_id: str = UNNAMED) -> None:
-        self._mender = StreamMender(model="", include_usage=True, created=0, fallback_id=fallback_id)
+    def __init__(self) -> None:
+        self._normalizer = StreamNormalizer(Identity("", 0, UNNAMED), include_usage=True, checks_calls=False)
         self._parts = PartSequencer()
         self._id = ""
         self._extra: dict[str, dict[str, Any]] = {}
@@ -42,34 +44,25 @@ class StreamDecoder:
         self._nameless: dict[int, dict[str, Any]] = {}
         self._has_text = self._has_refusal = self._has_started = self._is_over = False
 
-    def feed(self, name: str, data: str) -> list[Event]:
-        """One event of upstream's. Its lines are frames of their own where upstream saved on blank lines (§6.4)."""
-        lines = data.replace("\n", "\ndata: ") if "\n" in data else data
-        return self.feed_bytes(f"data: {lines}\n\n".encode("utf-8", "surrogatepass"))
-
     def feed_bytes(self, data: bytes) -> list[Event]:
-        """The same on raw bytes in any cut, which also shows what stands outside of events (§6.5.16: bare errors)."""
-        return [] if self._is_over else self._read(self._mender.feed(data))
+        """Raw bytes in any cut, and what stands outside of events (bare errors: contract §6.5.16)."""
+        return [] if self._is_over else self._read(self._normalizer.feed(data))
 
     def finish(self) -> list[Event]:
         """Upstream closed; idempotent. Without an end it is a StreamError."""
-        return [] if self._is_over else self._read(self._mender.finish())
+        return [] if self._is_over else self._read(self._normalizer.finish())
 
-    def fail(self, error: GatewayError) -> list[Event]:
-        """The transport broke."""
-        return [] if self._is_over else self._stop(error)
-
-    def _read(self, mended: bytes) -> list[Event]:
+    def _read(self, normalized: bytes) -> list[Event]:
         events: list[Event] = []
         try:
-            for frame in mended.split(b"\n\n"):
+            for frame in normalized.split(b"\n\n"):
                 if frame.startswith(b"data: {"):
                     self._read_chunk(json_bytes.loads(frame[6:]), events)
                 elif frame.startswith(b":") and self._has_started:
                     events.append(Ping())
-            if self._mender.error is not None:
-                events += self._stop(self._mender.error)
-            elif self._mender.ended:
+            if self._normalizer.error is not None:
+                events += self._stop(self._normalizer.error)
+            elif self._normalizer.ended:
                 events += self._end()
         except UpstreamProtocolError as error:
             events += self._stop(error)
@@ -78,12 +71,12 @@ class StreamDecoder:
     def _read_chunk(self, chunk: dict[str, Any], events: list[Event]) -> None:
         entries = chunk.get("choices")
         if not entries:
-            # The usage chunk, which the mender has read; or the error, which it tells by itself.
+            # The usage chunk, which the normalizer has read; or the error, which it tells by itself.
             return
         if not self._has_started:
             self._has_started = True
             self._id = chunk["id"]
-            events.append(ResponseStart(self._id, self._mender.upstream_model, chunk["created"] or None))
+            events.append(ResponseStart(self._id, self._normalizer.upstream_model, chunk["created"] or None))
         self._extra = extra_of(chunk) if len(chunk) > _PLAIN else {}
         delta = entries[0]["delta"]
         text = _string(delta, "content")
@@ -118,7 +111,7 @@ class StreamDecoder:
         proof = _string(delta, "reasoning_opaque") or _string(delta, "signature")
         cot_id = _string(delta, "cot_id")
         if not proof and cot_id and cot_id != self._proof_id:
-            # Azure's proof is nothing but an id (`message_decoder.thoughts`).
+            # Azure's proof is nothing but an id (`thoughts`).
             proof = self._proof_id = cot_id
         if proof:
             events += self._open_thought()
@@ -191,9 +184,10 @@ class StreamDecoder:
             events += self._parts.end("text", Text(annotations=tuple(self._annotations)))
         events += self._parts.flush()
         reason = finish_from_chat(
-            self._mender.finish_reason, has_calls=bool(self._calls), has_refusal=self._has_refusal
+            self._normalizer.finish_reason, has_calls=bool(self._calls), has_refusal=self._has_refusal
         )
-        events.append(ResponseEnd(reason, usage=usage_from_chat(self._mender.usage), extra=self._extra))
+        extra = self._extra | extra_with(self._normalizer.account)
+        events.append(ResponseEnd(reason, usage=usage_from_chat(self._normalizer.usage), extra=extra))
         return events
 
     def _stop(self, error: GatewayError) -> list[Event]:

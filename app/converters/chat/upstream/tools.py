@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.converters.chat.target import Target
-from app.converters.fields import drop_foreign
-from app.converters.ir import Request, Tool, ToolChoice, ToolRef
-from app.converters.tools import as_function
+from app.converters.chat.upstream.target_model import TargetModel
+from app.converters.neutral.field_table import drop_foreign
+from app.converters.neutral.tool_schema import fitting
+from app.converters.neutral.tools import as_function
+from app.converters.neutral.vocabulary import Request, Tool, ToolChoice, ToolRef
 from app.errors import UnsupportedFeatureError
 
 
-def encode_tools(request: Request, target: Target, refused: frozenset[str] = frozenset()) -> dict[str, Any]:
+def encode_tools(request: Request, target: TargetModel) -> dict[str, Any]:
     """``tools``, ``tool_choice`` and ``parallel_tool_calls``.
 
-    refused: "tool_choice" turns ``required`` into ``auto`` (§6.1: not every model takes it).
     Raises: UnsupportedFeatureError where the client forces a tool that cannot be carried.
     """
     choice = request.tool_choice
@@ -31,7 +31,7 @@ def encode_tools(request: Request, target: Target, refused: frozenset[str] = fro
         return {}
     sent: dict[str, Any] = {"tools": [_tool(tool, target) for tool in tools]}
     if choice is not None:
-        sent["tool_choice"] = _choice(choice, target, refused)
+        sent["tool_choice"] = _choice(choice, target)
     if request.parallel_tool_calls is not None and (
         request.parallel_tool_calls is False or target.limits.parallel_tool_calls
     ):
@@ -39,7 +39,7 @@ def encode_tools(request: Request, target: Target, refused: frozenset[str] = fro
     return sent
 
 
-def _offered(request: Request, target: Target) -> list[Tool]:
+def _offered(request: Request, target: TargetModel) -> list[Tool]:
     """The tools that can be carried: hosted ones run at their provider only, and some models take none at all."""
     choice = request.tool_choice
     if choice is not None and choice.tool is not None and choice.tool.kind == "hosted":
@@ -57,7 +57,7 @@ def _offered(request: Request, target: Target) -> list[Tool]:
     return offered
 
 
-def _only_allowed(tools: list[Tool], choice: ToolChoice, target: Target) -> tuple[list[Tool], ToolChoice]:
+def _only_allowed(tools: list[Tool], choice: ToolChoice, target: TargetModel) -> tuple[list[Tool], ToolChoice]:
     """Copilot knows no ``allowed_tools``: offering only those means the same."""
     allowed = {target.names.wire_of(ref) for ref in choice.allowed if ref.kind != "hosted"}
     target.losses.note("tool_choice.allowed_tools", "by offering these tools alone")
@@ -67,20 +67,17 @@ def _only_allowed(tools: list[Tool], choice: ToolChoice, target: Target) -> tupl
     return kept, ToolChoice("required" if choice.is_required else "auto", is_required=choice.is_required)
 
 
-def _choice(choice: ToolChoice, target: Target, refused: frozenset[str]) -> Any:
+def _choice(choice: ToolChoice, target: TargetModel) -> Any:
     if choice.mode == "named" and choice.tool is not None:
         return {"type": "function", "function": {"name": _name(choice.tool, target)}}
-    if choice.mode == "required" and "tool_choice" in refused:
-        target.losses.drop("tool_choice", "the model does not take `required`: `auto` instead")
-        return "auto"
     return choice.mode
 
 
-def _name(ref: ToolRef, target: Target) -> str:
+def _name(ref: ToolRef, target: TargetModel) -> str:
     return target.names.wire_of(ref)
 
 
-def _tool(tool: Tool, target: Target) -> dict[str, Any]:
+def _tool(tool: Tool, target: TargetModel) -> dict[str, Any]:
     drop_foreign(tool.extra, "chat", target.losses, path="tools[].")
     if tool.kind == "custom":
         target.losses.note("tools[].custom", "as a function with one string argument")
@@ -90,9 +87,13 @@ def _tool(tool: Tool, target: Target) -> dict[str, Any]:
     details: dict[str, Any] = {"name": target.names.wire_of(tool)}
     if function.description is not None:
         details["description"] = function.description
-    details["parameters"] = function.schema or {"type": "object", "properties": {}}
-    if function.strict is True and not target.is_openai:
-        # Claude refuses fields in tools that it does not know (§6.1).
+    details["parameters"], says_less = fitting(function.schema)
+    if says_less:
+        target.losses.note("tools[].parameters", "a union at the top of the schema was flattened")
+    if says_less and function.strict:
+        target.losses.drop("tools[].strict", "the schema was flattened")
+    elif function.strict is True and not target.is_openai:
+        # Claude refuses fields in tools that it does not know (contract §6.1).
         target.losses.drop("tools[].strict", "a field of OpenAI models")
     elif function.strict is not None and target.is_openai:
         details["strict"] = function.strict

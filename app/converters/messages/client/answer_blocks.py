@@ -1,13 +1,14 @@
-"""Parts of an answer → content blocks for a messages client; shared by whole answers and streams (conversion.md §3)."""
+"""Parts of an answer → content blocks for a messages client, of whole answers and streams (conversion rules §3)."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters import json_bytes, tools
-from app.converters.conversation import valid_call_id
-from app.converters.ir import Annotation, Audio, Opaque, Part, Reasoning, Refusal, Text, ToolCall
-from app.converters.messages.tables import ANSWER_TOOL, ANSWER_VALUE_TOOL, PROTOCOL, signature_for_client
+from app.converters.messages.citations import citations_of
+from app.converters.messages.vocabulary import PROTOCOL, signature_for_client
+from app.converters.neutral import tools
+from app.converters.neutral.conversation import valid_call_id
+from app.converters.neutral.vocabulary import Audio, Opaque, Part, Reasoning, Refusal, Text, ToolCall
 
 Json = dict[str, Any]
 
@@ -55,37 +56,6 @@ def input_of(part: ToolCall) -> Json:
     return tools.input_of(tools.call_as_function(part).arguments)[0]
 
 
-def citations_of(annotations: tuple[Annotation, ...]) -> list[Json]:
-    """Citations: Anthropic's own as they were, web sources of other protocols in the form of a web search result."""
-    found: list[Json] = []
-    for note in annotations:
-        if note.origin == PROTOCOL and isinstance(note.value, dict):
-            found.append(note.value)
-        elif note.url:
-            found.append(
-                {
-                    "type": "web_search_result_location",
-                    "url": note.url,
-                    "title": note.title,
-                    "cited_text": note.cited_text or "",
-                    "encrypted_index": "",
-                }
-            )
-    return found
-
-
 def answer_id(upstream_id: str) -> str:
     """The id of the answer: ``msg_…``, from upstream's own, so that it is the same at each try."""
     return upstream_id if upstream_id.startswith("msg_") else valid_call_id(f"msg_{upstream_id}")
-
-
-def is_answer_tool(name: Any) -> bool:
-    """Whether a call is structured output that had to travel as a call (``schemas.answer_tool``)."""
-    return name in (ANSWER_TOOL, ANSWER_VALUE_TOOL)
-
-
-def answer_text(name: str, given: Any) -> str:
-    """The structured answer in the input of that call."""
-    if name == ANSWER_VALUE_TOOL and isinstance(given, dict) and "value" in given:
-        given = given["value"]
-    return json_bytes.dumps({} if given is None else given).decode()

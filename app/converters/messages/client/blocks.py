@@ -5,25 +5,39 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from app.converters import tools
-from app.converters.ir import Annotation, File, Image, Message, Opaque, Part, Reasoning, Text, ToolCall, ToolResult
-from app.converters.messages.shapes import Json, a_list, a_string, an_object, bad, maybe_flag, maybe_string
-from app.converters.messages.tables import PROTOCOL, thought_from_client
+from app.converters.messages.citations import citations
+from app.converters.messages.vocabulary import PROTOCOL, thought_from_client
+from app.converters.neutral import tools
+from app.converters.neutral.vocabulary import (
+    CacheMark,
+    File,
+    Image,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from app.converters.wire import reading
 from app.errors import UnsupportedFeatureError
+
+Json = dict[str, Any]
 
 _ROLES = ("user", "assistant", "system", "developer")
 
 
 def decode_message(message: Any, path: str) -> Message:
     """One message. Results belong to users, calls and thoughts to assistants; who mixes them up is told so."""
-    fields = an_object(message, path)
+    fields = reading.obj(message, path)
     role = fields.get("role")
     if role not in _ROLES:
-        raise bad(f"{path}.role", "Input should be 'user' or 'assistant'")
+        reading.wrong(f"{path}.role", "'user' or 'assistant'")
     parts = decode_content(fields.get("content"), f"{path}.content")
     for at, part in enumerate(parts):
         if isinstance(part, ToolResult) if role != "user" else isinstance(part, ToolCall | Reasoning):
-            raise bad(f"{path}.content[{at}]", f"a message of role {role} cannot hold this block")
+            raise reading.complaint(f"{path}.content[{at}]", f"cannot stand in a message of role {role}")
     return Message(role, parts)
 
 
@@ -32,14 +46,14 @@ def decode_content(content: Any, path: str) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),) if content else ()
     if content is None:
-        raise bad(path, "Field required")
-    return tuple(decode_block(block, f"{path}[{at}]") for at, block in enumerate(a_list(content, path)))
+        raise reading.complaint(path, "is missing")
+    return tuple(decode_block(block, f"{path}[{at}]") for at, block in enumerate(reading.items(content, path)))
 
 
 def decode_block(block: Any, path: str) -> Part:
     """One block. A type that we do not know is kept for the protocol that does."""
-    fields = an_object(block, path)
-    kind = a_string(fields, "type", path)
+    fields = reading.obj(block, path)
+    kind = reading.string(fields.get("type"), f"{path}.type")
     decode = _DECODERS.get(kind)
     if decode is not None:
         return decode(fields, path)
@@ -48,76 +62,64 @@ def decode_block(block: Any, path: str) -> Part:
     return Opaque(PROTOCOL, fields)
 
 
-def has_mark(fields: Json) -> bool:
-    """Whether the prompt cache may end at this block or tool."""
-    return isinstance(fields.get("cache_control"), dict)
-
-
-def citations(value: Any) -> tuple[Annotation, ...]:
-    """The ``citations`` of a text block."""
-    return tuple(citation(one) for one in value if isinstance(one, dict)) if isinstance(value, list) else ()
-
-
-def citation(fields: Json) -> Annotation:
-    """One citation. Its wire form is kept; what other protocols can say of it stands beside."""
-    url = fields.get("url")
-    is_url = isinstance(url, str)
-    is_file = isinstance(fields.get("document_index"), int)
-    title = fields.get("title") if is_url else fields.get("document_title")
-    cited = fields.get("cited_text")
-    return Annotation(
-        kind="url" if is_url else "file" if is_file else "other",
-        url=url if is_url else None,
-        title=title if isinstance(title, str) else None,
-        cited_text=cited if isinstance(cited, str) else None,
-        origin=PROTOCOL,
-        value=fields,
-    )
+def mark_of(fields: Json) -> CacheMark:
+    """Whether the prompt cache may end at this block or tool, and for how long it is to last."""
+    mark = fields.get("cache_control")
+    if not isinstance(mark, dict):
+        return False
+    return "1h" if mark.get("ttl") == "1h" else True
 
 
 def _text(fields: Json, path: str) -> Part:
-    return Text(a_string(fields, "text", path), citations(fields.get("citations")), has_mark(fields))
+    return Text(reading.string(fields.get("text"), f"{path}.text"), citations(fields.get("citations")), mark_of(fields))
 
 
 def _source(fields: Json, path: str) -> tuple[Json, str, str]:
-    source = an_object(fields.get("source"), f"{path}.source")
-    return source, a_string(source, "type", f"{path}.source"), f"{path}.source"
+    source = reading.obj(fields.get("source"), f"{path}.source")
+    return source, reading.string(source.get("type"), f"{path}.source.type"), f"{path}.source"
 
 
 def _image(fields: Json, path: str) -> Part:
     source, kind, inner = _source(fields, path)
-    cache = has_mark(fields)
+    cache = mark_of(fields)
     if kind == "base64":
-        media_type, data = a_string(source, "media_type", inner), a_string(source, "data", inner)
+        media_type, data = (
+            reading.string(source.get("media_type"), f"{inner}.media_type"),
+            reading.string(source.get("data"), f"{inner}.data"),
+        )
         return Image(data=data, media_type=media_type, cache=cache)
     if kind == "url":
-        return Image.of(a_string(source, "url", inner), cache=cache)
+        return Image.of(reading.string(source.get("url"), f"{inner}.url"), cache=cache)
     if kind == "file":
-        return Image(file_id=a_string(source, "file_id", inner), cache=cache)
-    raise bad(f"{inner}.type", "Input should be 'base64', 'url' or 'file'")
+        return Image(file_id=reading.string(source.get("file_id"), f"{inner}.file_id"), cache=cache)
+    return reading.wrong(f"{inner}.type", "'base64', 'url' or 'file'")
 
 
 def _document(fields: Json, path: str) -> Part:
     source, kind, inner = _source(fields, path)
     setting = fields.get("citations")
     file = File(
-        title=maybe_string(fields, "title", path),
-        context=maybe_string(fields, "context", path),
+        title=reading.opt_string(fields.get("title"), f"{path}.title"),
+        context=reading.opt_string(fields.get("context"), f"{path}.context"),
         citations=setting.get("enabled") is True if isinstance(setting, dict) else None,
-        cache=has_mark(fields),
+        cache=mark_of(fields),
     )
     if kind == "base64":
-        media_type = a_string(source, "media_type", inner)
-        return dataclasses.replace(file, data=a_string(source, "data", inner), media_type=media_type)
+        media_type = reading.string(source.get("media_type"), f"{inner}.media_type")
+        return dataclasses.replace(
+            file, data=reading.string(source.get("data"), f"{inner}.data"), media_type=media_type
+        )
     if kind == "text":
-        return dataclasses.replace(file, text=a_string(source, "data", inner), media_type="text/plain")
+        return dataclasses.replace(
+            file, text=reading.string(source.get("data"), f"{inner}.data"), media_type="text/plain"
+        )
     if kind == "url":
-        return dataclasses.replace(file, url=a_string(source, "url", inner))
+        return dataclasses.replace(file, url=reading.string(source.get("url"), f"{inner}.url"))
     if kind == "file":
-        return dataclasses.replace(file, file_id=a_string(source, "file_id", inner))
+        return dataclasses.replace(file, file_id=reading.string(source.get("file_id"), f"{inner}.file_id"))
     if kind == "content":
         return dataclasses.replace(file, parts=decode_content(source.get("content"), f"{inner}.content"))
-    raise bad(f"{inner}.type", "Input should be 'base64', 'text', 'url', 'content' or 'file'")
+    return reading.wrong(f"{inner}.type", "'base64', 'text', 'url', 'content' or 'file'")
 
 
 def _search_result(fields: Json, path: str) -> Part:
@@ -125,42 +127,42 @@ def _search_result(fields: Json, path: str) -> Part:
     texts = decode_content(fields.get("content"), f"{path}.content")
     return File(
         parts=texts,
-        title=maybe_string(fields, "title", path),
-        context=maybe_string(fields, "source", path),
-        cache=has_mark(fields),
+        title=reading.opt_string(fields.get("title"), f"{path}.title"),
+        context=reading.opt_string(fields.get("source"), f"{path}.source"),
+        cache=mark_of(fields),
     )
 
 
-def _thinking(fields: Json, path: str) -> Part:
+def _thinking(fields: Json, _path: str) -> Part:
     signature = fields.get("signature")
     text = fields.get("thinking")
     return thought_from_client(text if isinstance(text, str) else "", signature if isinstance(signature, str) else "")
 
 
 def _redacted(fields: Json, path: str) -> Part:
-    thought = thought_from_client("", a_string(fields, "data", path))
+    thought = thought_from_client("", reading.string(fields.get("data"), f"{path}.data"))
     return dataclasses.replace(thought, redacted=True) if thought.origin == PROTOCOL else thought
 
 
 def _call(fields: Json, path: str) -> Part:
     given = fields.get("input")
     if given is not None and not isinstance(given, dict):
-        raise bad(f"{path}.input", "Input should be a valid dictionary")
+        reading.wrong(f"{path}.input", "an object")
     return ToolCall(
-        a_string(fields, "id", path),
-        a_string(fields, "name", path),
+        reading.string(fields.get("id"), f"{path}.id"),
+        reading.string(fields.get("name"), f"{path}.name"),
         tools.arguments_of(given),
-        cache=has_mark(fields),
+        cache=mark_of(fields),
     )
 
 
 def _result(fields: Json, path: str) -> Part:
     content = fields.get("content")
     return ToolResult(
-        a_string(fields, "tool_use_id", path),
+        reading.string(fields.get("tool_use_id"), f"{path}.tool_use_id"),
         () if content is None else decode_content(content, f"{path}.content"),
-        is_error=maybe_flag(fields, "is_error", path) is True,
-        cache=has_mark(fields),
+        is_error=reading.opt_bool(fields.get("is_error"), f"{path}.is_error") is True,
+        cache=mark_of(fields),
     )
 
 

@@ -1,4 +1,4 @@
-"""Neutral events → a messages client's stream (conversion.md §4).
+"""Neutral events → a messages client's stream (conversion rules §4).
 
 ``message_start``, then block after block (start, deltas, stop) with contiguous indexes, ``message_delta``,
 ``message_stop``. A block opens when it has something to say, so that no client meets an empty one.
@@ -8,13 +8,31 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters import json_bytes, tools
-from app.converters.estimate import estimate_input
-from app.converters.events import Event, PartDelta, PartEnd, PartStart, Ping, ResponseEnd, ResponseStart, StreamError
-from app.converters.ir import Audio, Part, Reasoning, Refusal, Request, Text, ToolCall, Usage
-from app.converters.messages.answer_blocks import SERVER_CALLS, answer_id, block_of, call_block, citations_of, input_of
+from app.converters.messages.citations import citations_of
+from app.converters.messages.client.answer_blocks import SERVER_CALLS, answer_id, block_of, call_block, input_of
 from app.converters.messages.errors import error_frame
-from app.converters.messages.tables import PROTOCOL, SERVER_TOOL_USE, encode_usage, signature_for_client, stop_reason
+from app.converters.messages.vocabulary import (
+    PROTOCOL,
+    SERVER_TOOL_USE,
+    encode_usage,
+    signature_for_client,
+    stop_reason,
+)
+from app.converters.neutral import tools
+from app.converters.neutral.events import (
+    Event,
+    PartDelta,
+    PartEnd,
+    PartStart,
+    Ping,
+    ResponseEnd,
+    ResponseStart,
+    StreamError,
+)
+from app.converters.neutral.token_text import estimate_input
+from app.converters.neutral.vocabulary import Audio, Part, Reasoning, Refusal, Request, Text, ToolCall, Usage
+from app.converters.wire import json_bytes
+from app.converters.wire.accounting import COPILOT
 
 Json = dict[str, Any]
 
@@ -47,7 +65,7 @@ class StreamEncoder:
     After a StreamError nothing comes any more, above all no end.
     """
 
-    def __init__(self, request: Request, *, model: str, include_usage: bool = True) -> None:
+    def __init__(self, request: Request, *, model: str) -> None:
         self._request = request
         self._names = tools.ToolNames(request.tools)
         self._model = model
@@ -207,4 +225,5 @@ class StreamEncoder:
         delta |= {name: extra.pop(name) for name in ("stop_details", "container") if name in extra}
         usage = self._usage.updated(event.usage) if self._usage else event.usage
         wire = encode_usage(usage, extra.pop(SERVER_TOOL_USE, None))
+        extra |= event.extra.get(COPILOT, {})
         return frame("message_delta", delta=delta, **extra, usage=wire) + frame("message_stop")

@@ -5,7 +5,7 @@ fetching is never served. Otherwise (`removed`) the tools go, and a sentence at 
 model, so that it does not make results up. Either way the blocks of earlier searches become something that upstream
 takes. Spec: Anthropic "Web search tool", "Server tools"; contract §8.4.
 
-Pure, on the wire form: both roads to upstream begin with it. What needs no change is given back as the same object.
+Pure, on the wire form: both paths to upstream begin with it. What needs no change is given back as the same object.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ import binascii
 import re
 from typing import Any, Final
 
-from app.converters import json_bytes
-from app.converters.codec import Codec, Identity
-from app.converters.events import explode
-from app.converters.ir import Opaque, Request, Response, Text, Usage
-from app.converters.messages.tables import PROTOCOL
-from app.converters.traits import Traits
-from app.converters.websearch import Failure, Findings, SearchTool, Wanted
+from app.converters.codec import Identity
+from app.converters.messages.vocabulary import PROTOCOL
+from app.converters.neutral.vocabulary import Opaque, Response, Text, Usage
+from app.converters.neutral.web_search import (
+    DESCRIPTION,
+    LOCATION,
+    SCHEMA,
+    Failure,
+    Findings,
+    SearchTool,
+    Wanted,
+    told_of,
+    told_of_pages,
+)
+from app.converters.wire import json_bytes
 from app.errors import InvalidRequestError
 
 Json = dict[str, Any]
@@ -29,7 +37,6 @@ Json = dict[str, Any]
 _SEARCH: Final = "web_search_"
 _FETCH: Final = "web_fetch_"
 _RESULTS: Final = {"web_search_tool_result": "web_search", "web_fetch_tool_result": "web_fetch"}
-_LOCATION: Final = ("city", "region", "country", "timezone")
 
 # Only such characters: Claude Code takes anything else in this field for readable text.
 _SEALED: Final = "bridge-search-1-"
@@ -37,20 +44,10 @@ _SEALED: Final = "bridge-search-1-"
 _OUTRIGHT: Final = "Perform a web search for the query:"
 """How Claude Code asks for a search, in a conversation of its own (2.1.330)."""
 
-_DESCRIPTION: Final = (
-    "Search the web. Returns pages with their addresses and what they say on the query. Use it for what may have "
-    "changed since your training, or when asked to search. Name the pages you rely on in your answer."
-)
-_SCHEMA: Final[Json] = {
-    "type": "object",
-    "properties": {"query": {"type": "string", "description": "What to search for."}},
-    "required": ["query"],
-}
-
 NOT_AVAILABLE: Final = (
-    "Web search is not available through this connection: copilot-bridge has no search model configured. No search was "
-    "made, and none will succeed on another try. Tell the user so instead of presenting anything as a search result. "
-    "(Whoever runs the bridge can switch web search on with the setting WEB_SEARCH_MODEL.)"
+    "Web search is not available through this connection: it is switched off, or Copilot offers none to this account. "
+    "No search was made, and none will succeed on another try. Tell the user so instead of presenting anything as a "
+    "search result. (Whoever runs the bridge chooses who searches with the setting WEB_SEARCH_MODEL.)"
 )
 """What stands beside the error in the answer to a request that could do nothing but search."""
 
@@ -103,7 +100,7 @@ def served(body: Json) -> tuple[Json, SearchTool] | None:
     if at is None:
         return None
     tool = _search_tool(tools[at], f"tools[{at}]")
-    function: Json = {"name": tool.name, "description": _DESCRIPTION, "input_schema": _SCHEMA}
+    function: Json = {"name": tool.name, "description": f"{DESCRIPTION}.", "input_schema": SCHEMA}
     if isinstance(tools[at].get("cache_control"), dict):
         function["cache_control"] = tools[at]["cache_control"]
     rest = [one for one in tools[at + 1 :] if not _is_search(one)]
@@ -133,7 +130,7 @@ def _search_tool(tool: Json, path: str) -> SearchTool:
     location = tool.get("user_location")
     if location is not None and not isinstance(location, dict):
         raise InvalidRequestError(f"{path}.user_location: Input should be an object", param=f"{path}.user_location")
-    known = {field: location[field] for field in _LOCATION if isinstance(location.get(field), str)} if location else {}
+    known = {field: location[field] for field in LOCATION if isinstance(location.get(field), str)} if location else {}
     return SearchTool(name, uses, allowed, blocked, known or None)
 
 
@@ -180,7 +177,7 @@ def _as_calls(message: Any, name: str) -> list[Any]:
             }
             said.append(call)
             content = results.get(str(block.get("id")), {"error_code": "unavailable"})
-            result = {"type": "tool_result", "tool_use_id": block.get("id"), "content": told_of(content)}
+            result = {"type": "tool_result", "tool_use_id": block.get("id"), "content": told_in(content)}
             found.append(result if isinstance(content, list) else {**result, "is_error": True})
         elif _result_of(block) == "web_search" and str(block.get("tool_use_id")) in used:
             continue
@@ -284,7 +281,7 @@ def _as_text(block: Json) -> Json:
     if used is not None:
         text = f"[{used}: {json_bytes.dumps(block.get('input') or {}).decode()}]"
     elif _result_of(block) == "web_search":
-        text = f"[web_search found]\n{told_of(given)}"
+        text = f"[web_search found]\n{told_in(given)}"
     else:
         text = f"[web_fetch read]\n{_fetched(given)}"
     mark = block.get("cache_control")
@@ -325,7 +322,6 @@ def blocks(wanted: Wanted, outcome: Findings | Failure | None) -> tuple[Json, st
     content: Any
     if isinstance(outcome, Failure):
         content = {"type": "web_search_tool_result_error", "error_code": outcome.code}
-        told = outcome.why
     else:
         content = [
             {
@@ -337,23 +333,22 @@ def blocks(wanted: Wanted, outcome: Findings | Failure | None) -> tuple[Json, st
             }
             for source in outcome.sources
         ]
-        told = told_of(content)
-        if not content and outcome.summary:
-            told = f"{told}\n\n{outcome.summary}"
-    return {"type": "web_search_tool_result", "tool_use_id": wanted.id, "content": content}, told
+    return {"type": "web_search_tool_result", "tool_use_id": wanted.id, "content": content}, told_of(outcome)
 
 
-def unavailable(body: Json, *, codec: Codec, traits: Traits, identity: Identity) -> bytes:
-    """The complete answer to a request that is nothing but a search, where none can be served: whole or as a stream.
+def unavailable(body: Json, identity: Identity) -> Response | None:
+    """The whole answer to a request that is nothing but a search, where none can be served; None for any other.
 
     The search is told, and that it failed. Text alone would read as an answer found without any search.
     """
-    wanted = Wanted("srvtoolu_" + re.sub(r"[^A-Za-z0-9_-]", "_", identity["fallback_id"]), query_in(body))
+    if not is_forced(body):
+        return None
+    wanted = Wanted("srvtoolu_" + re.sub(r"[^A-Za-z0-9_-]", "_", identity.fallback_id), query_in(body))
     failed = Failure("unavailable")
-    answer = Response(
-        id=identity["fallback_id"],
-        model=identity["model"],
-        created_at=identity["created"],
+    return Response(
+        id=identity.fallback_id,
+        model=identity.model,
+        created_at=identity.created,
         parts=(
             Opaque(PROTOCOL, blocks(wanted, None)[0]),
             Opaque(PROTOCOL, blocks(wanted, failed)[0]),
@@ -363,23 +358,21 @@ def unavailable(body: Json, *, codec: Codec, traits: Traits, identity: Identity)
         usage=Usage(input_tokens=0, output_tokens=0),
         extra={PROTOCOL: {"server_tool_use": {"web_search_requests": 0}}},
     )
-    request = Request(model=identity["model"])
-    if not traits.stream:
-        return json_bytes.dumps(codec.encode_response(answer, request, model=identity["model"]))
-    encoder = codec.stream_encoder(request, model=identity["model"], include_usage=True)
-    return b"".join(encoder.feed(event) for event in explode(answer))
 
 
-def told_of(content: Any) -> str:
-    """What the model reads of a result block: the same in the turn of the search and in every later one."""
+def told_in(content: Any) -> str:
+    """What the model reads of a result block of an earlier turn: the same as in the turn of the search."""
     if isinstance(content, dict):
         return f"The search failed: {content.get('error_code')}."
-    found = []
-    for result in content if isinstance(content, list) else []:
-        if isinstance(result, dict):
-            told = [result.get("title"), result.get("url"), _unseal(result.get("encrypted_content"))]
-            found.append("\n".join(one for one in told if isinstance(one, str) and one))
-    return "\n\n".join(found) or "The search named no pages."
+    results = [result for result in content if isinstance(result, dict)] if isinstance(content, list) else []
+    return told_of_pages(
+        (_text(result.get("title")), _text(result.get("url")), _unseal(result.get("encrypted_content")))
+        for result in results
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def query_in(body: Json) -> str:

@@ -1,47 +1,56 @@
-"""The conversation of a native request as Copilot takes it (contract §8.2, §8.4; clients.md 0.4).
+"""The conversation of a native request as Copilot takes it (contract §8.2, §8.4; client notes §0.4).
 
-As in ``native``: what needs no change is given back as the same object.
+As in ``request``: what needs no change is given back as the same object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.converters import seal
-from app.converters.ir import split_data_url
-from app.converters.losses import Losses
-from app.converters.messages.blocks_encoder import THOUGHTS, behind_result, is_genuine
-from app.converters.messages.refused import CACHE_CONTROL
 from app.converters.messages.traits import url_of
+from app.converters.messages.upstream.blocks import AS_TEXT, THOUGHTS, behind_result, is_genuine, no_address, with_head
+from app.converters.messages.upstream.claude import claude
+from app.converters.messages.upstream.refusals import CACHE_CONTROL
+from app.converters.neutral import sealed_signatures, wire_call_ids
+from app.converters.neutral.conversation import valid_call_id
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.vocabulary import split_data_url
 
 Json = dict[str, Any]
 
 _PROOFS: Final = {"thinking": "signature", "redacted_thinking": "data"}
 
 
-def mend(body: Json, inlined: Mapping[str, str], losses: Losses, *, sends_proofs: bool) -> Json:
+def normalize(
+    body: Json, inlined: Mapping[str, str], losses: Losses, limits: ModelLimits, *, sends_proofs: bool
+) -> Json:
     """Bare cache marks, no empty text, no foreign proofs, pictures inline, system messages in their place."""
-    mender = _Mender(inlined, losses, sends_proofs)
-    mended = body
+    normalizer = _Normalizer(inlined, losses, sends_proofs, keeps_ttl=limits.caches_for_an_hour)
+    normalized = body
     for name in ("system", "tools"):
         value = body.get(name)
         if isinstance(value, list):
-            items = mender.blocks(value) if name == "system" else _same(value, [mender.cached(one) for one in value])
+            items = (
+                normalizer.blocks(value)
+                if name == "system"
+                else _same(value, [normalizer.cached(one) for one in value])
+            )
             if items is not value:
-                mended = {**mended, name: items}
+                normalized = {**normalized, name: items}
     messages = body.get("messages")
     if not isinstance(messages, list):
-        return mended
-    placed, moved = _placed(messages)
-    turns = _same(placed, [turn for turn in map(mender.message, placed) if turn is not None])
+        return normalized
+    placed, moved = _placed(_with_valid_ids(messages), "system" if claude(limits).system else "user")
+    turns = _same(placed, [turn for turn in map(normalizer.message, placed) if turn is not None])
     if turns is not messages:
-        mended = {**mended, "messages": turns}
-    return _with_system(mended, [block for message in moved for block in mender.blocks(_as_blocks(message))])
+        normalized = {**normalized, "messages": turns}
+    return _with_system(normalized, [block for message in moved for block in normalizer.blocks(_as_blocks(message))])
 
 
-def with_last_mark(body: Json) -> Json:
-    """With a cache mark on the last block, unless there are four marks already."""
+def with_last_mark(body: Json, mark: Json) -> Json:
+    """With this cache mark on the last block, unless there are four marks already."""
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or _marks(body) >= 4:
         return body
@@ -49,15 +58,16 @@ def with_last_mark(body: Json) -> Json:
     blocks = _as_blocks(last) if isinstance(last, dict) else []
     if not blocks or not isinstance(blocks[-1], dict) or blocks[-1].get("type") in THOUGHTS:
         return body
-    block = {**blocks[-1], "cache_control": {"type": "ephemeral"}}
+    block = {**blocks[-1], "cache_control": mark}
     return {**body, "messages": [*messages[:-1], {**last, "content": [*blocks[:-1], block]}]}
 
 
-class _Mender:
-    def __init__(self, inlined: Mapping[str, str], losses: Losses, sends_proofs: bool) -> None:
+class _Normalizer:
+    def __init__(self, inlined: Mapping[str, str], losses: Losses, sends_proofs: bool, *, keeps_ttl: bool) -> None:
         self._inlined = inlined
         self._losses = losses
         self._sends_proofs = sends_proofs
+        self._keeps_ttl = keeps_ttl
 
     def message(self, message: Any) -> Any:
         """None: nothing is left of it."""
@@ -68,10 +78,10 @@ class _Mender:
             return message if content.strip() else None
         if not isinstance(content, list):
             return message
-        mended = self._with_texts_in_failures(self.blocks(content))
-        if mended is content:
+        normalized = self._with_texts_in_failures(self.blocks(content))
+        if normalized is content:
             return message
-        return {**message, "content": mended} if mended else None
+        return {**message, "content": normalized} if normalized else None
 
     def _with_texts_in_failures(self, blocks: list[Any]) -> list[Any]:
         """A failed result holds text alone (contract §8.4): what else it held stands behind the results."""
@@ -93,7 +103,39 @@ class _Mender:
         return results + moved + rest
 
     def blocks(self, blocks: list[Any]) -> list[Any]:
-        return _same(blocks, [mended for block in blocks if (mended := self._block(block)) is not None])
+        normalized: list[Any] = []
+        for block in blocks:
+            told = self._told(block)
+            if told is not None:
+                normalized += told
+            elif (one := self._block(block)) is not None:
+                normalized.append(one)
+        return _same(blocks, normalized)
+
+    def _told(self, block: Any) -> list[Any] | None:
+        """A document that is no PDF, as text, for upstream takes none (contract §8.11); None: it is something else."""
+        if not isinstance(block, dict) or block.get("type") not in ("document", "search_result"):
+            return None
+        source, title, context = block.get("source"), block.get("title"), block.get("context")
+        if block["type"] == "search_result":
+            context, given = source, block.get("content")
+        elif not isinstance(source, dict) or source.get("type") not in ("text", "content", "url"):
+            return None
+        elif source["type"] == "url":
+            raise no_address()
+        else:
+            given = source.get("data" if source["type"] == "text" else "content")
+        inner = [{"type": "text", "text": given}] if isinstance(given, str) else given
+        if not isinstance(inner, list) or not all(map(_is_whole, inner)):
+            return None  # upstream says what is wrong with it
+        self._losses.note("messages[].content[].document", AS_TEXT)
+        told = with_head(
+            self.blocks(inner),
+            title if isinstance(title, str) else None,
+            context if isinstance(context, str) else None,
+        )
+        mark = block.get("cache_control")
+        return [*told[:-1], self.cached({**told[-1], "cache_control": mark})] if mark is not None else told
 
     def _block(self, block: Any) -> Any:
         """None: it goes."""
@@ -107,30 +149,22 @@ class _Mender:
             return self._thought(block)
         if kind == "image":
             block = self._image(block)
-        elif kind == "search_result":
-            block = _as_document(block)
-        for name in ("content", "source"):
-            block = self._inside(block, name)
-        return self.cached(block)
+        return self.cached(self._inside(block))
 
-    def _inside(self, block: Json, name: str) -> Json:
-        """Blocks inside a block: of a result, or of a document's source."""
-        value = block.get(name)
-        if name == "source" and isinstance(value, dict) and isinstance(value.get("content"), list):
-            inner = self._inside(value, "content")
-        elif name == "content" and isinstance(value, list):
-            mended = self.blocks(value)
-            if not mended and value:
-                return {key: item for key, item in block.items() if key != name}
-            return block if mended is value else {**block, name: mended}
-        else:
+    def _inside(self, block: Json) -> Json:
+        """The blocks of a result."""
+        value = block.get("content")
+        if not isinstance(value, list):
             return block
-        return block if inner is value else {**block, name: inner}
+        normalized = self.blocks(value)
+        if not normalized and value:
+            return {key: item for key, item in block.items() if key != "content"}
+        return block if normalized is value else {**block, "content": normalized}
 
     def _thought(self, block: Json) -> Json | None:
         """Without proof, or with another protocol's, upstream refuses the whole request."""
         proof = block.get(_PROOFS[str(block["type"])])
-        if not self._sends_proofs or not isinstance(proof, str) or not proof or seal.MARK in proof:
+        if not self._sends_proofs or not isinstance(proof, str) or not proof or sealed_signatures.MARK in proof:
             self._losses.drop("messages[].content[].thinking", "a thought that this upstream has not signed")
             return None
         if "cache_control" in block:
@@ -149,12 +183,43 @@ class _Mender:
         mark = holder.get("cache_control") if isinstance(holder, dict) else None
         if not isinstance(mark, dict):
             return holder
-        extras = [name for name in mark if name not in CACHE_CONTROL]
-        if not extras:
-            return holder
-        for name in extras:
-            self._losses.drop(f"cache_control.{name}", "upstream refuses it")
-        return {**holder, "cache_control": {name: mark[name] for name in CACHE_CONTROL if name in mark}}
+        bare = bare_mark(mark, self._losses, keeps_ttl=self._keeps_ttl)
+        return holder if bare is mark else {**holder, "cache_control": bare}
+
+
+def bare_mark(mark: Json, losses: Losses, *, keeps_ttl: bool) -> Json:
+    """A cache mark without what upstream refuses; the same object if that is all of it."""
+    known = (*CACHE_CONTROL, "ttl") if keeps_ttl and mark.get("ttl") == "1h" else CACHE_CONTROL
+    extras = [name for name in mark if name not in known]
+    for name in extras:
+        if name != "ttl" or mark["ttl"] != "5m":  # that is how long it lasts anyway
+            losses.drop(f"cache_control.{name}", "upstream refuses it")
+    return {name: mark[name] for name in known if name in mark} if extras else mark
+
+
+def _with_valid_ids(messages: list[Any]) -> list[Any]:
+    """Upstream takes ids of its own form only, and each once; histories of other models hold others."""
+    new = wire_call_ids.renamed(messages, _call_ids, valid_call_id, distinct=True)
+    return [_with_ids(message, new) for message in messages] if new else messages
+
+
+def _call_ids(message: Any) -> Iterator[wire_call_ids.Place]:
+    content = message.get("content") if isinstance(message, dict) else None
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict) and block.get("type") == "tool_use":
+            yield block, "id", True
+        elif isinstance(block, dict) and block.get("type") == "tool_result":
+            yield block, "tool_use_id", False
+
+
+def _with_ids(message: Any, new: Mapping[int, str]) -> Any:
+    fields = {id(block): field for block, field, _ in _call_ids(message) if id(block) in new}
+    if not fields:
+        return message
+    content = [
+        {**block, fields[id(block)]: new[id(block)]} if id(block) in fields else block for block in message["content"]
+    ]
+    return {**message, "content": content}
 
 
 def _is_mixed_failure(block: Any) -> bool:
@@ -168,15 +233,8 @@ def _is_text(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") == "text"
 
 
-def _as_document(block: Json) -> Json:
-    """A search result is a document with an address; upstream knows documents alone."""
-    content = block.get("content")
-    if not isinstance(content, list):
-        return block  # upstream says what is wrong with it
-    told = {"title": block.get("title"), "context": block.get("source"), "citations": block.get("citations")}
-    document = {"type": "document", "source": {"type": "content", "content": content}}
-    document |= {name: value for name, value in told.items() if value is not None}
-    return document | ({"cache_control": block["cache_control"]} if "cache_control" in block else {})
+def _is_whole(block: Any) -> bool:
+    return isinstance(block, dict) and (block.get("type") != "text" or isinstance(block.get("text"), str))
 
 
 def _with_genuine_citations(block: Json) -> Json:
@@ -188,10 +246,11 @@ def _with_genuine_citations(block: Json) -> Json:
     return {**rest, "citations": genuine} if genuine else rest
 
 
-def _placed(messages: list[Any]) -> tuple[list[Any], list[Json]]:
-    """The messages without role system, and the system messages that stood first.
+def _placed(messages: list[Any], role: str) -> tuple[list[Any], list[Json]]:
+    """The messages without those of the system that stood first, and these.
 
-    Later ones become the user's at their place, yet never between a call and its result.
+    Later ones get this role at their place, yet never between a call and its result: ``system`` where the model takes
+    it there, else ``user``.
     """
     if not any(_is_system(message) for message in messages):
         return messages, []
@@ -202,7 +261,7 @@ def _placed(messages: list[Any]) -> tuple[list[Any], list[Json]]:
     held: list[Any] = []
     for at, message in enumerate(messages[cut:]):
         if _is_system(message):
-            told = {**message, "role": "user"}
+            told = {**message, "role": role if placed else "user"}
             (held if at and _calls(placed[-1] if placed else None) else placed).append(told)
             continue
         placed.append(message)

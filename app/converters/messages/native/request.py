@@ -1,26 +1,32 @@
 """Messages requests on their way to a messages upstream: the little that must change.
 
-Contract §8.2 - §8.4; conversion.md §1.7. Every function gives back *the same object* where nothing has to change:
+Contract §8.2–§8.4; conversion rules §1.7. Every function gives back *the same object* where nothing has to change:
 that is how ``prepare`` knows that the client's bytes can go as they came, with no more than the model spliced in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
-from app.converters import json_bytes
-from app.converters.ir import OutputFormat
-from app.converters.limits import Limits, as_effort, clamp_effort
-from app.converters.losses import Losses
-from app.converters.messages import betas, client_tools, native_blocks, schemas, thinking, web_search
-from app.converters.messages import refused as refusals
-from app.converters.messages.blocks_encoder import has_calls_to_answer
-from app.converters.messages.request_decoder import refuse_thread
+from app.converters.codec import NativeRequest, UpstreamRequest
+from app.converters.messages.client import typed_tools, web_search
+from app.converters.messages.client.request import refuse_thread
+from app.converters.messages.native import blocks
+from app.converters.messages.openai_forms import own_forms
+from app.converters.messages.tool_changes import settled
 from app.converters.messages.traits import messages_of
-from app.converters.prepared import Prepared
-from app.converters.splice import exact, splice_model
-from app.errors import UnsupportedFeatureError
+from app.converters.messages.upstream import betas, refusals, schemas, thinking
+from app.converters.messages.upstream.blocks import has_calls_to_answer
+from app.converters.messages.upstream.claude import claude, refuse_too_many_images, unforced
+from app.converters.neutral.amended import amended
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import EFFORTS, ModelLimits, as_effort, clamp_effort
+from app.converters.neutral.tool_schema import fits, fitting
+from app.converters.neutral.vocabulary import OutputFormat
+from app.converters.wire import json_bytes
+from app.converters.wire.refusal_words import PROOF
+from app.converters.wire.replace_model import exact, replace_model
+from app.errors import UnsupportedFeatureError, UpstreamProtocolError
 
 Json = dict[str, Any]
 
@@ -29,48 +35,28 @@ _COUNTED: Final = frozenset(
 )
 
 
-def prepare(
-    raw: bytes,
-    body: Json,
-    *,
-    model: str,
-    limits: Limits,
-    inlined: Mapping[str, str],
-    headers: Mapping[str, str],
-    refused: frozenset[str] = frozenset(),
-) -> Prepared:
-    """The bytes and headers for upstream.
+def prepare(request: NativeRequest) -> UpstreamRequest:
+    """The bytes and headers for upstream. The model's name is spliced into the raw bytes where it is the only change.
 
-    model:   the name upstream knows; spliced into the raw bytes where it is the only change.
-    inlined: data URLs for image addresses. headers: the client's. refused: what upstream refused for this model before.
-    `body` is what `raw` parses to and stays as it is.
     Raises: UnsupportedFeatureError for a thread, or a hosted tool that the client forces.
     """
-    mended, found, losses = _mended(exact(raw, body), limits, inlined, headers, refused)
+    body, model = request.body, request.model
+    normalized, found, losses = _normalized(request)
     header = betas.as_header(found)
-    dropped = tuple(losses.names())
-    restore = schemas.RESTORE if schemas.has_answer_tool(mended) else None
-    if mended is body and (body.get("model") == model):
-        return Prepared(raw, dropped, header)
-    if mended is body and (spliced := splice_model(raw, body, model)) is not None:
-        return Prepared(spliced, dropped, header)
-    return Prepared(json_bytes.dumps({**mended, "model": model}), dropped, header, restore)
+    lost = tuple(losses)
+    restore = schemas.RESTORE if schemas.has_answer_tool(normalized) else None
+    if normalized is body and (body.get("model") == model):
+        return UpstreamRequest(request.raw, lost, header)
+    if normalized is body and (spliced := replace_model(request.raw, body, model)) is not None:
+        return UpstreamRequest(spliced, lost, header)
+    return UpstreamRequest(json_bytes.dumps({**normalized, "model": model}), lost, header, restore)
 
 
-def prepare_count(
-    raw: bytes,
-    body: Json,
-    *,
-    model: str,
-    limits: Limits,
-    inlined: Mapping[str, str],
-    headers: Mapping[str, str],
-    refused: frozenset[str] = frozenset(),
-) -> Prepared:
+def prepare_count(request: NativeRequest) -> UpstreamRequest:
     """The same for ``count_tokens`` (contract §8.9)."""
-    mended, found, losses = _mended(exact(raw, body), limits, inlined, headers, refused)
-    counted = json_bytes.dumps(count_tokens_request({**mended, "model": model}))
-    return Prepared(counted, tuple(losses.names()), betas.as_header(found))
+    normalized, found, losses = _normalized(request)
+    counted = json_bytes.dumps(count_tokens_request({**normalized, "model": request.model}))
+    return UpstreamRequest(counted, tuple(losses), betas.as_header(found))
 
 
 def count_tokens_request(body: Json) -> Json:
@@ -78,35 +64,44 @@ def count_tokens_request(body: Json) -> Json:
     return {name: value for name, value in body.items() if name in _COUNTED}
 
 
-def _mended(
-    body: Json, limits: Limits, inlined: Mapping[str, str], headers: Mapping[str, str], refused: frozenset[str]
-) -> tuple[Json, list[str], Losses]:
+def read_count(content: bytes) -> int:
+    """Upstream's answer to ``count_tokens``: ``{"input_tokens": 42}``. Raises: UpstreamProtocolError."""
+    try:
+        counted = json_bytes.loads(content)["input_tokens"]
+    except (ValueError, KeyError, TypeError):
+        counted = None
+    if type(counted) is not int:
+        raise UpstreamProtocolError("GitHub Copilot's token count is no number. Try again.")
+    return counted
+
+
+def _normalized(request: NativeRequest) -> tuple[Json, list[str], Losses]:
     """The body as upstream takes it, the betas to send with it, and what stayed behind."""
+    body, limits, refused = own_forms(settled(exact(request.raw, request.body))), request.limits, request.refused
     refuse_thread(body)
     losses = Losses()
-    kept, denied = betas.forwarded(betas.given(headers), refused)
+    kept, denied = betas.forwarded(betas.given(request.headers), refused)
     for beta in denied:
         losses.drop(f"anthropic-beta:{beta}", "upstream refuses it")
-    mended = _top_level(body, kept, losses)
-    mended = _output(mended, limits, refused, kept, losses)
-    for tool in web_search.gone(mended):
-        losses.drop(f"tools.{tool['type']}", "a hosted tool, which Copilot does not run")
-    mended = web_search.removed(mended)
-    mended = _tools(mended, kept, losses)
-    mended = _answer_as_tool(mended, limits, refused, losses)
-    mended = native_blocks.mend(mended, inlined, losses, sends_proofs=refusals.PROOF not in refused)
-    mended = _cached_to_the_end(mended, body)
-    mended = _limited(_with_real_stops(mended, losses), limits)
-    mended = _thinking(mended, limits, refused, losses)
-    for path in refusals.paths(refused):
-        shorter = refusals.without(mended, path)
-        if shorter is not mended:
-            losses.drop(".".join(path), "upstream refused it before")
-            mended = shorter
-    for beta in betas.needed(mended):
+    normalized = _top_level(body, kept, losses)
+    normalized = thinking.without_compaction(normalized, kept, losses)
+    normalized = _output(normalized, limits, kept, losses)
+    for tool in web_search.gone(normalized):
+        losses.drop(f"tools[].{tool['type']}", "a hosted tool, which Copilot does not run")
+    normalized = web_search.removed(normalized)
+    normalized = _tools(normalized, kept, betas.searches_tools(limits, refused), losses)
+    normalized = _answer_as_tool(normalized, limits, refused, losses)
+    normalized = unforced(normalized, limits, losses)
+    normalized = blocks.normalize(normalized, request.inlined, losses, limits, sends_proofs=PROOF not in refused)
+    refuse_too_many_images(normalized.get("messages"), limits)
+    normalized = _cached_to_the_end(normalized, body, limits, losses)
+    normalized = _limited(_with_real_stops(normalized, losses), limits)
+    normalized = _thinking(normalized, limits, refused, losses)
+    normalized = amended(normalized, refused, losses)
+    for beta in betas.needed(normalized):
         if beta is not betas.INTERLEAVED and not betas.has(kept, beta[: -len("2025-00-00")]):
             kept.append(beta)
-    return mended, kept, losses
+    return normalized, kept, losses
 
 
 def _top_level(body: Json, kept: list[str], losses: Losses) -> Json:
@@ -122,46 +117,54 @@ def _top_level(body: Json, kept: list[str], losses: Losses) -> Json:
     spare = isinstance(metadata, dict) and any(name not in refusals.METADATA for name in metadata)
     if not gone and not spare:
         return body
-    mended = {name: value for name, value in body.items() if name not in gone}
+    normalized = {name: value for name, value in body.items() if name not in gone}
     if spare and isinstance(metadata, dict):
         losses.drop("metadata", "upstream takes user_id alone")
-        mended["metadata"] = {name: metadata[name] for name in refusals.METADATA if name in metadata}
+        normalized["metadata"] = {name: metadata[name] for name in refusals.METADATA if name in metadata}
     older = body.get("output_format")
     if isinstance(older, dict):
-        config = mended.get("output_config")
-        mended["output_config"] = {"format": older, **(config if isinstance(config, dict) else {})}
-    return mended
+        config = normalized.get("output_config")
+        normalized["output_config"] = {"format": older, **(config if isinstance(config, dict) else {})}
+    return normalized
 
 
-def _output(body: Json, limits: Limits, refused: frozenset[str], kept: list[str], losses: Losses) -> Json:
+def _output(body: Json, limits: ModelLimits, kept: list[str], losses: Losses) -> Json:
     """``output_config``: an effort that the catalogue lists, and no field whose beta stays behind."""
     config = body.get("output_config")
     if not isinstance(config, dict):
         return body
-    mended = dict(config)
+    normalized = dict(config)
     for name, refusal in refusals.OUTPUT_CONFIG.items():
-        if name in mended and not (refusal.beta and betas.has(kept, refusal.beta)):
-            del mended[name]
+        if name in normalized and not (refusal.beta and betas.has(kept, refusal.beta)):
+            del normalized[name]
             losses.drop(f"output_config.{name}", refusal.why)
     effort = as_effort(config.get("effort"))
-    if limits.model and effort is not None and effort not in limits.reasoning_effort:
-        nearest = clamp_effort(effort, limits)
+    if limits.model and effort is not None:
+        given = body.get("thinking")
+        most = claude(limits).still_effort if isinstance(given, dict) and given.get("type") == "disabled" else None
+        nearest = clamp_effort(min(effort, most or effort, key=EFFORTS.index), limits)
         if nearest is None:
-            del mended["effort"]
+            del normalized["effort"]
             losses.drop("output_config.effort", "this model does not list it")
         else:
-            mended["effort"] = nearest
-    if mended == config:
+            normalized["effort"] = nearest
+    if normalized == config:
         return body
-    return _with(body, "output_config", mended or None)
+    return _with(body, "output_config", normalized or None)
 
 
-def _tools(body: Json, kept: list[str], losses: Losses) -> Json:
-    """Hosted tools go unless they are forced, typed client tools become functions, refused fields go."""
+def _tools(body: Json, kept: list[str], has_search: bool, losses: Losses) -> Json:
+    """Hosted tools go unless they are forced, typed client tools become functions, refused fields go.
+
+    has_search: whether the model has the search among deferred tools; its beta joins those that are `kept`.
+    """
     tools = body.get("tools")
     if not isinstance(tools, list):
         return body
-    hosted = [tool for tool in tools if isinstance(tool, dict) and client_tools.is_hosted(tool)]
+    given = [tool for tool in tools if isinstance(tool, dict) and typed_tools.is_hosted(tool)]
+    hosted = [tool for tool in given if not (has_search and betas.is_tool_search(tool))]
+    if len(hosted) < len(given) and not betas.has(kept, "advanced-tool-use-"):
+        kept.append(betas.ADVANCED_TOOLS)
     choice = body.get("tool_choice")
     for tool in hosted:
         if isinstance(choice, dict) and choice.get("type") == "tool" and choice.get("name") == tool.get("name"):
@@ -169,18 +172,18 @@ def _tools(body: Json, kept: list[str], losses: Losses) -> Json:
                 f"tool_choice forces {tool.get('name')!r}, a tool of type {tool['type']!r} that Copilot does not run.",
                 param="tool_choice",
             )
-        losses.drop(f"tools.{tool['type']}", "a hosted tool, which Copilot does not run")
+        losses.drop(f"tools[].{tool['type']}", "a hosted tool, which Copilot does not run")
     # Deferred tools are found by the search tool alone: without it they have to be there from the start.
     searches = any(str(tool["type"]).startswith("tool_search_") for tool in hosted)
-    mended = [
+    normalized = [
         _tool(tool, kept, searches, losses) if isinstance(tool, dict) else tool
         for tool in tools
         if not any(tool is one for one in hosted)
     ]
-    if len(mended) == len(tools) and all(new is old for new, old in zip(mended, tools, strict=True)):
+    if len(normalized) == len(tools) and all(new is old for new, old in zip(normalized, tools, strict=True)):
         return body
-    if mended:
-        return _with(body, "tools", mended)
+    if normalized:
+        return _with(body, "tools", normalized)
     if isinstance(choice, dict) and choice.get("type") == "any":
         raise UnsupportedFeatureError(
             "tool_choice forces a tool, but Copilot runs none of those that were offered.", param="tool_choice"
@@ -189,26 +192,37 @@ def _tools(body: Json, kept: list[str], losses: Losses) -> Json:
 
 
 def _tool(tool: Json, kept: list[str], searches: bool, losses: Losses) -> Json:
-    mended = client_tools.as_function(tool)
+    normalized = typed_tools.as_function(tool)
     for name, refusal in refusals.TOOL.items():
-        if name not in mended:
+        if name not in normalized:
             continue
         if refusal.beta and betas.has(kept, refusal.beta) and not (searches and name == "defer_loading"):
             continue
-        mended = {key: value for key, value in mended.items() if key != name}
-        losses.drop(f"tools.{name}", refusal.why)
-    schema = mended.get("input_schema")
-    if isinstance(schema, dict) and any(name in schema for name in refusals.INPUT_SCHEMA):
+        normalized = {key: value for key, value in normalized.items() if key != name}
+        losses.drop(f"tools[].{name}", refusal.why)
+    schema = normalized.get("input_schema")
+    if isinstance(schema, dict) and (any(name in schema for name in refusals.INPUT_SCHEMA) or not _fits(schema)):
         clean = {key: value for key, value in schema.items() if key not in refusals.INPUT_SCHEMA}
-        mended = {**mended, "input_schema": clean}
-    return mended
+        if not _fits(clean):
+            clean, says_less = fitting(clean)
+            if says_less:
+                losses.note("tools[].input_schema", "a union at the top of the schema was flattened")
+        normalized = {**normalized, "input_schema": clean}
+    return normalized
 
 
-def _cached_to_the_end(mended: Json, body: Json) -> Json:
+def _fits(schema: Json) -> bool:
+    """This upstream does not ask for properties."""
+    return fits({"properties": {}, **schema})
+
+
+def _cached_to_the_end(normalized: Json, body: Json, limits: ModelLimits, losses: Losses) -> Json:
     """A cache mark of the whole request becomes one on the last block that can carry it."""
-    if not isinstance(body.get("cache_control"), dict):
-        return mended
-    return native_blocks.with_last_mark(mended)
+    given = body.get("cache_control")
+    if not isinstance(given, dict):
+        return normalized
+    mark = blocks.bare_mark(given, losses, keeps_ttl=limits.caches_for_an_hour)
+    return blocks.with_last_mark(normalized, mark)
 
 
 def _with_real_stops(body: Json, losses: Losses) -> Json:
@@ -223,7 +237,7 @@ def _with_real_stops(body: Json, losses: Losses) -> Json:
     return _with(body, "stop_sequences", real or None)
 
 
-def _limited(body: Json, limits: Limits) -> Json:
+def _limited(body: Json, limits: ModelLimits) -> Json:
     """``max_tokens`` within what the model offers; nothing is invented where there is none."""
     wanted = body.get("max_tokens")
     if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
@@ -234,19 +248,21 @@ def _limited(body: Json, limits: Limits) -> Json:
     return body if clamped == wanted else _with(body, "max_tokens", clamped)
 
 
-def _thinking(body: Json, limits: Limits, refused: frozenset[str], losses: Losses) -> Json:
+def _thinking(body: Json, limits: ModelLimits, refused: frozenset[str], losses: Losses) -> Json:
     given = body.get("thinking")
     if not isinstance(given, dict):
         return thinking.without_idle_edits(body)
-    mended = thinking.mend_thinking(body, limits, refused)
-    if mended is not None and mended.get("type") == "enabled" and has_calls_to_answer(messages_of(body)):
-        mended = None
-    if mended is not None and mended.get("type") != "disabled" and thinking.is_forced(body.get("tool_choice")):
-        mended = None
-    if mended is None:
+    normalized = thinking.normalize_thinking(body, limits, refused)
+    if normalized is not None and normalized.get("type") == "enabled" and has_calls_to_answer(messages_of(body)):
+        normalized = None
+    if normalized is not None and normalized.get("type") != "disabled" and thinking.is_forced(body.get("tool_choice")):
+        normalized = None
+    if normalized is None:
         losses.drop("thinking", "this model does not offer it, or not here")
         return thinking.without_idle_edits(_with(body, "thinking", None))
-    body = body if mended is given else _with(body, "thinking", mended)
+    if "display" in normalized and normalized["display"] != given["display"]:
+        losses.note("thinking.display", "as summarized; upstream refuses the beta of other words")
+    body = body if normalized is given else _with(body, "thinking", normalized)
     if not thinking.is_on(body):
         return thinking.without_idle_edits(body)
     for name in ("temperature", "top_p", "top_k"):
@@ -258,8 +274,8 @@ def _thinking(body: Json, limits: Limits, refused: frozenset[str], losses: Losse
     return body
 
 
-def _answer_as_tool(body: Json, limits: Limits, refused: frozenset[str], losses: Losses) -> Json:
-    """Structured output of a model without it: a tool that it has to call; the mender unwraps the answer."""
+def _answer_as_tool(body: Json, limits: ModelLimits, refused: frozenset[str], losses: Losses) -> Json:
+    """Structured output of a model without it: a tool that it has to call; the normalizer unwraps the answer."""
     config = body.get("output_config")
     given = config.get("format") if isinstance(config, dict) else None
     has_it = limits.structured_outputs or not limits.model

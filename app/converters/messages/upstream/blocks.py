@@ -1,4 +1,4 @@
-"""Neutral messages → the conversation of a messages upstream (conversion.md §1.1, §2; contract §8.2, §8.4).
+"""Neutral messages → the conversation of a messages upstream (conversion rules §1.1, §2; contract §8.2, §8.4).
 
 Prefix-stable: what a turn becomes depends on that turn and on those before it, never on what comes later.
 """
@@ -9,8 +9,9 @@ import base64
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from app.converters import tools
-from app.converters.conversation import (
+from app.converters.messages.vocabulary import PROTOCOL
+from app.converters.neutral import tools
+from app.converters.neutral.conversation import (
     distinct_call_ids,
     map_call_ids,
     merge_messages,
@@ -19,8 +20,11 @@ from app.converters.conversation import (
     system_as_user,
     valid_call_id,
 )
-from app.converters.ir import (
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.sealed_signatures import proof_for_upstream
+from app.converters.neutral.vocabulary import (
     Audio,
+    CacheMark,
     File,
     Image,
     Message,
@@ -32,25 +36,35 @@ from app.converters.ir import (
     ToolCall,
     ToolResult,
 )
-from app.converters.losses import Losses
-from app.converters.messages.tables import PROTOCOL
-from app.converters.seal import proof_for_upstream
 from app.errors import UnsupportedFeatureError
 
 Json = dict[str, Any]
 
 THOUGHTS: Final = ("thinking", "redacted_thinking")
+AS_TEXT: Final = "as text: of documents upstream takes PDF alone"
 _NO_WORDS: Final = "."
 _IMAGE_TYPES: Final = {"image/jpg": "image/jpeg"}
 
 
 class BlockEncoder:
-    """Encodes the messages of one request. names: of its tools. sends_proofs: false once upstream refused one."""
+    """Encodes the messages of one request. names: of its tools. sends_proofs: false once upstream refused one.
+    takes_system: whether a system message may stand in the midst of the conversation. caches_for_an_hour: whether a
+    cache mark may say so."""
 
-    def __init__(self, names: tools.ToolNames, losses: Losses, *, sends_proofs: bool = True) -> None:
+    def __init__(
+        self,
+        names: tools.ToolNames,
+        losses: Losses,
+        *,
+        sends_proofs: bool = True,
+        takes_system: bool = False,
+        caches_for_an_hour: bool = False,
+    ) -> None:
         self._names = names
         self._losses = losses
         self._sends_proofs = sends_proofs
+        self._takes_system = takes_system
+        self._caches_for_an_hour = caches_for_an_hour
 
     def conversation(self, messages: Sequence[Message]) -> tuple[list[Json], list[Json]]:
         """``system`` and ``messages``. Raises: InvalidRequestError for calls without results and the reverse."""
@@ -60,9 +74,10 @@ class BlockEncoder:
         leading, rest = leading[:cut], [*leading[cut:], *rest]
         if not rest and leading:
             # Instructions alone are no conversation for upstream: the last of them is what the user says.
-            leading, rest = leading[:-1], leading[-1:]
+            leading, rest = leading[:-1], system_as_user(leading[-1:])
             self._losses.note("messages", "the last instruction is sent as the user's, who must speak")
-        turns = merge_messages(map_call_ids(distinct_call_ids(system_as_user(rest)), valid_call_id))
+        placed = self._with_system_in_place(rest)
+        turns = merge_messages(map_call_ids(distinct_call_ids(placed), valid_call_id))
         wire: list[Json] = []
         for turn in turns:
             encoded = self._message(turn)
@@ -77,6 +92,27 @@ class BlockEncoder:
         _without_trailing_space(wire)
         return [block for message in leading for block in self._blocks(message.parts)], wire
 
+    def marked(self, holder: Json, cache: CacheMark) -> Json:
+        """A block or tool with its cache mark, which says an hour where that has a price (contract §8.4)."""
+        if cache:
+            holder["cache_control"] = {"type": "ephemeral"}
+        if cache == "1h" and self._caches_for_an_hour:
+            holder["cache_control"]["ttl"] = "1h"
+        elif cache == "1h":
+            self._losses.drop("cache_control.ttl", "upstream refuses it")
+        return holder
+
+    def _with_system_in_place(self, messages: Sequence[Message]) -> list[Message]:
+        """Later system messages stay what they are where the model knows such, unless they are shown a picture, or have
+        to begin the conversation."""
+        if not self._takes_system:
+            return system_as_user(messages)
+        placed: list[Message] = []
+        for message in messages:
+            stays = bool(placed) and _is_text_only(message)
+            placed += [message] if stays else system_as_user([message])
+        return placed
+
     def _message(self, message: Message) -> Json | None:
         if message.name:
             self._losses.drop("messages[].name", "the messages protocol has no participants")
@@ -84,7 +120,8 @@ class BlockEncoder:
             blocks = self._user_blocks(message.parts)
         else:
             blocks = _thoughts_first(self._blocks(message.parts))
-        return {"role": message.role, "content": blocks} if blocks else None
+        role = "system" if message.role == "developer" else message.role
+        return {"role": role, "content": blocks} if blocks else None
 
     def _user_blocks(self, parts: Iterable[Part]) -> list[Json]:
         """Results first, then what a failed result could not hold, then the rest."""
@@ -100,7 +137,14 @@ class BlockEncoder:
         return results + rest
 
     def _blocks(self, parts: Iterable[Part]) -> list[Json]:
-        return [block for part in parts if (block := self._block(part)) is not None]
+        found: list[Json] = []
+        for part in parts:
+            if isinstance(part, File):
+                documents = self._document(part)
+                found += [*documents[:-1], self.marked(documents[-1], part.cache)]
+            elif (block := self._block(part)) is not None:
+                found.append(block)
+        return found
 
     def _block(self, part: Part) -> Json | None:
         match part:
@@ -109,9 +153,9 @@ class BlockEncoder:
             case Refusal():
                 return {"type": "text", "text": part.text} if part.text.strip() else None
             case Image():
-                return _marked(_image(part), part.cache)
+                return self.marked(_image(part), part.cache)
             case File():
-                return _marked(self._document(part), part.cache)
+                raise AssertionError("a file may be several blocks: see _blocks")
             case Reasoning():
                 return self._thought(part)
             case ToolCall():
@@ -135,7 +179,7 @@ class BlockEncoder:
         block: Json = {"type": "text", "text": part.text}
         if given := [note.value for note in part.annotations if note.origin == PROTOCOL and is_genuine(note.value)]:
             block["citations"] = given
-        return _marked(block, part.cache)
+        return self.marked(block, part.cache)
 
     def _thought(self, part: Reasoning) -> Json | None:
         proof = proof_for_upstream(part, PROTOCOL) if self._sends_proofs else None
@@ -153,7 +197,7 @@ class BlockEncoder:
         if not was_object:
             self._losses.note("messages[].tool_calls[].arguments", "no JSON object; kept as text under one key")
         block = {"type": "tool_use", "id": part.call_id, "name": self._names.wire_of(part), "input": given}
-        return _marked(block, part.cache)
+        return self.marked(block, part.cache)
 
     def _result(self, part: ToolResult) -> tuple[Json, list[Json]]:
         """The block, and what stands behind it because a failed result holds text alone."""
@@ -171,10 +215,18 @@ class BlockEncoder:
             block["content"] = inside
         if part.is_error:
             block["is_error"] = True
-        return _marked(block, part.cache), left
+        return self.marked(block, part.cache), left
 
-    def _document(self, part: File) -> Json:
-        block: Json = {"type": "document", "source": self._source(part)}
+    def _document(self, part: File) -> list[Json]:
+        """A PDF as it is. Any other document is text to upstream, which takes none (contract §8.11)."""
+        if part.parts or part.text is not None or not _is_pdf(part):
+            self._losses.note("messages[].content[].document", AS_TEXT)
+            told = self._blocks(part.parts) if part.parts else [{"type": "text", "text": _text_of(part)}]
+            return with_head([one for one in told if one.get("text") != ""], part.title or part.name, part.context)
+        block: Json = {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": part.data},
+        }
         title = part.title or part.name
         if title:
             block["title"] = title
@@ -182,36 +234,51 @@ class BlockEncoder:
             block["context"] = part.context
         if part.citations is not None:
             block["citations"] = {"enabled": part.citations}
-        return block
+        return [block]
 
-    def _source(self, part: File) -> Json:
-        if part.parts:
-            return {"type": "content", "content": self._blocks(part.parts)}
-        if part.text is not None:
-            return {"type": "text", "media_type": "text/plain", "data": part.text}
-        if part.data is not None:
-            return _file_source(part)
-        if part.url is not None:
-            return {"type": "url", "url": part.url}
+
+def _media_type(part: File) -> str:
+    return (part.media_type or "application/pdf").partition(";")[0].lower()
+
+
+def _is_pdf(part: File) -> bool:
+    return part.data is not None and _media_type(part) == "application/pdf"
+
+
+def _text_of(part: File) -> str:
+    """The text of a document that is one. Raises: UnsupportedFeatureError for what upstream cannot be given."""
+    if part.text is not None:
+        return part.text
+    if part.url is not None:
+        raise no_address()
+    if part.data is None:
         raise UnsupportedFeatureError(
             "Copilot stores no files: send the content of the file instead of its id.", param="messages"
         )
-
-
-def _file_source(part: File) -> Json:
-    media_type = (part.media_type or "application/pdf").partition(";")[0].lower()
-    if media_type == "application/pdf":
-        return {"type": "base64", "media_type": media_type, "data": part.data}
+    media_type = _media_type(part)
     if media_type.startswith("text/") or media_type in ("application/json", "application/xml", "application/yaml"):
         try:
-            text = base64.b64decode(part.data or "", validate=False).decode("utf-8")
+            return base64.b64decode(part.data, validate=False).decode("utf-8")
         except ValueError:  # no base64, no ASCII, or no UTF-8 in it
-            text = ""
-        if text:
-            return {"type": "text", "media_type": "text/plain", "data": text}
+            pass
     raise UnsupportedFeatureError(
         f"The messages protocol takes PDF and plain text documents, not {media_type}.", param="messages"
     )
+
+
+def no_address() -> UnsupportedFeatureError:
+    """The refusal of a document by its address, which upstream does not fetch."""
+    return UnsupportedFeatureError(
+        "Copilot fetches no documents: send the document itself instead of its address.", param="messages"
+    )
+
+
+def with_head(blocks: list[Json], title: str | None, context: str | None) -> list[Json]:
+    """The blocks of a document with what it is before them, in the first text."""
+    head = "\n".join(line for line in (f"Document: {title}" if title else "Document:", context or "") if line)
+    if blocks and blocks[0].get("type") == "text":
+        return [{**blocks[0], "text": f"{head}\n\n{blocks[0]['text']}"}, *blocks[1:]]
+    return [{"type": "text", "text": head}, *blocks]
 
 
 def _image(part: Image) -> Json:
@@ -234,12 +301,6 @@ def behind_result(call_id: Any) -> str:
 def is_genuine(citation: Any) -> bool:
     """Whether upstream made this citation: those that the bridge made of other protocols' sources prove nothing."""
     return bool(citation) and not (isinstance(citation, dict) and citation.get("encrypted_index") == "")
-
-
-def _marked(block: Json, cache: bool) -> Json:
-    if cache:
-        block["cache_control"] = {"type": "ephemeral"}
-    return block
 
 
 def _thoughts_first(blocks: list[Json]) -> list[Json]:

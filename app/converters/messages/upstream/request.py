@@ -1,4 +1,4 @@
-"""Neutral request → the body of a messages upstream (conversion.md §2; contract §8.2, §8.4).
+"""Neutral request → the body of a messages upstream (conversion rules §2; contract §8.2, §8.4).
 
 Deterministic and prefix-stable. What the body needs of the ``anthropic-beta`` header says ``betas.headers_for``.
 """
@@ -7,17 +7,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters import fields as field_table
-from app.converters.ir import Request, Tool, ToolChoice, ToolRef
-from app.converters.limits import Limits
-from app.converters.losses import Losses
-from app.converters.messages import refused as refusals
-from app.converters.messages import schemas
-from app.converters.messages.blocks_encoder import BlockEncoder, has_calls_to_answer
 from app.converters.messages.fields import FIELDS
-from app.converters.messages.tables import PROTOCOL
-from app.converters.messages.thinking import encode_thinking, is_forced, is_on, without_idle_edits
-from app.converters.tools import ToolNames, as_function
+from app.converters.messages.upstream import claude, schemas
+from app.converters.messages.upstream.betas import ADVANCED_FIELDS, is_tool_search, searches_tools
+from app.converters.messages.upstream.blocks import BlockEncoder, has_calls_to_answer
+from app.converters.messages.upstream.thinking import (
+    encode_thinking,
+    is_forced,
+    is_on,
+    without_compaction,
+    without_idle_edits,
+)
+from app.converters.messages.vocabulary import PROTOCOL
+from app.converters.neutral import field_table
+from app.converters.neutral.amended import amended
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.tools import ToolNames, as_function
+from app.converters.neutral.vocabulary import Request, Tool, ToolChoice, ToolRef
+from app.converters.wire.refusal_words import PROOF
 from app.errors import UnsupportedFeatureError
 
 Json = dict[str, Any]
@@ -36,16 +44,24 @@ _ADVICE: Final = {
 }
 
 
-def encode_request(request: Request, limits: Limits, losses: Losses, refused: frozenset[str] = frozenset()) -> Json:
+def encode_request(
+    request: Request, limits: ModelLimits, losses: Losses, refused: frozenset[str] = frozenset()
+) -> Json:
     """Neutral → upstream body.
 
-    refused: names of what upstream has refused for this model before (``refused.named_refusal``).
+    refused: names of what upstream has refused for this model before (`neutral.amended`).
     Raises: UnsupportedFeatureError, InvalidRequestError for what cannot be said to this upstream.
     """
     names = ToolNames(request.tools)
-    encoder = BlockEncoder(names, losses, sends_proofs=refusals.PROOF not in refused)
+    encoder = BlockEncoder(
+        names,
+        losses,
+        sends_proofs=PROOF not in refused,
+        takes_system=claude.claude(limits).system,
+        caches_for_an_hour=limits.caches_for_an_hour,
+    )
     system, messages = encoder.conversation(request.messages)
-    tools = _tools(request, names, losses)
+    tools = _tools(request, names, encoder, limits, losses, refused)
     choice = _tool_choice(request, names, bool(tools))
     answer = _structured(request, limits, refused, tools, choice, losses)
     if answer.instruction:
@@ -59,6 +75,7 @@ def encode_request(request: Request, limits: Limits, losses: Losses, refused: fr
         body["tools"] = answer.tools
     if answer.choice is not None:
         body["tool_choice"] = answer.choice
+    body = claude.unforced(body, limits, losses)
     _add_thinking(body, request, limits, refused, losses)
     if answer.format is not None:
         body.setdefault("output_config", {})["format"] = answer.format
@@ -67,12 +84,11 @@ def encode_request(request: Request, limits: Limits, losses: Losses, refused: fr
     if request.stream:
         body["stream"] = True
     _limit_marks(body, losses)
-    for path in refusals.paths(refused):
-        body = refusals.without(body, path)
-    return without_idle_edits(body)
+    claude.refuse_too_many_images(body["messages"], limits)
+    return without_compaction(without_idle_edits(amended(body, refused, losses)), (), losses)
 
 
-def _max_tokens(request: Request, limits: Limits, losses: Losses) -> int:
+def _max_tokens(request: Request, limits: ModelLimits, losses: Losses) -> int:
     most = limits.max_output_tokens or _DEFAULT_OUTPUT
     whole = limits.max_non_streaming_output_tokens
     wanted = limits.clamp_output(request.max_output_tokens) or most
@@ -86,22 +102,33 @@ def _max_tokens(request: Request, limits: Limits, losses: Losses) -> int:
 # -- tools -----------------------------------------------------------------------------------------------------------
 
 
-def _tools(request: Request, names: ToolNames, losses: Losses) -> list[Json]:
+def _tools(
+    request: Request,
+    names: ToolNames,
+    encoder: BlockEncoder,
+    limits: ModelLimits,
+    losses: Losses,
+    refused: frozenset[str],
+) -> list[Json]:
     offered = _offered(request, losses)
+    searches = any(_is_search(tool, limits, refused) for tool in offered)
     encoded: dict[str, Json] = {}
     for tool in offered:
+        if _is_search(tool, limits, refused):
+            encoded[tool.name] = dict(tool.extra[PROTOCOL])
+            continue
         if tool.kind == "hosted":
             if _forces_hosted(request.tool_choice, tool):
                 raise UnsupportedFeatureError(
                     f"tool_choice forces {tool.name}, which Copilot does not run for this model.", param="tool_choice"
                 )
-            losses.drop(f"tools.{tool.name}", "a hosted tool, which Copilot does not run")
+            losses.drop(f"tools[].{tool.name}", "a hosted tool, which Copilot does not run")
             continue
         wire = names.wire_of(tool)
         if wire in encoded:
             losses.drop("tools[]", "a second tool of the same name")
             continue
-        encoded[wire] = _tool(tool, wire, losses)
+        encoded[wire] = encoder.marked(_tool(tool, wire, losses, searches=searches), tool.cache)
     return list(encoded.values())
 
 
@@ -125,14 +152,22 @@ def _forces_hosted(choice: ToolChoice | None, tool: Tool) -> bool:
     )
 
 
-def _tool(tool: Tool, wire: str, losses: Losses) -> Json:
+def _is_search(tool: Tool, limits: ModelLimits, refused: frozenset[str]) -> bool:
+    """Whether it is Anthropic's search among deferred tools, and this model has it."""
+    given = tool.extra.get(PROTOCOL) if tool.kind == "hosted" else None
+    return isinstance(given, dict) and is_tool_search(given) and searches_tools(limits, refused)
+
+
+def _tool(tool: Tool, wire: str, losses: Losses, *, searches: bool) -> Json:
     function = as_function(tool)
     if tool.kind == "custom":
         losses.note("tools[]", "a custom tool travels as a function")
     if tool.strict:
         losses.drop("tools[].strict", "upstream refuses it")
     field_table.drop_foreign(tool.extra, PROTOCOL, losses, path="tools[].")
-    for name in tool.extra.get(PROTOCOL, {}):
+    own = tool.extra.get(PROTOCOL, {})
+    kept = {name: value for name, value in own.items() if searches and name in ADVANCED_FIELDS}
+    for name in own.keys() - kept.keys():
         losses.drop(f"tools[].{name}", "upstream refuses it without its beta")
     schema, says_less = schemas.tool_schema(function.schema)
     if says_less:
@@ -140,10 +175,7 @@ def _tool(tool: Tool, wire: str, losses: Losses) -> Json:
     encoded: Json = {"name": wire}
     if function.description:
         encoded["description"] = function.description
-    encoded["input_schema"] = schema
-    if tool.cache:
-        encoded["cache_control"] = {"type": "ephemeral"}
-    return encoded
+    return {**encoded, "input_schema": schema, **kept}
 
 
 def _tool_choice(request: Request, names: ToolNames, has_tools: bool) -> Json | None:
@@ -186,13 +218,13 @@ class _Answer:
 
 def _structured(
     request: Request,
-    limits: Limits,
+    limits: ModelLimits,
     refused: frozenset[str],
     tools: list[Json],
     choice: Json | None,
     losses: Losses,
 ) -> _Answer:
-    """``output_config.format`` where the model has it, else a tool that it must call, else words (conversion.md §2)."""
+    """``output_config.format`` where the model has it, else a forced tool, else words (conversion rules §2)."""
     answer, wanted = _Answer(tools, choice), request.output_format
     if wanted is None:
         return answer
@@ -212,7 +244,7 @@ def _structured(
 # -- thinking, sampling, the rest ------------------------------------------------------------------------------------
 
 
-def _add_thinking(body: Json, request: Request, limits: Limits, refused: frozenset[str], losses: Losses) -> None:
+def _add_thinking(body: Json, request: Request, limits: ModelLimits, refused: frozenset[str], losses: Losses) -> None:
     thinking, effort = encode_thinking(request.reasoning, body["max_tokens"], limits, refused, losses)
     if thinking is not None and thinking["type"] != "disabled":
         if is_forced(body.get("tool_choice")):
@@ -290,7 +322,7 @@ def _limit_marks(body: Json, losses: Losses) -> None:
     for holder in [*tools, *system, *blocks]:
         if id(holder) not in keep:
             del holder["cache_control"]
-            losses.drop("cache_control", "upstream takes four cache marks")
+            losses.drop("messages[].content[].cache_control", "upstream takes four cache marks")
 
 
 def _marked(holders: list[Json]) -> list[Json]:

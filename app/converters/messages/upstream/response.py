@@ -1,22 +1,25 @@
-"""Whole answers in conversion: of a messages upstream → neutral → for a messages client (contract §8.5)."""
+"""A messages upstream's whole answers → neutral (contract §8.5)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
-from app.converters import json_bytes, tools
-from app.converters.ir import Opaque, Part, Reasoning, Refusal, Request, Response, Text, ToolCall
-from app.converters.messages.answer_blocks import answer_id, answer_text, block_of, is_answer_tool
-from app.converters.messages.blocks_decoder import citations
+from app.converters.messages.citations import citations
 from app.converters.messages.errors import decode_error
-from app.converters.messages.tables import (
+from app.converters.messages.vocabulary import (
+    ANSWER_TOOL,
+    ANSWER_VALUE_TOOL,
     PROTOCOL,
-    SERVER_TOOL_USE,
     decode_usage,
-    encode_usage,
     finish_reason,
-    stop_reason,
 )
+from app.converters.neutral import tools
+from app.converters.neutral.conversation import valid_call_id
+from app.converters.neutral.vocabulary import Opaque, Part, Reasoning, Refusal, Response, Text, ToolCall
+from app.converters.wire import json_bytes
+from app.converters.wire.accounting import account_in, extra_with
+from app.converters.wire.error_body import is_error
 from app.errors import UpstreamProtocolError
 
 Json = dict[str, Any]
@@ -30,30 +33,31 @@ NO_EDITS: Final[Json] = {"applied_edits": []}
 
 def decode_response(body: Json) -> Response:
     """Upstream's whole answer → neutral. Raises: the error that it is, UpstreamProtocolError if it is no message."""
-    if body.get("type") == "error" or "error" in body:
+    if is_error(body):
         raise decode_error(200, {}, json_bytes.dumps(body))
     content = body.get("content")
     if not isinstance(content, list):
         raise UpstreamProtocolError("GitHub Copilot's answer is no message: it has no content. Try again.")
-    parts = [decode_answer_block(block) for block in content if isinstance(block, dict)]
+    answer_id = _str(body.get("id"))
+    parts = [decode_answer_block(block, answer_id, at) for at, block in enumerate(content) if isinstance(block, dict)]
     extra = extras_of(body)
     parts += refusal_of(extra, parts)
     usage = body.get("usage")
-    given_id, model, stopped_at = body.get("id"), body.get("model"), body.get("stop_sequence")
+    model, stopped_at = body.get("model"), body.get("stop_sequence")
     return Response(
-        id=given_id if isinstance(given_id, str) else "",
+        id=answer_id,
         model=model if isinstance(model, str) else "",
         created_at=None,
         parts=tuple(parts),
         finish_reason=reason_of(body.get("stop_reason"), parts),
         stop_sequence=stopped_at if isinstance(stopped_at, str) else None,
         usage=decode_usage(usage if isinstance(usage, dict) else None),
-        extra={PROTOCOL: extra} if extra else {},
+        extra=({PROTOCOL: extra} if extra else {}) | extra_with(account_in(body)),
     )
 
 
-def decode_answer_block(block: Json) -> Part:
-    """One block that is whole."""
+def decode_answer_block(block: Json, answer_id: str, position: int) -> Part:
+    """One block that is whole, at its position in the answer."""
     match block.get("type"):
         case "text":
             return Text(_str(block.get("text")), citations(block.get("citations")))
@@ -66,8 +70,14 @@ def decode_answer_block(block: Json) -> Part:
             name = _str(block.get("name"))
             if is_answer_tool(name):
                 return Text(answer_text(name, block.get("input")))
-            return ToolCall(_str(block.get("id")), name, tools.arguments_of(block.get("input")))
+            return replace(call_of(block, answer_id, position), arguments=tools.arguments_of(block.get("input")))
     return Opaque(PROTOCOL, block)
+
+
+def call_of(block: Json, answer_id: str, position: int) -> ToolCall:
+    """A call without its arguments. One that came without an id gets one, for its result has to name it."""
+    call_id = _str(block.get("id")) or valid_call_id(f"toolu_{answer_id}_{position}")
+    return ToolCall(call_id, _str(block.get("name")))
 
 
 def extras_of(said: Json) -> Json:
@@ -91,25 +101,17 @@ def reason_of(stopped: Any, parts: list[Part]) -> Any:
     return "stop" if reason == "tool_calls" and not has_calls else reason
 
 
-def encode_response(response: Response, request: Request, *, model: str) -> Json:
-    """Neutral → the whole answer for a messages client. model: the name that the client asked for."""
-    names = tools.ToolNames(request.tools)
-    restored = [names.restore(part) if isinstance(part, ToolCall) else part for part in response.parts]
-    message_id = answer_id(response.id)
-    blocks = [block_of(part, at, message_id) for at, part in enumerate(restored)]
-    extra = response.extra.get(PROTOCOL, {})
-    return {
-        "id": message_id,
-        "type": "message",
-        "role": "assistant",
-        "model": model,
-        "content": [block for block in blocks if block is not None],
-        "stop_reason": stop_reason(response.finish_reason, has_calls=bool(response.calls)),
-        "stop_sequence": response.stop_sequence,
-        **{name: value for name, value in extra.items() if name != SERVER_TOOL_USE},
-        "usage": encode_usage(response.usage, extra.get(SERVER_TOOL_USE)),
-    }
-
-
 def _str(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def is_answer_tool(name: Any) -> bool:
+    """Whether a call is structured output that had to travel as a call (``schemas.answer_tool``)."""
+    return name in (ANSWER_TOOL, ANSWER_VALUE_TOOL)
+
+
+def answer_text(name: str, given: Any) -> str:
+    """The structured answer in the input of that call."""
+    if name == ANSWER_VALUE_TOOL and isinstance(given, dict) and "value" in given:
+        given = given["value"]
+    return json_bytes.dumps({} if given is None else given).decode()

@@ -4,67 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters.ir import OutputFormat
-from app.converters.messages.tables import ANSWER_TOOL, ANSWER_VALUE_TOOL
+from app.converters.messages.vocabulary import ANSWER_TOOL, ANSWER_VALUE_TOOL
+from app.converters.neutral.tool_schema import DEFINITIONS, UNIONS, fitting
+from app.converters.neutral.vocabulary import OutputFormat
 
 Json = dict[str, Any]
 
 FORMAT: Final = "output_config.format"
 
 RESTORE: Final = "structured_answer"
-"""What the native mender is told when the answer comes as a call (``Prepared.restore``)."""
-
-_UNIONS: Final = ("allOf", "anyOf", "oneOf")
-_DEFINITIONS: Final = ("$defs", "definitions")
+"""What the native normalizer is told when the answer comes as a call (``UpstreamRequest.restore``)."""
 
 
 def tool_schema(schema: Json | None) -> tuple[Json, bool]:
-    """The ``input_schema`` of a tool, and whether it says less than the client's.
-
-    It must be an object without ``$schema`` and without a union at its top; such a union becomes one object that
-    allows what any of its members allows.
-    """
-    if not schema:
-        return {"type": "object", "properties": {}}, False
-    clean = {key: value for key, value in schema.items() if key != "$schema"}
-    is_union = any(key in clean for key in _UNIONS)
-    if is_union:
-        clean = _flattened(clean)
-    clean["type"] = "object"
-    if not isinstance(clean.get("properties"), dict):
-        clean["properties"] = {}
-    return clean, is_union
-
-
-def _flattened(schema: Json) -> Json:
-    flat = {key: value for key, value in schema.items() if key not in _UNIONS}
-    properties = dict(_properties(flat))
-    required = _required(flat)
-    for key in _UNIONS:
-        union = schema.get(key)
-        members = [member for member in union if isinstance(member, dict)] if isinstance(union, list) else []
-        for member in members:
-            for name, value in _properties(member).items():
-                properties.setdefault(name, value)
-        wanted = [_required(member) for member in members]
-        if key == "allOf":
-            required += [name for names in wanted for name in names]
-        elif wanted:
-            required += [name for name in wanted[0] if all(name in names for names in wanted)]
-    flat["properties"] = properties
-    if required:
-        flat["required"] = list(dict.fromkeys(required))
-    return flat
-
-
-def _properties(schema: Json) -> Json:
-    found = schema.get("properties")
-    return found if isinstance(found, dict) else {}
-
-
-def _required(schema: Json) -> list[str]:
-    found = schema.get("required")
-    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    """The ``input_schema`` of a tool, and whether it says less than the client's: as for all, and no ``$schema``."""
+    plain, says_less = fitting(schema)
+    return (
+        {key: value for key, value in plain.items() if key != "$schema"} if "$schema" in plain else plain
+    ), says_less
 
 
 def answer_schema(schema: Json | None) -> Json:
@@ -92,12 +49,12 @@ def answer_tool(wanted: OutputFormat) -> Json:
     description = "Give your final answer by calling this tool; its input is the whole answer."
     if wanted.description:
         description += f"\n\n{wanted.description}"
-    if schema.get("type") == "object" and not any(key in schema for key in _UNIONS):
+    if schema.get("type") == "object" and not any(key in schema for key in UNIONS):
         return {"name": ANSWER_TOOL, "description": description, "input_schema": tool_schema(schema)[0]}
     # References are resolved from the root, so definitions have to move up with it.
-    inner = {key: value for key, value in schema.items() if key not in (*_DEFINITIONS, "$schema")}
+    inner = {key: value for key, value in schema.items() if key not in (*DEFINITIONS, "$schema")}
     wrapped: Json = {"type": "object", "properties": {"value": inner}, "required": ["value"]}
-    wrapped |= {key: schema[key] for key in _DEFINITIONS if key in schema}
+    wrapped |= {key: schema[key] for key in DEFINITIONS if key in schema}
     return {"name": ANSWER_VALUE_TOOL, "description": description, "input_schema": wrapped}
 
 

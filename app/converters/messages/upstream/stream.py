@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from app.converters import json_bytes, tools
-from app.converters.events import Event, Ping, ResponseEnd, ResponseStart, StreamError
-from app.converters.ir import Annotation, Opaque, Part, Reasoning, Text, ToolCall
-from app.converters.messages.answer_blocks import answer_text, is_answer_tool
-from app.converters.messages.answers import decode_answer_block, extras_of, reason_of, refusal_of
-from app.converters.messages.blocks_decoder import citation, citations
+from app.converters.messages.citations import citation, citations
 from app.converters.messages.errors import decode_error
-from app.converters.messages.tables import PROTOCOL, decode_usage
-from app.converters.sequencer import PartSequencer
-from app.errors import GatewayError, UpstreamProtocolError, broken_off
+from app.converters.messages.upstream.response import (
+    answer_text,
+    call_of,
+    decode_answer_block,
+    extras_of,
+    is_answer_tool,
+    reason_of,
+    refusal_of,
+)
+from app.converters.messages.vocabulary import PROTOCOL, decode_usage
+from app.converters.neutral import tools
+from app.converters.neutral.event_decoder import EventDecoder
+from app.converters.neutral.events import Event, Ping, ResponseEnd, ResponseStart
+from app.converters.neutral.part_sequencer import PartSequencer
+from app.converters.neutral.vocabulary import Annotation, Opaque, Part, Reasoning, Text
+from app.converters.wire import json_bytes
+from app.converters.wire.accounting import extra_with
+from app.converters.wire.error_body import is_error
+from app.converters.wire.event_reader import kind_of
+from app.errors import UpstreamProtocolError
 
 Json = dict[str, Any]
 
@@ -39,60 +52,36 @@ class _Block:
         return self.kind == "tool_use" and is_answer_tool(self.wire.get("name"))
 
 
-class StreamDecoder:
-    """One per answer. `feed` takes one upstream event, `finish` says that upstream has closed.
+class StreamDecoder(EventDecoder):
+    """One per answer.
 
     The only good end is ``message_stop``: whatever else ends the stream is a StreamError, and the open part stays open.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._parts = PartSequencer()
+        self._id = ""
         self._blocks: dict[int, _Block] = {}
         self._told: list[Part] = []
         self._usage: Json = {}
         self._extra: Json = {}
         self._stop_reason: Any = None
         self._stop_sequence: str | None = None
-        self._is_started = self._is_ended = False
 
-    def feed(self, name: str, data: str) -> list[Event]:
-        """name: the ``event:`` field, "" if there was none; it counts where the data have no type."""
-        if self._is_ended or not data:
-            return []
-        if data.strip() == "[DONE]":
-            return self.finish()
-        try:
-            return self._read(name, data)
-        except GatewayError as error:
-            return self._fail(error)
+    def _decode(self, name: bytes, event: Json, payload: bytes) -> list[Event]:
+        if is_error(event):
+            raise decode_error(200, {}, payload)
+        return self.read(kind_of(event, name), event)
 
-    def finish(self) -> list[Event]:
-        """Upstream has closed. Idempotent."""
-        if self._is_ended:
-            return []
-        return self._fail(broken_off())
-
-    def _fail(self, error: GatewayError) -> list[Event]:
-        self._is_ended = True
-        return [StreamError(error)]
-
-    def _read(self, name: str, data: str) -> list[Event]:
-        raw = data.encode("utf-8", "surrogatepass")
-        try:
-            event = json_bytes.loads(raw)
-        except ValueError:
-            event = None
-        if not isinstance(event, dict):
-            raise UpstreamProtocolError("GitHub Copilot sent a torn piece of JSON in its stream. Try again.")
-        kind = event.get("type") or name
-        if kind == "error" or event.get("error"):
-            raise decode_error(200, {}, raw)
+    def read(self, kind: str, event: Json) -> list[Event]:
+        """One event that is no error. Raises: GatewayError, which ends the stream."""
         if kind == "ping":
-            return [Ping()] if self._is_started else []
+            return [Ping()] if self._started else []
         if kind == "message_start":
             return self._start(event)
-        if not self._is_started:
-            raise UpstreamProtocolError("GitHub Copilot's stream does not begin with message_start. Try again.")
+        if not self._started:
+            raise no_start()
         match kind:
             case "content_block_delta":
                 return self._delta(_index(event), event.get("delta"))
@@ -107,16 +96,17 @@ class StreamDecoder:
         return []
 
     def _start(self, event: Json) -> list[Event]:
-        if self._is_started:
+        if self._started:
             raise UpstreamProtocolError("GitHub Copilot began its answer twice. Try again.")
-        self._is_started = True
+        self._started = True
         given = event.get("message")
         message = given if isinstance(given, dict) else {}
         self._note_usage(message.get("usage"))
         answer_id, model = message.get("id"), message.get("model")
+        self._id = answer_id if isinstance(answer_id, str) else ""
         events: list[Event] = [
             ResponseStart(
-                answer_id if isinstance(answer_id, str) else "",
+                self._id,
                 model if isinstance(model, str) else "",
                 None,
                 decode_usage(self._usage),
@@ -147,8 +137,8 @@ class StreamDecoder:
             case "tool_use" if block.is_answer:
                 return self._parts.start(index, Text())
             case "tool_use":
-                return self._parts.start(index, ToolCall(str(wire.get("id") or ""), str(wire.get("name") or "")))
-        return self._parts.start(index, decode_answer_block(wire))
+                return self._parts.start(index, call_of(wire, self._id, index))
+        return self._parts.start(index, decode_answer_block(wire, self._id, index))
 
     def _delta(self, index: int, delta: Any) -> list[Event]:
         block = self._blocks.get(index)
@@ -184,11 +174,11 @@ class StreamDecoder:
         block = self._blocks.pop(index, None)
         if block is None:
             return []
-        part = self._finished(block)
+        part = self._finished(block, index)
         self._told.append(part)
         return self._parts.end(index, part)
 
-    def _finished(self, block: _Block) -> Part:
+    def _finished(self, block: _Block, index: int) -> Part:
         """The finished part, empty in what has been streamed."""
         match block.kind:
             case "text":
@@ -198,11 +188,10 @@ class StreamDecoder:
             case "tool_use" if block.is_answer:
                 return Text(answer_text(str(block.wire["name"]), self._input(block)))
             case "tool_use":
-                call = ToolCall(str(block.wire.get("id") or ""), str(block.wire.get("name") or ""))
                 given = "" if block.has_json else tools.arguments_of(block.wire.get("input"))
-                return ToolCall(call.call_id, call.name, given)
+                return replace(call_of(block.wire, self._id, index), arguments=given)
             case "redacted_thinking":
-                return decode_answer_block(block.wire)
+                return decode_answer_block(block.wire, self._id, index)
         return Opaque(PROTOCOL, {**block.wire, "input": self._input(block)} if block.has_json else block.wire)
 
     def _input(self, block: _Block) -> Any:
@@ -237,16 +226,21 @@ class StreamDecoder:
         for refusal in refusal_of(self._extra, self._told):
             events += self._parts.start("refusal", refusal)
         events += self._parts.flush()
-        self._is_ended = True
+        self._ended = True
         return [
             *events,
             ResponseEnd(
                 reason_of(self._stop_reason, self._told),
                 self._stop_sequence,
                 decode_usage(self._usage),
-                {PROTOCOL: dict(self._extra)} if self._extra else {},
+                ({PROTOCOL: dict(self._extra)} if self._extra else {}) | extra_with(self.account),
             ),
         ]
+
+
+def no_start() -> UpstreamProtocolError:
+    """The error of a stream that begins in its middle."""
+    return UpstreamProtocolError("GitHub Copilot's stream does not begin with message_start. Try again.")
 
 
 def _index(event: Json) -> int:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.converters.ir import Request
-from app.converters.responses.parts_decoder import ORIGIN
-from app.converters.responses.request_decoder import INSTRUCTIONS
-from app.converters.responses.tool_wire import echo_tool_choice, echo_tools
+from app.converters.neutral.vocabulary import Request
+from app.converters.responses.client.tools import echo_tool_choice, echo_tools
+from app.converters.responses.parts import ORIGIN
+from app.converters.responses.vocabulary import INSTRUCTIONS
 
 
 def echo_of(request: Request, model: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Input items → neutral messages. Spec: OpenAI "Responses: input"; conversion.md §1.1, §2; clients.md 0.3.
+"""Input items → neutral messages. Spec: OpenAI "Responses: input"; conversion rules §1.1, §2; client notes §0.3.
 
 What the model said in one turn (thoughts, messages, calls) is one assistant message; results that stand side by side
 are one user message. What an item is called (`id`) is forgotten: upstream ids mean nothing abroad (contract §7.6).
@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from app.converters.ir import Message, Opaque, Part, Text, ToolCall, ToolResult
-from app.converters.responses.parts_decoder import ORIGIN, decode_content, decode_reasoning
-from app.converters.responses.refused import ITEMS
-from app.converters.responses.shapes import may_str, name_in, need_dict, need_str
-from app.converters.responses.tables import ROLES
+from app.converters.neutral.vocabulary import Message, Opaque, Part, Text, ToolCall, ToolResult
+from app.converters.responses import client_run
+from app.converters.responses.parts import ORIGIN, decode_content, decode_reasoning
+from app.converters.responses.refusals import ITEMS
+from app.converters.responses.vocabulary import ROLES
+from app.converters.wire import reading
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 
 TOOL_ITEMS: Final = "additional_tools"
 
-_OF_TOOLS: Final = frozenset(
+OF_TOOLS: Final = frozenset(
     {
         "computer_call_output",
         "local_shell_call_output",
@@ -32,7 +33,7 @@ _OF_TOOLS: Final = frozenset(
 
 
 def decode_input(raw: Any, start: int = 0) -> list[Message]:
-    """`input`: a string, or items. `additional_tools` items are passed over: see ``request_decoder``.
+    """`input`: a string, or items. `additional_tools` items are passed over: see ``request``.
 
     start: the place of the first item, if these are a part of the input.
     """
@@ -44,7 +45,7 @@ def decode_input(raw: Any, start: int = 0) -> list[Message]:
     turn = _Turns(messages)
     for at, given in enumerate(raw, start):
         path = f"input[{at}]"
-        item = {"role": "user", "content": given} if isinstance(given, str) else need_dict(given, path)
+        item = {"role": "user", "content": given} if isinstance(given, str) else reading.obj(given, path)
         kind = kind_of(item, path)
         if kind != TOOL_ITEMS:
             _DECODERS.get(kind, _other)(turn, item, path)
@@ -105,12 +106,12 @@ def _message(turns: _Turns, item: dict[str, Any], path: str) -> None:
     if role != "assistant":
         turns.message(Message(role, parts))
         return
-    phase = may_str(item.get("phase"), f"{path}.phase")
+    phase = reading.opt_string(item.get("phase"), f"{path}.phase")
     named = tuple(Text(part.text, part.annotations, phase=phase) if isinstance(part, Text) else part for part in parts)
     turns.said(named, is_message=True, is_named=bool(phase))
 
 
-def _reasoning(turns: _Turns, item: dict[str, Any], path: str) -> None:
+def _reasoning(turns: _Turns, item: dict[str, Any], _path: str) -> None:
     turns.said((decode_reasoning(item),))
 
 
@@ -119,10 +120,10 @@ def _call(turns: _Turns, item: dict[str, Any], path: str) -> None:
     key = "input" if is_custom else "arguments"
     call = ToolCall(
         call_id=_call_id(item, path),
-        name=name_in(item, path),
-        arguments=may_str(item.get(key), f"{path}.{key}") or "",
+        name=reading.name(item.get("name"), f"{path}.name"),
+        arguments=reading.opt_string(item.get(key), f"{path}.{key}") or "",
         kind="custom" if is_custom else "function",
-        namespace=may_str(item.get("namespace"), f"{path}.namespace") or None,
+        namespace=reading.opt_string(item.get("namespace"), f"{path}.namespace") or None,
     )
     turns.said((call,))
 
@@ -133,8 +134,24 @@ def _result(turns: _Turns, item: dict[str, Any], path: str) -> None:
     turns.result(ToolResult(_call_id(item, path), parts, kind="custom" if is_custom else "function"))
 
 
+def _client_call(turns: _Turns, item: dict[str, Any], path: str) -> None:
+    call = client_run.call_of(item)
+    if call is None:
+        _other(turns, item, path)
+    else:
+        turns.said((call,))
+
+
+def _client_result(turns: _Turns, item: dict[str, Any], path: str) -> None:
+    found = client_run.result_of(item)
+    if found is None:
+        _other(turns, item, path)
+    else:
+        turns.result(ToolResult(found[0], decode_content(found[1], f"{path}.output")))
+
+
 def _call_id(item: dict[str, Any], path: str) -> str:
-    call_id = need_str(item.get("call_id"), f"{path}.call_id")
+    call_id = reading.string(item.get("call_id"), f"{path}.call_id")
     if not call_id:
         raise InvalidRequestError(f"`{path}.call_id` must not be empty.", param=f"{path}.call_id")
     return call_id
@@ -146,7 +163,7 @@ def _other(turns: _Turns, item: dict[str, Any], path: str) -> None:
     if rule is not None and rule.verdict == "refused":
         raise UnsupportedFeatureError(f"An item of type `{kind}` cannot be used: {rule.note}.", param=path)
     part = Opaque(ORIGIN, item)
-    if kind in _OF_TOOLS:
+    if kind in OF_TOOLS:
         turns.result(part)
     else:
         turns.said((part,))
@@ -159,4 +176,6 @@ _DECODERS: Final[dict[str, Callable[[_Turns, dict[str, Any], str], None]]] = {
     "custom_tool_call": _call,
     "function_call_output": _result,
     "custom_tool_call_output": _result,
+    **dict.fromkeys(client_run.CALLS, _client_call),
+    **dict.fromkeys(client_run.OUTPUTS, _client_result),
 }

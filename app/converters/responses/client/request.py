@@ -1,4 +1,4 @@
-"""A client's Responses request → the neutral request. Spec: OpenAI "Create a model response"; conversion.md §2.
+"""A client's Responses request → the neutral request. Spec: OpenAI "Create a model response"; conversion rules §2.
 
 Fields that the vocabulary has no word for ride in ``extra["responses"]`` under their (dotted) names: the encoder of
 another protocol records them as dropped, the one of this protocol writes back those that are ``carried``.
@@ -7,29 +7,22 @@ another protocol records them as dropped, the one of this protocol writes back t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Final
 
-from app.converters.ir import Message, OutputFormat, ReasoningConfig, Request, Text, Tool
-from app.converters.limits import as_effort
+from app.converters.neutral.model_limits import as_effort
+from app.converters.neutral.vocabulary import Message, OutputFormat, ReasoningConfig, Request, Text, Tool
+from app.converters.responses.client.input import TOOL_ITEMS, decode_input
+from app.converters.responses.client.tools import decode_tool_choice, decode_tools
+from app.converters.responses.client_run import chosen
 from app.converters.responses.fields import FIELDS, is_said
-from app.converters.responses.input_decoder import TOOL_ITEMS, decode_input
-from app.converters.responses.parts_decoder import ORIGIN
-from app.converters.responses.refused import ENCRYPTED
-from app.converters.responses.shapes import (
-    may_bool,
-    may_dict,
-    may_int,
-    may_number,
-    may_str,
-    need_dict,
-    need_str,
-)
-from app.converters.responses.tool_wire import decode_tool_choice, decode_tools
+from app.converters.responses.parts import ORIGIN
+from app.converters.responses.refusals import ENCRYPTED
+from app.converters.responses.vocabulary import INSTRUCTIONS
+from app.converters.wire import reading
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 
-INSTRUCTIONS: Final = "is_instructions"
-"""Marks the system message that was `instructions`."""
-
+_STORED: Final = {"previous_response_id": "Previous response", "conversation": "Conversation"}
 _NESTED: Final = ("reasoning", "text")
 
 
@@ -40,32 +33,33 @@ def decode_request(body: dict[str, Any]) -> Request:
     FIELDS refuses: state that nobody keeps, above all.
     """
     refuse_fields(body)
-    model = need_str(body.get("model"), "model")
+    model = reading.string(body.get("model"), "model")
     if "input" not in body:
         raise InvalidRequestError("`input` is missing.", param="input")
-    text = may_dict(body.get("text"), "text") or {}
-    tools = decode_tools(body["tools"]) if body.get("tools") is not None else []
+    text = reading.opt_obj(body.get("text"), "text") or {}
+    offered = decode_tools(body["tools"]) if body.get("tools") is not None else []
+    tools = (*offered, *additional_tools(body["input"], offered))
     return Request(
         model=model,
         messages=(*_instructions(body.get("instructions")), *decode_input(body["input"])),
-        tools=(*tools, *additional_tools(body["input"])),
+        tools=tools,
         has_tools_field=body.get("tools") is not None,
-        tool_choice=decode_tool_choice(body.get("tool_choice")),
-        parallel_tool_calls=may_bool(body.get("parallel_tool_calls"), "parallel_tool_calls"),
+        tool_choice=chosen(decode_tool_choice(body.get("tool_choice")), tools),
+        parallel_tool_calls=reading.opt_bool(body.get("parallel_tool_calls"), "parallel_tool_calls"),
         max_output_tokens=_positive(body.get("max_output_tokens"), "max_output_tokens"),
-        temperature=may_number(body.get("temperature"), "temperature"),
-        top_p=may_number(body.get("top_p"), "top_p"),
-        reasoning=_reasoning(may_dict(body.get("reasoning"), "reasoning")),
-        output_format=_format(may_dict(text.get("format"), "text.format")),
-        verbosity=may_str(text.get("verbosity"), "text.verbosity"),
-        stream=may_bool(body.get("stream"), "stream") or False,
-        user=may_str(body.get("user"), "user"),
-        safety_identifier=may_str(body.get("safety_identifier"), "safety_identifier"),
-        metadata=may_dict(body.get("metadata"), "metadata"),
-        prompt_cache_key=may_str(body.get("prompt_cache_key"), "prompt_cache_key"),
-        prompt_cache_retention=may_str(body.get("prompt_cache_retention"), "prompt_cache_retention"),
-        service_tier=may_str(body.get("service_tier"), "service_tier"),
-        store=may_bool(body.get("store"), "store"),
+        temperature=reading.opt_number(body.get("temperature"), "temperature"),
+        top_p=reading.opt_number(body.get("top_p"), "top_p"),
+        reasoning=_reasoning(reading.opt_obj(body.get("reasoning"), "reasoning")),
+        output_format=_format(reading.opt_obj(text.get("format"), "text.format")),
+        verbosity=reading.opt_string(text.get("verbosity"), "text.verbosity"),
+        stream=reading.opt_bool(body.get("stream"), "stream") or False,
+        user=reading.opt_string(body.get("user"), "user"),
+        safety_identifier=reading.opt_string(body.get("safety_identifier"), "safety_identifier"),
+        metadata=reading.opt_obj(body.get("metadata"), "metadata"),
+        prompt_cache_key=reading.opt_string(body.get("prompt_cache_key"), "prompt_cache_key"),
+        prompt_cache_retention=reading.opt_string(body.get("prompt_cache_retention"), "prompt_cache_retention"),
+        service_tier=reading.opt_string(body.get("service_tier"), "service_tier"),
+        store=reading.opt_bool(body.get("store"), "store"),
         extra=_extra(body),
     )
 
@@ -74,15 +68,30 @@ def refuse_fields(body: dict[str, Any]) -> None:
     """Raise UnsupportedFeatureError for the first field that cannot be served."""
     for name, field in FIELDS.items():
         if field.verdict == "refused" and is_said(name, body.get(name)):
+            if name in _STORED:
+                raise not_found(name, body[name])
             raise UnsupportedFeatureError(f"`{name}` is not supported: {field.note}.", param=name)
 
 
-def additional_tools(items: Any) -> list[Tool]:
-    """The tools that stand among the input items (clients.md 0.3), in their order."""
+def not_found(name: str, value: Any) -> UnsupportedFeatureError:
+    """State that is named and kept nowhere, in OpenAI's own words: at these, clients send the whole conversation."""
+    what, advice = _STORED[name], FIELDS[name].note
+    named = str(value.get("id") if isinstance(value, dict) else value)[:100]
+    code = f"{what.lower().replace(' ', '_')}_not_found"
+    return UnsupportedFeatureError(f"{what} with id '{named}' not found: {advice}.", param=name, code=code)
+
+
+def additional_tools(items: Any, offered: Iterable[Tool]) -> list[Tool]:
+    """The tools that stand among the input items (client notes §0.3) or that a search has loaded, in their order; not
+    those that are offered already."""
     tools: list[Tool] = []
+    known = {(tool.name, tool.namespace) for tool in offered}
     for at, item in enumerate(items if isinstance(items, list) else []):
-        if isinstance(item, dict) and item.get("type") == TOOL_ITEMS:
-            for tool in decode_tools(item.get("tools"), f"input[{at}].tools"):
+        if isinstance(item, dict) and item.get("type") in (TOOL_ITEMS, "tool_search_output"):
+            for tool in decode_tools(item.get("tools") or [], f"input[{at}].tools"):
+                if (tool.name, tool.namespace) in known:
+                    continue
+                known.add((tool.name, tool.namespace))
                 mark = {**tool.extra.get(ORIGIN, {}), "is_additional": True}
                 tools.append(dataclasses.replace(tool, extra={ORIGIN: mark}))
     return tools
@@ -92,7 +101,7 @@ def _instructions(raw: Any) -> tuple[Message, ...]:
     if isinstance(raw, list):
         # Only responses themselves carry a list; as a request it is input that stands first.
         return tuple(decode_input(raw))
-    text = may_str(raw, "instructions")
+    text = reading.opt_string(raw, "instructions")
     return (Message("system", (Text(text),), extra={ORIGIN: {INSTRUCTIONS: True}}),) if text else ()
 
 
@@ -106,8 +115,8 @@ def _reasoning(raw: dict[str, Any] | None) -> ReasoningConfig | None:
             "`reasoning.effort` must be one of none, minimal, low, medium, high, xhigh and max.",
             param="reasoning.effort",
         )
-    summary = may_str(raw.get("summary"), "reasoning.summary")
-    summary = summary or may_str(raw.get("generate_summary"), "reasoning.generate_summary")
+    summary = reading.opt_string(raw.get("summary"), "reasoning.summary")
+    summary = summary or reading.opt_string(raw.get("generate_summary"), "reasoning.generate_summary")
     return ReasoningConfig(effort=effort, summary=summary)
 
 
@@ -128,15 +137,15 @@ def _format(raw: dict[str, Any] | None) -> OutputFormat | None:
     source = inner if isinstance(inner, dict) and "schema" not in raw else raw
     return OutputFormat(
         "json_schema",
-        name=may_str(source.get("name"), "text.format.name"),
-        schema=need_dict(source.get("schema"), "text.format.schema"),
-        strict=may_bool(source.get("strict"), "text.format.strict"),
-        description=may_str(source.get("description"), "text.format.description"),
+        name=reading.opt_string(source.get("name"), "text.format.name"),
+        schema=reading.obj(source.get("schema"), "text.format.schema"),
+        strict=reading.opt_bool(source.get("strict"), "text.format.strict"),
+        description=reading.opt_string(source.get("description"), "text.format.description"),
     )
 
 
 def _positive(raw: Any, path: str) -> int | None:
-    number = may_int(raw, path)
+    number = reading.opt_count(raw, path)
     if number is not None and number < 1:
         raise InvalidRequestError(f"`{path}` must be at least 1.", param=path)
     return number

@@ -1,4 +1,4 @@
-"""Neutral events → a Responses stream for the client. Spec: OpenAI "Streaming events"; conversion.md §4.
+"""Neutral events → a Responses stream for the client. Spec: OpenAI "Streaming events"; conversion rules §4.
 
 One part is one output item. What an item holds in its ``output_item.done`` is what the terminal event holds: both are
 made by ``output_items.encode_part``, so the sum of the deltas, the items and the final object are the same.
@@ -6,16 +6,27 @@ made by ``output_items.encode_part``, so the sum of the deltas, the items and th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from app.converters import sse
-from app.converters.events import Event, PartDelta, PartEnd, PartStart, Ping, ResponseEnd, ResponseStart, StreamError
-from app.converters.ir import Part, Reasoning, Refusal, Request, Text, ToolCall
-from app.converters.responses.answers import finished, incomplete_reason, response_object
+from app.converters.neutral.events import (
+    Event,
+    PartDelta,
+    PartEnd,
+    PartStart,
+    Ping,
+    ResponseEnd,
+    ResponseStart,
+    StreamError,
+)
+from app.converters.neutral.tools import ToolNames
+from app.converters.neutral.vocabulary import Part, Reasoning, Refusal, Request, Text, ToolCall
+from app.converters.responses.client.response import NOTHING_TOLD, finished, incomplete_reason, response_object
 from app.converters.responses.errors import error_events, frame_of
 from app.converters.responses.output_items import blank_of, encode_content_part, encode_part, with_status
-from app.converters.responses.tables import encode_usage, response_id
-from app.converters.tools import ToolNames
+from app.converters.responses.vocabulary import encode_usage, response_id
+from app.converters.wire import sse
+from app.converters.wire.accounting import COPILOT
 
 KEEP_ALIVE = sse.comment(b"keep-alive")
 
@@ -23,13 +34,13 @@ KEEP_ALIVE = sse.comment(b"keep-alive")
 class StreamEncoder:
     """One answer for one client. ``feed`` returns whole frames, b"" if there is nothing to say.
 
-    model:         the name the client asked for.
-    include_usage: has no meaning here: the terminal event always holds the usage.
+    model: the name the client asked for. told: what the object says of storing (`Identity.told`).
     """
 
-    def __init__(self, request: Request, *, model: str, include_usage: bool = True) -> None:
+    def __init__(self, request: Request, *, model: str, told: Mapping[str, Any] = NOTHING_TOLD) -> None:
         self._request = request
         self._model = model
+        self._told = told
         self._names = ToolNames(request.tools)
         self._response: dict[str, Any] | None = None
         self._number = 0
@@ -73,7 +84,10 @@ class StreamEncoder:
         return self._tell(kind, item_id=item_id, output_index=len(self._output), **fields)
 
     def _start(self, event: ResponseStart) -> bytes:
-        body = response_object(self._request, model=self._model, id=response_id(event.id), created_at=event.created_at)
+        own_id = response_id(event.id)
+        body = response_object(
+            self._request, model=self._model, id=own_id, created_at=event.created_at, told=self._told
+        )
         self._response = body
         self._usage = encode_usage(event.usage)
         return self._tell("response.created", response=body) + self._tell("response.in_progress", response=body)
@@ -87,6 +101,8 @@ class StreamEncoder:
         frames = self._settle("completed")
         self._item = item = encode_part(restored, self._own_id, len(self._output)) or {}
         frames += self._tell("response.output_item.added", output_index=len(self._output), item=blank_of(item))
+        if item.get("type") == "web_search_call":
+            frames += b"".join(map(self._of_item, _SEARCH_EVENTS[item.get("status") == "completed"]))
         if isinstance(part, Text | Refusal):
             # Sources are told when the text is complete.
             content = {**encode_content_part(part), **({"annotations": []} if isinstance(part, Text) else {})}
@@ -141,6 +157,8 @@ class StreamEncoder:
         return frames
 
     def _call_end(self, item: dict[str, Any], part: ToolCall) -> bytes:
+        if item["type"] not in _ARGUMENTS:
+            return b""
         kind, key = _ARGUMENTS[item["type"]]
         whole = item[key]
         # Nothing was told of what changes kind; and a call without arguments is one with "{}".
@@ -186,7 +204,7 @@ class StreamEncoder:
         reason = incomplete_reason(event.finish_reason, tuple(self._parts))
         frames = self._settle("incomplete" if reason else "completed")
         usage = encode_usage(event.usage) or self._usage
-        body = finished(self._response or {}, self._output, reason, usage)
+        body = finished(self._response or {}, self._output, reason, usage) | event.extra.get(COPILOT, {})
         return frames + self._tell(f"response.{body['status']}", response=body)
 
     def _failed(self) -> dict[str, Any] | None:
@@ -196,6 +214,16 @@ class StreamEncoder:
     def _own_id(self) -> str:
         return str(self._response["id"]) if self._response else ""
 
+
+# A search is told when it is over. One that failed has no event of its own.
+_SEARCH_EVENTS = {
+    True: (
+        "response.web_search_call.in_progress",
+        "response.web_search_call.searching",
+        "response.web_search_call.completed",
+    ),
+    False: ("response.web_search_call.in_progress", "response.web_search_call.searching"),
+}
 
 _ARGUMENTS = {
     "function_call": ("response.function_call_arguments", "arguments"),

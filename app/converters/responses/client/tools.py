@@ -1,15 +1,19 @@
-"""Tools and tool choice of the Responses API, both ways. Spec: OpenAI "Responses: tools"; clients.md 0.3."""
+"""Tools and tool choice of the Responses API, both ways. Spec: OpenAI "Responses: tools"; client notes §0.3."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.converters.ir import Tool, ToolChoice, ToolRef
-from app.converters.responses.parts_decoder import ORIGIN
-from app.converters.responses.shapes import may_bool, may_dict, may_str, name_in, need_dict, need_list
+from app.converters.neutral.tools import CLIENT_SPACE
+from app.converters.neutral.vocabulary import ChoiceMode, Tool, ToolChoice, ToolRef
+from app.converters.responses import client_run
+from app.converters.responses.parts import ORIGIN
+from app.converters.wire import reading
 from app.errors import InvalidRequestError
 
+MODES: Final = ("auto", "none", "required")
+_MODE_OF: Final[dict[str, ChoiceMode]] = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 _FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})
 _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
 
@@ -17,8 +21,8 @@ _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
 def decode_tools(raw: Any, path: str = "tools") -> list[Tool]:
     """`tools`: namespaces are taken apart, their tools know where they come from."""
     tools: list[Tool] = []
-    for at, given in enumerate(need_list(raw, path)):
-        tool = need_dict(given, f"{path}[{at}]")
+    for at, given in enumerate(reading.items(raw, path)):
+        tool = reading.obj(given, f"{path}[{at}]")
         if tool.get("type") == "namespace":
             tools += _namespace(tool, f"{path}[{at}]")
         else:
@@ -38,20 +42,22 @@ def decode_tool(tool: dict[str, Any], path: str) -> Tool:
         inner = tool.get("function")
         source = inner if isinstance(inner, dict) and "name" not in tool else tool
         return Tool(
-            name_in(source, path),
-            may_str(source.get("description"), f"{path}.description"),
-            may_dict(source.get("parameters"), f"{path}.parameters"),
-            strict=may_bool(source.get("strict"), f"{path}.strict"),
+            reading.name(source.get("name"), f"{path}.name"),
+            reading.opt_string(source.get("description"), f"{path}.description"),
+            reading.opt_obj(source.get("parameters"), f"{path}.parameters"),
+            strict=reading.opt_bool(source.get("strict"), f"{path}.strict"),
             extra=_extra(source, _FUNCTION),
         )
     if kind == "custom":
         return Tool(
-            name_in(tool, path),
-            may_str(tool.get("description"), f"{path}.description"),
+            reading.name(tool.get("name"), f"{path}.name"),
+            reading.opt_string(tool.get("description"), f"{path}.description"),
             kind="custom",
-            format=may_dict(tool.get("format"), f"{path}.format"),
+            format=reading.opt_obj(tool.get("format"), f"{path}.format"),
             extra=_extra(tool, _CUSTOM),
         )
+    if client_run.is_client_run(tool):
+        return client_run.as_tool(tool, ORIGIN)
     return Tool(kind, kind="hosted", extra={ORIGIN: tool})
 
 
@@ -61,12 +67,12 @@ def _extra(tool: dict[str, Any], known: frozenset[str]) -> dict[str, dict[str, A
 
 
 def _namespace(raw: dict[str, Any], path: str) -> list[Tool]:
-    space = name_in(raw, path)
-    about = may_str(raw.get("description"), f"{path}.description")
+    space = reading.name(raw.get("name"), f"{path}.name")
+    about = reading.opt_string(raw.get("description"), f"{path}.description")
     tools: list[Tool] = []
-    for at, inner in enumerate(need_list(raw.get("tools"), f"{path}.tools")):
+    for at, inner in enumerate(reading.items(raw.get("tools"), f"{path}.tools")):
         where = f"{path}.tools[{at}]"
-        tool = decode_tool(need_dict(inner, where), where)
+        tool = decode_tool(reading.obj(inner, where), where)
         extra = {**tool.extra.get(ORIGIN, {}), **({"namespace_description": about} if about else {})}
         tools.append(
             Tool(
@@ -87,16 +93,18 @@ def decode_tool_choice(raw: Any) -> ToolChoice | None:
     """`tool_choice` in all its forms. A hosted tool that is named has the kind "hosted"."""
     if raw is None:
         return None
-    if raw in ("auto", "none", "required"):
-        return ToolChoice(raw)
-    choice = need_dict(raw, "tool_choice")
+    # Other protocols say "any", or put the mode into an object.
+    word = raw.get("type") if isinstance(raw, dict) and "name" not in raw else raw
+    if isinstance(word, str) and (mode := _MODE_OF.get(word)):
+        return ToolChoice(mode)
+    choice = reading.obj(raw, "tool_choice")
     if choice.get("type") == "allowed_tools":
         # Chat nests it one deeper.
         inner = choice.get("allowed_tools")
         source = inner if isinstance(inner, dict) else choice
-        listed = need_list(source.get("tools"), "tool_choice.tools")
+        listed = reading.items(source.get("tools"), "tool_choice.tools")
         allowed = tuple(
-            decode_ref(need_dict(item, f"tool_choice.tools[{at}]"), f"tool_choice.tools[{at}]")
+            decode_ref(reading.obj(item, f"tool_choice.tools[{at}]"), f"tool_choice.tools[{at}]")
             for at, item in enumerate(listed)
         )
         return ToolChoice("allowed", allowed=allowed, is_required=source.get("mode") == "required")
@@ -106,11 +114,13 @@ def decode_tool_choice(raw: Any) -> ToolChoice | None:
 def decode_ref(raw: dict[str, Any], path: str) -> ToolRef:
     """A tool by name."""
     kind = raw.get("type")
+    if kind == "tool":
+        kind = "function"  # Anthropic's word
     if kind in ("function", "custom"):
         inner = raw.get(kind)
         source = inner if isinstance(inner, dict) and "name" not in raw else raw
-        namespace = may_str(raw.get("namespace"), f"{path}.namespace") or None
-        return ToolRef(name_in(source, path), kind, namespace)
+        namespace = reading.opt_string(raw.get("namespace"), f"{path}.namespace") or None
+        return ToolRef(reading.name(source.get("name"), f"{path}.name"), kind, namespace)
     if not isinstance(kind, str) or not kind:
         raise InvalidRequestError(f"`{path}.type` is missing.", param=f"{path}.type")
     return ToolRef(kind, "hosted")
@@ -123,6 +133,9 @@ def echo_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
     for tool in tools:
         mine = tool.extra.get(ORIGIN, {})
         if mine.get("is_additional"):
+            continue
+        if tool.namespace == CLIENT_SPACE and "given" in mine:
+            echoed.append(mine["given"])
             continue
         if tool.namespace is None:
             echoed.append(echo_tool(tool))
@@ -163,7 +176,7 @@ def echo_tool_choice(choice: ToolChoice | None) -> Any:
 
 
 def _echo_ref(ref: ToolRef) -> dict[str, Any]:
-    if ref.kind == "hosted":
+    if ref.kind == "hosted" or ref.namespace == CLIENT_SPACE:
         return {"type": ref.name}
     return {
         "type": ref.kind,

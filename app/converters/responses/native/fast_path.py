@@ -1,8 +1,8 @@
-"""The strings of an item that are streamed, and the mender's fast road for them.
+"""The strings of an item that are streamed, and the normalizer's fast path for them.
 
-A *channel* is one kind of such string: its events, its index and the key of its final value. A *template* is the shape
+A *streamed* is one kind of such string: its events, its index and the key of its final value. A *template* is the shape
 of upstream's delta line, learned from one: all members are fixed but sequence number, ids, indexes, padding and the
-string itself. A later line of that shape is mended by cutting the string out, without parsing.
+string itself. A later line of that shape is normalized by cutting the string out, without parsing.
 
 An unescaped quote cannot occur inside a JSON string: that is why a template finds structure, never text.
 """
@@ -15,7 +15,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class StreamedField:
     """event: stem of its ``.delta`` and ``.done``. index: its second index. part: stem of the events around it.
 
     key: of the final value, in ``.done`` and in the part or item. blank: the type of that part.
@@ -29,23 +29,25 @@ class Channel:
     has_logprobs: bool = False
 
 
-TEXT: Final = Channel("response.output_text", "text", "content_index", "response.content_part", "output_text", True)
-REFUSAL: Final = Channel("response.refusal", "refusal", "content_index", "response.content_part", "refusal")
-SUMMARY: Final = Channel(
+TEXT: Final = StreamedField(
+    "response.output_text", "text", "content_index", "response.content_part", "output_text", True
+)
+REFUSAL: Final = StreamedField("response.refusal", "refusal", "content_index", "response.content_part", "refusal")
+SUMMARY: Final = StreamedField(
     "response.reasoning_summary_text", "text", "summary_index", "response.reasoning_summary_part", "summary_text"
 )
-THOUGHT: Final = Channel("response.reasoning_text", "text", "content_index")
-ARGUMENTS: Final = Channel("response.function_call_arguments", "arguments")
-INPUT: Final = Channel("response.custom_tool_call_input", "input")
+THOUGHT: Final = StreamedField("response.reasoning_text", "text", "content_index")
+ARGUMENTS: Final = StreamedField("response.function_call_arguments", "arguments")
+INPUT: Final = StreamedField("response.custom_tool_call_input", "input")
 
 CHANNELS: Final = (TEXT, REFUSAL, SUMMARY, THOUGHT, ARGUMENTS, INPUT)
-BY_DELTA: Final = {f"{channel.event}.delta": channel for channel in CHANNELS}
-BY_DONE: Final = {f"{channel.event}.done": channel for channel in CHANNELS}
-BY_PART: Final = {channel.blank: channel for channel in CHANNELS if channel.part}
+BY_DELTA: Final = {f"{streamed.event}.delta": streamed for streamed in CHANNELS}
+BY_DONE: Final = {f"{streamed.event}.done": streamed for streamed in CHANNELS}
+BY_PART: Final = {streamed.blank: streamed for streamed in CHANNELS if streamed.part}
 
 _MEMBER: Final = re.compile(
     rb'(?P<before>[{,]\s*)"(?P<key>[a-z_]+)"(?P<colon>\s*:\s*)'
-    rb'(?P<value>"(?:[^"\\]++|\\.)*+"|\d+|\[\])'
+    rb'(?P<value>"[^"\\]*+(?:\\.[^"\\]*+)*"|\d+|\[\])'
 )
 _VARIABLE: Final = {
     b"sequence_number": rb"\d+",
@@ -54,7 +56,7 @@ _VARIABLE: Final = {
     b"output_index": rb"(?P<output>\d+)",
     b"content_index": rb"(?P<inner>\d+)",
     b"summary_index": rb"(?P<inner>\d+)",
-    b"delta": rb'"(?P<delta>(?:[^"\\\x00-\x1f]++|\\.)*+)"',
+    b"delta": rb'"(?P<delta>[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*)"',
 }
 _FIXED: Final = frozenset({b"type", b"logprobs"})
 

@@ -1,7 +1,7 @@
-"""Neutral messages → input items for Copilot's ``/responses``. Contract §7.1, §7.2, §7.6; conversion.md §1.1, §2.
+"""Neutral messages → input items for Copilot's ``/responses``. Contract §7.1, §7.2, §7.6; conversion rules §1.1, §2.
 
 Deterministic and prefix-stable: an item depends on its own message alone. No item gets an `id`: upstream pairs calls
-by `call_id`, accepts encrypted reasoning without an id, and refuses ids that it no longer knows (§7.6).
+by `call_id`, accepts encrypted reasoning without an id, and refuses ids that it no longer knows (contract §7.6).
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
-from app.converters.conversation import distinct_call_ids, map_call_ids, pair_tools, valid_call_id
-from app.converters.ir import (
+from app.converters.neutral.conversation import distinct_call_ids, map_call_ids, pair_tools, valid_call_id
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.opaque_text import text_of
+from app.converters.neutral.sealed_signatures import proof_for_upstream
+from app.converters.neutral.tools import ToolNames, call_as_function
+from app.converters.neutral.vocabulary import (
     Audio,
     File,
     Image,
@@ -25,10 +29,9 @@ from app.converters.ir import (
     ToolResult,
     split_data_url,
 )
-from app.converters.losses import Losses
-from app.converters.responses.parts_decoder import ORIGIN
-from app.converters.seal import proof_for_upstream
-from app.converters.tools import ToolNames, call_as_function
+from app.converters.responses.parts import ORIGIN
+from app.converters.responses.refusals import FUNCTIONS_ALONE, Taken
+from app.converters.responses.vocabulary import is_own_id
 from app.errors import UnsupportedFeatureError
 
 ERROR_PREFIX = "Error: "
@@ -36,13 +39,20 @@ _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml
 
 
 def encode_input(
-    messages: Iterable[Message], names: ToolNames, losses: Losses, *, with_proofs: bool = True
+    messages: Iterable[Message],
+    names: ToolNames,
+    losses: Losses,
+    *,
+    with_proofs: bool = True,
+    taken: Taken = FUNCTIONS_ALONE,
 ) -> list[dict[str, Any]]:
     """All messages as items; results stand right behind the turn with their calls.
 
+    taken: which types of items go as what they are: calls of free-text tools, and what only this protocol knows.
+
     Raises: InvalidRequestError for a call without result, UnsupportedFeatureError for what has no counterpart.
     """
-    writer = _Writer(names, losses, with_proofs)
+    writer = _Writer(names, losses, with_proofs, taken)
     # Distinct first: a call and its result meet by nothing but this id.
     for message in map_call_ids(distinct_call_ids(pair_tools(messages)), valid_call_id):
         writer.write(message)
@@ -50,11 +60,13 @@ def encode_input(
 
 
 class _Writer:
-    def __init__(self, names: ToolNames, losses: Losses, with_proofs: bool) -> None:
+    def __init__(self, names: ToolNames, losses: Losses, with_proofs: bool, taken: Taken) -> None:
         self.items: list[dict[str, Any]] = []
         self._names = names
         self._losses = losses
         self._with_proofs = with_proofs
+        self._taken = taken
+        self._custom_calls: set[str] = set()
 
     def write(self, message: Message) -> None:
         if message.name:
@@ -63,7 +75,7 @@ class _Writer:
         phase: str | None = None
         for part in message.parts:
             own_phase = part.phase if isinstance(part, Text) else None
-            item = self._item(part)
+            item = self._item(part, message)
             if content and (item is not None or own_phase != phase):
                 self._flush(message, content, phase)
                 content = []
@@ -83,7 +95,7 @@ class _Writer:
             item["phase"] = phase
         self.items.append(item)
 
-    def _item(self, part: Part) -> dict[str, Any] | None:
+    def _item(self, part: Part, message: Message) -> dict[str, Any] | None:
         """The item that a part becomes; {} for one that is left out, None for a part of a message."""
         if isinstance(part, Reasoning):
             return self._reasoning(part)
@@ -92,25 +104,28 @@ class _Writer:
         if isinstance(part, ToolResult):
             return self._result(part)
         if isinstance(part, Opaque):
-            return self._opaque(part)
+            return self._opaque(part, message)
         return None
 
     def _reasoning(self, part: Reasoning) -> dict[str, Any]:
         proof = proof_for_upstream(part, ORIGIN) if self._with_proofs else None
         if proof is None:
             # Without a proof upstream takes it for the name of a stored item, and refuses the request.
-            self._losses.drop("reasoning", "thoughts are only heard by the model that can prove them")
+            self._losses.drop("messages[].reasoning", "thoughts are only heard by the model that can prove them")
             return {}
         summary = [{"type": "summary_text", "text": part.text}] if part.text else []
         return {"type": "reasoning", "summary": summary, "encrypted_content": proof}
 
     def _call(self, part: ToolCall) -> dict[str, Any]:
         if part.signature:
-            self._losses.drop("tool_calls[].signature", "the proof of a call belongs to another protocol")
+            self._losses.drop("messages[].tool_calls[].signature", "the proof of a call belongs to another protocol")
+        call = {"call_id": part.call_id, "name": self._names.wire_of(part)}
+        if part.kind == "custom" and self._taken.takes("custom"):
+            self._custom_calls.add(part.call_id)
+            return {"type": "custom_tool_call", **call, "input": part.arguments}
         return {
             "type": "function_call",
-            "call_id": part.call_id,
-            "name": self._names.wire_of(part),
+            **call,
             "arguments": call_as_function(part).arguments or "{}",
         }
 
@@ -121,18 +136,27 @@ class _Writer:
         else:
             output = [piece for inner in part.parts for piece in self._content(inner, None)]
         if part.is_error:
-            self._losses.note("tool_result.is_error", "said in the text of the result")
+            self._losses.note("messages[].content[].is_error", "said in the text of the result")
             output = _as_error(output)
         self._cache(part)
-        return {"type": "function_call_output", "call_id": part.call_id, "output": output}
+        kind = "custom_tool_call_output" if part.call_id in self._custom_calls else "function_call_output"
+        return {"type": kind, "call_id": part.call_id, "output": output}
 
-    def _opaque(self, part: Opaque) -> dict[str, Any] | None:
+    def _opaque(self, part: Opaque, message: Message) -> dict[str, Any]:
         value = part.value if isinstance(part.value, dict) else {}
         kind = str(value.get("type"))
-        if part.origin == ORIGIN and kind == "compaction":
-            return {key: inner for key, inner in value.items() if key not in ("id", "status", "created_by")}
-        self._losses.drop(f"{part.origin}:{kind}", "only its own protocol knows this kind of part")
-        return {}
+        path = f"input[].{kind}"
+        if kind == "compaction" or self._taken.takes(kind):
+            left_out = ("status", "created_by") if kind == "compaction" else ("id", "created_by")
+            own_id = is_own_id(str(value.get("id")), kind)
+            return {key: one for key, one in value.items() if key not in left_out and not (key == "id" and own_id)}
+        text = text_of(value)
+        if not text:
+            self._losses.drop(path, "not an item that upstream takes, and there is nothing to read in it")
+            return {}
+        self._losses.note(path, "as text")
+        form = "output_text" if message.role == "assistant" else "input_text"
+        return {"type": "message", "role": message.role, "content": [{"type": form, "text": text}]}
 
     def _content(self, part: Part, message: Message | None) -> list[dict[str, Any]]:
         """A part of a message, or of a result (no message)."""
@@ -145,7 +169,7 @@ class _Writer:
         if isinstance(part, Refusal):
             return [{"type": "refusal", "refusal": part.text}] if is_said else [_text(part.text)]
         if is_said:
-            self._losses.drop("assistant images, files and audio", "the model's own turns hold text only")
+            self._losses.drop("messages[].content[]", "the model's own turns hold text only")
             return []
         if isinstance(part, Image):
             return [_image(part)]
@@ -153,12 +177,12 @@ class _Writer:
             return self._file(part, message)
         if isinstance(part, Audio):
             raise UnsupportedFeatureError("Audio cannot be carried to this model.", param="input_audio")
-        self._losses.drop("tool_result parts", "of a kind that results cannot hold")
+        self._losses.drop("messages[].content[].tool_result", "of a kind that results cannot hold")
         return []
 
     def _file(self, part: File, message: Message | None) -> list[dict[str, Any]]:
         if part.citations:
-            self._losses.drop("citations", "upstream does not cite documents")
+            self._losses.drop("messages[].content[].citations", "upstream does not cite documents")
         if part.parts:
             return [*_heading(part), *(piece for inner in part.parts for piece in self._content(inner, message))]
         text = _text_of(part)
@@ -176,7 +200,7 @@ class _Writer:
 
     def _cache(self, part: Part) -> None:
         if getattr(part, "cache", False):
-            self._losses.drop("cache_control", "upstream caches by itself")
+            self._losses.drop("messages[].content[].cache_control", "upstream caches by itself")
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -191,7 +215,7 @@ def _heading(part: File) -> list[dict[str, Any]]:
 
 
 def _text_of(part: File) -> str | None:
-    """The text of a document that is one, whether given as such or in base64 (conversion.md §2)."""
+    """The text of a document that is one, whether given as such or in base64 (conversion rules §2)."""
     if part.text is not None or part.data is None or not (part.media_type or "").startswith(_TEXT_TYPES):
         return part.text
     try:

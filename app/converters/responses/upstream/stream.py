@@ -1,7 +1,7 @@
-"""Copilot's ``/responses`` stream → neutral events. Contract §7.5, §7.6; conversion.md §1.3, §4.
+"""Copilot's ``/responses`` stream → neutral events. Contract §7.5, §7.6; conversion rules §1.3, §4.
 
 Everything is known by its `output_index` (and `content_index`): ids differ in every event. What an item says when it is
-done is authoritative: that is where calls whose deltas are ciphertext (§7.6) and thoughts without deltas come from.
+done is authoritative: there come calls whose deltas are ciphertext (contract §7.6), and thoughts without deltas.
 """
 
 from __future__ import annotations
@@ -9,60 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from app.converters import json_bytes
-from app.converters.events import Event, Ping, ResponseEnd, ResponseStart, StreamError
-from app.converters.ir import Part, Reasoning, Refusal, Text, ToolCall
-from app.converters.responses.answers import created_at_of, finish_of
+from app.converters.neutral.event_decoder import EventDecoder
+from app.converters.neutral.events import Event, Ping, ResponseEnd, ResponseStart
+from app.converters.neutral.part_sequencer import PartSequencer
+from app.converters.neutral.vocabulary import Part, Reasoning, Refusal, Text, ToolCall
 from app.converters.responses.errors import error_in
 from app.converters.responses.output_items import decode_call, decode_content_part, decode_item
-from app.converters.responses.tables import TERMINALS, decode_usage, response_id
-from app.converters.sequencer import PartSequencer
-from app.errors import GatewayError, UpstreamProtocolError, broken_off
+from app.converters.responses.upstream.response import finish_of
+from app.converters.responses.vocabulary import TERMINALS, created_at_of, decode_usage, response_id
+from app.converters.wire.accounting import extra_with
+from app.converters.wire.event_reader import kind_of
+from app.errors import UpstreamProtocolError
 
 
-class StreamDecoder:
-    """One answer. ``feed`` every upstream event, ``finish`` when upstream has closed."""
+class StreamDecoder(EventDecoder):
+    """One per answer."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._parts = PartSequencer()
         self._items: dict[int, _Item] = {}
-        self._has_started = False
-        self._ended = False
 
-    def feed(self, name: str, data: str) -> list[Event]:
-        """One server-sent event: its name ("" if it has none) and its data. Nothing after the end is heard."""
-        if self._ended or not data.strip() or data.strip() == "[DONE]":
-            return []
-        try:
-            event = json_bytes.loads(data.encode("utf-8", "surrogatepass"))
-        except ValueError:
-            return self._fail(
-                UpstreamProtocolError("GitHub Copilot sent a torn piece of JSON in its stream. Try again.")
-            )
-        if not isinstance(event, dict):
-            return []
-        # §7.5: some frames lack the type.
-        kind = event["type"] if isinstance(event.get("type"), str) else name
-        try:
-            return self._read({**event, "type": kind} if kind else event, kind)
-        except GatewayError as error:
-            return self._fail(error)
-
-    def finish(self) -> list[Event]:
-        """Upstream closed: an error, unless the answer has ended. Idempotent."""
-        if self._ended:
-            return []
-        return self._fail(broken_off())
-
-    def _fail(self, error: GatewayError) -> list[Event]:
-        self._ended = True
-        return [StreamError(error)]
-
-    def _read(self, event: dict[str, Any], kind: str) -> list[Event]:
-        error = error_in(event)
+    def _decode(self, name: bytes, event: dict[str, Any], _payload: bytes) -> list[Event]:
+        kind = kind_of(event, name)
+        error = error_in(event, kind)
         if error is not None:
-            return self._fail(error)
-        events = [] if self._has_started else self._start(_dict(event.get("response")))
+            raise error
+        if not kind.startswith("response."):
+            return [Ping()] if self._started else []
+        events = [] if self._started else self._start(_dict(event.get("response")))
         if kind in TERMINALS:
             return events + self._end(_dict(event.get("response")), kind)
         reader = _READERS.get(kind)
@@ -71,13 +46,13 @@ class StreamDecoder:
         return events or [Ping()]
 
     def _start(self, response: dict[str, Any]) -> list[Event]:
-        self._has_started = True
+        self._started = True
         own_id = response_id(str(response.get("id") or ""))
         return [ResponseStart(own_id, str(response.get("model") or ""), created_at_of(response))]
 
     def _item_of(self, event: dict[str, Any], kind: str = "") -> _Item:
         index = event.get("output_index")
-        at = index if type(index) is int else max(self._items, default=0)
+        at = index if type(index) is int and index >= 0 else max(self._items, default=0)
         if at not in self._items:
             self._items[at] = _Item(at, kind)
         return self._items[at]
@@ -167,7 +142,7 @@ class StreamDecoder:
     def _arguments_delta(self, event: dict[str, Any]) -> list[Event]:
         item, delta = self._item_of(event), _str(event.get("delta"))
         if item.is_cipher is None and delta.strip():
-            # §7.6: what does not begin an object is ciphertext; `.done` has the plain text.
+            # Contract §7.6: what does not begin an object is ciphertext; `.done` has the plain text.
             item.is_cipher = item.kind == "function_call" and not delta.lstrip().startswith("{")
         if item.is_cipher or item.key() not in item.started:
             return []
@@ -217,7 +192,8 @@ class StreamDecoder:
         events += self._parts.flush()
         parts = tuple(part for item in self._items.values() for part in item.parts)
         self._ended = True
-        return [*events, ResponseEnd(finish_of(response, parts), usage=decode_usage(response.get("usage")))]
+        usage, extra = decode_usage(response.get("usage")), extra_with(self.account)
+        return [*events, ResponseEnd(finish_of(response, parts), usage=usage, extra=extra)]
 
 
 class _Item:

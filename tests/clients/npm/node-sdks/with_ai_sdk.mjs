@@ -61,6 +61,28 @@ serve({
     return { text: await (streamed ? streamText(options) : await generateText(options)).text, asked };
   },
 
+  async goes_on({ model, prompts, streamed }) {
+    const told = { texts: [], asked: [] };
+    const get_weather = tool({
+      description: 'Current weather',
+      inputSchema: z.object({ city: z.string() }),
+      execute: ({ city }) => {
+        told.asked.push(city);
+        return '11 degrees';
+      },
+    });
+    const messages = [];
+    for (const prompt of prompts) {
+      messages.push({ role: 'user', content: prompt });
+      // With the provider's defaults, which name what the model has said instead of saying it again.
+      const options = { model: createOpenAI()(model), messages, tools: { get_weather }, stopWhen: stepCountIs(5) };
+      const result = streamed ? streamText(options) : await generateText(options);
+      told.texts.push(await result.text);
+      messages.push(...(await result.responseMessages));
+    }
+    return told;
+  },
+
   async structured({ prompt, ...how }) {
     return (await generateText({ ...settings(how), prompt, output: Output.object({ schema: Place }) })).output;
   },

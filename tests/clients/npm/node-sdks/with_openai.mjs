@@ -62,6 +62,30 @@ serve({
     return { asked, text: await client().chat.completions.runTools(options).finalContent() };
   },
 
+  async goes_on({ model, prompts, streamed }) {
+    const told = { texts: [], asked: [] };
+    const tools = [zodResponsesFunction({ name: 'get_weather', parameters: GetWeather })];
+    let previous_response_id;
+    for (const prompt of prompts) {
+      let input = user(prompt);
+      while (input.length) {
+        const body = { model, input, tools, ...given({ previous_response_id }) };
+        const response = streamed
+          ? await client().responses.stream(body).finalResponse()
+          : await client().responses.create(body);
+        previous_response_id = response.id;
+        input = response.output
+          .filter((item) => item.type === 'function_call')
+          .map(({ call_id, arguments: given }) => {
+            told.asked.push(JSON.parse(given).city);
+            return { type: 'function_call_output', call_id, output: '11 degrees' };
+          });
+        if (!input.length) told.texts.push(response.output_text);
+      }
+    }
+    return told;
+  },
+
   async structured({ api, model, prompt }) {
     if (api === 'responses') {
       const text = { format: zodTextFormat(Place, 'place') };

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.clients import jsonc
+from app.clients.files import jsonc
 
 _WITH_COMMENTS = """\
 // mine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from app.clients.merge import Merged, MergeError, merge, render
+from app.clients.files.merge import Merged, MergeError, merge, render
 from app.clients.record import ConfigFile, Entries, Format, IfAbsent
 
 
@@ -275,9 +276,12 @@ def test_whatever_was_there_is_still_there(format: Format, before: dict[str, Any
         done = put(format, tree, text)
     except MergeError:
         return  # a refusal loses nothing
-    reread = {"json": json.loads, "toml": tomllib.loads, "yaml": YAML(typ="safe", pure=True).load}[format](
-        done.text
-    ) or {}
+    readers: dict[str, Callable[[str], Any]] = {
+        "json": json.loads,
+        "toml": tomllib.loads,
+        "yaml": YAML(typ="safe", pure=True).load,
+    }
+    reread = readers[format](done.text) or {}
     for name, value in before.items():
         if name not in tree:
             assert reread[name] == value

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from app.clients.shell import exports
+from app.clients.files.shell import exports
 
 VALUES = {"PLAIN": "http://x:1/v1", "SPACES": "a b", "QUOTES": 'it\'s "$HOME" `id` \\ !', "EMPTY": ""}
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from app.clients import write
-from app.clients.merge import MergeError
+from app.clients.files import write
+from app.clients.files.merge import MergeError
+from app.clients.files.write import apply, plan, take_back
 from app.clients.record import ConfigFile
-from app.clients.write import apply, plan
 
 NOW = datetime(2026, 1, 2, 3, 4, 5)
 FILE = ConfigFile(".tool/settings.json", "json", {"env": {"KEY": "k"}})
@@ -45,7 +45,9 @@ def test_a_new_file_is_for_its_owner_only(home: Path) -> None:
     assert done.backup is None
     assert json.loads((home / FILE.path).read_text()) == {"env": {"KEY": "k"}}
     assert mode(home / FILE.path) == 0o600
-    assert list(everything(home)) == [FILE.path]
+    assert done.mark is not None
+    assert everything(home).keys() == {FILE.path, str(done.mark.relative_to(home))}
+    assert (done.mark.read_bytes(), mode(done.mark)) == (b"", 0o600)
 
 
 def test_what_was_there_is_kept_beside_it(home: Path) -> None:
@@ -150,7 +152,7 @@ def test_a_file_stays_its_owners(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Run by root, as with sudo, the new file must not become root's."""
     file = existing(home)
     owners: list[tuple[int, int]] = []
-    monkeypatch.setattr(write.os, "chown", lambda _, uid, gid: owners.append((uid, gid)))
+    monkeypatch.setattr(os, "chown", lambda _, uid, gid: owners.append((uid, gid)))
     apply(plan([FILE], home), now=NOW)
     assert owners == [(file.stat().st_uid, file.stat().st_gid)]
 
@@ -170,7 +172,7 @@ def test_a_file_where_a_folder_belongs_stops_everything(home: Path) -> None:
 
 def test_a_folder_that_may_not_be_written_to_stops_everything(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = existing(home)
-    monkeypatch.setattr(write.os, "access", lambda *_: False)  # whoever runs the tests may be root
+    monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs the tests may be root
     with pytest.raises(MergeError, match=r"\.tool is no folder that you may write to"):
         plan([FILE], home)
     file.write_text('{"env": {"KEY": "k"}}')
@@ -197,7 +199,7 @@ def test_a_failure_half_way_takes_back_what_was_done(home: Path, monkeypatch: py
             raise OSError(28, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr(write.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(MergeError, match=r"other\.toml could not be written: No space left.*as they were before"):
         apply(changes, now=NOW)
     assert first.read_text() == '{"mine": 1}\n'
@@ -215,7 +217,7 @@ def test_what_could_not_be_taken_back_is_told_with_its_backup(home: Path, monkey
             raise OSError(28, "No space left on device")
         replace(source, target)
 
-    monkeypatch.setattr(write.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(MergeError, match=r"settings\.json could not be put back: .* in .*\.bak-20260102-030405"):
         apply(changes, now=NOW)
     assert (home / (FILE.path + ".bak-20260102-030405")).read_text() == '{"mine": 1}\n'
@@ -231,7 +233,7 @@ def test_a_change_in_the_last_moment_is_not_lost(home: Path, monkeypatch: pytest
         file.write_text('{"newer": 1}')
 
     changes = plan([FILE], home)
-    monkeypatch.setattr(write.os, "chmod", change)
+    monkeypatch.setattr(os, "chmod", change)
     with pytest.raises(MergeError, match="another program has just changed it"):
         apply(changes, now=NOW)
     assert file.read_text() == '{"newer": 1}'
@@ -263,7 +265,7 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(home: Path, monkeypatc
         assert mode(Path(source)) == mode(file)
         replace(source, target)
 
-    monkeypatch.setattr(write.os, "replace", look)
+    monkeypatch.setattr(os, "replace", look)
     apply(plan([FILE], home), now=NOW)
     assert seen == ['{"mine": 1}\n']
 
@@ -273,3 +275,75 @@ def test_a_huge_file_is_no_settings_file(home: Path, monkeypatch: pytest.MonkeyP
     existing(home)
     with pytest.raises(MergeError, match="too large"):
         plan([FILE], home)
+
+
+def test_undo_puts_back_what_was_there_and_keeps_what_was_until_now(home: Path) -> None:
+    file = existing(home)
+    apply(plan([FILE], home), now=NOW)
+    written = file.read_text()
+    (undone,) = take_back([FILE], home, now=NOW)
+    assert file.read_text() == '{"mine": 1}\n'
+    assert undone.backup is not None
+    assert not undone.backup.exists()
+    assert undone.kept is not None
+    assert undone.kept.read_text() == written
+    assert take_back([FILE], home, now=NOW)[0].backup is None
+    assert file.read_text() == '{"mine": 1}\n'
+
+
+def test_undo_goes_back_one_write_after_the_other(home: Path) -> None:
+    file = existing(home)
+    texts = [file.read_text()]
+    for value in ("a", "b", "c"):
+        apply(plan([ConfigFile(FILE.path, "json", {"env": {"KEY": value}})], home), now=NOW)
+        texts.append(file.read_text())
+    for text in reversed(texts[:-1]):
+        take_back([FILE], home, now=NOW)
+        assert file.read_text() == text
+
+
+def test_undo_follows_a_link_and_keeps_it(home: Path) -> None:
+    real = existing(home, path="dotfiles/settings.json")
+    link = home / FILE.path
+    link.parent.mkdir()
+    link.symlink_to(real)
+    apply(plan([FILE], home), now=NOW)
+    take_back([FILE], home, now=NOW)
+    assert link.is_symlink()
+    assert real.read_text() == '{"mine": 1}\n'
+
+
+def test_undo_removes_what_was_new_and_keeps_what_it_held(home: Path) -> None:
+    apply(plan([FILE], home), now=NOW)
+    written = (home / FILE.path).read_text()
+    (undone,) = take_back([FILE], home, now=NOW)
+    assert undone.removed
+    assert undone.kept is not None
+    assert undone.kept.read_text() == written
+    assert list((home / FILE.path).parent.iterdir()) == [undone.kept]
+    assert not take_back([FILE], home, now=NOW)[0].removed
+
+
+def test_undo_goes_back_to_before_a_file_was_new_although_it_was_changed_since(home: Path) -> None:
+    for value in ("a", "b"):
+        apply(plan([ConfigFile(FILE.path, "json", {"env": {"KEY": value}})], home), now=NOW)
+    take_back([FILE], home, now=NOW)
+    assert '"a"' in (home / FILE.path).read_text()
+    take_back([FILE], home, now=NOW)
+    assert not (home / FILE.path).exists()
+
+
+def test_undo_leaves_alone_what_was_never_written(home: Path) -> None:
+    existing(home)
+    before = everything(home)
+    (undone,) = take_back([FILE], home, now=NOW)
+    assert (undone.backup, undone.kept, undone.removed) == (None, None, False)
+    assert everything(home) == before
+
+
+def test_undo_brings_back_a_file_that_was_deleted(home: Path) -> None:
+    file = existing(home)
+    apply(plan([FILE], home), now=NOW)
+    file.unlink()
+    take_back([FILE], home, now=NOW)
+    assert file.read_text() == '{"mine": 1}\n'

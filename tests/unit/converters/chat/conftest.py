@@ -1,4 +1,4 @@
-"""Fixtures and readers for mended chat streams."""
+"""Fixtures and readers for normalized chat streams."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from app.converters.chat.mender import StreamMender
+from app.converters.chat.native.stream import StreamNormalizer
+from tests.support.grammar import PRIVATE_MEMBER
+from tests.support.identities import identity_of
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "chat"
 
 
-class Mended:
-    """A mended stream, taken apart."""
+class Normalized:
+    """A normalized stream, taken apart."""
 
-    def __init__(self, raw: bytes, mender: StreamMender) -> None:
+    def __init__(self, raw: bytes, normalizer: StreamNormalizer) -> None:
         self.raw = raw
-        self.mender = mender
+        self.normalizer = normalizer
         events = raw.decode().split("\n\n")
         assert events.pop() == ""
         self.comments = [event for event in events if event.startswith(":")]
@@ -33,15 +35,14 @@ class Mended:
         self._check_grammar()
 
     def _check_grammar(self) -> None:
-        """Conversion §4: what holds for every chat stream, whatever upstream did."""
+        """Conversion rules §4: what holds for every chat stream, whatever upstream did."""
         assert len({(c["id"], c["created"], c["model"], c["object"]) for c in self.chunks}) <= 1
+        assert not PRIVATE_MEMBER.search(self.raw)
         seen = set()
         for chunk in self.chunks:
             assert chunk["object"] == "chat.completion.chunk"
             assert chunk["id"]
             assert chunk["created"]
-            assert b"padding" not in self.raw
-            assert b"copilot_" not in self.raw
             assert chunk["choices"] or chunk["usage"]
             for entry in chunk["choices"]:
                 assert ("role" in entry["delta"]) == (entry["index"] not in seen)
@@ -86,20 +87,22 @@ class Mended:
         return [(call[0], call[1], call[2]) for call in calls]
 
 
-def mend(data: bytes, *, cut: int = 0, include_usage: bool = False, choices: int = 1) -> Mended:
-    mender = StreamMender(
-        model="asked-for", include_usage=include_usage, choices=choices, created=1111, fallback_id="chatcmpl-fallback"
+def normalize(data: bytes, *, cut: int = 0, include_usage: bool = False, choices: int = 1) -> Normalized:
+    normalizer = StreamNormalizer(
+        identity_of("asked-for", created=1111, fallback_id="chatcmpl-fallback"),
+        include_usage=include_usage,
+        choices=choices,
     )
     pieces = [data[i : i + cut] for i in range(0, len(data), cut)] if cut else [data]
-    raw = b"".join(mender.feed(piece) for piece in pieces) + mender.finish()
-    assert mender.finish() == b""
-    assert mender.ended
-    return Mended(raw, mender)
+    raw = b"".join(normalizer.feed(piece) for piece in pieces) + normalizer.finish()
+    assert normalizer.finish() == b""
+    assert normalizer.ended
+    return Normalized(raw, normalizer)
 
 
-@pytest.fixture(name="mend")
-def _mend() -> Callable[..., Mended]:
-    return mend
+@pytest.fixture(name="normalize")
+def _normalize() -> Callable[..., Normalized]:
+    return normalize
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.converters.chat.call_proofs import MARK, restored, restored_items, shown, split
-from app.converters.chat.request import prepare
-from app.converters.chat.request_decoder import decode_request
-from app.converters.ir import Reasoning, ToolCall, ToolResult
+from app.converters.chat.client.request import decode_request
+from app.converters.chat.native.body import prepare
+from app.converters.chat.thought_signatures import MARK, restored, restored_items, shown, split
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.vocabulary import Reasoning, ToolCall, ToolResult
 
 PROOF = "CqsBCkgIBxAC+/=="
 ID = shown("call_1", PROOF)
@@ -46,7 +47,7 @@ def conversation(**more: object) -> list[dict[str, object]]:
 
 def sent(model: str, **more: object) -> list[dict[str, object]]:
     body = {"model": model, "messages": conversation(**more)}
-    payload, _ = prepare(json.dumps(body).encode(), body, model=model, is_openai=False)
+    payload = prepare(json.dumps(body).encode(), body, model=model, is_openai=False, losses=Losses())
     found: list[dict[str, object]] = json.loads(payload)["messages"]
     return found
 

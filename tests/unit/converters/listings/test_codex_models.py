@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.converters.codex_catalog import INSTRUCTIONS, codex_list
+from app.converters.listings.codex_models import INSTRUCTIONS, codex_list
 from app.routing import Model
-from tests.support.crossings import CATALOGUE
+from tests.support.exchanges import CATALOGUE
 
 # ModelInfo of codex-rs/protocol: what 0.169.0 calls a missing field, and what older versions did.
 REQUIRED = {

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from app.converters.embeddings import merge_replies, texts, upstream_bodies, wants_base64
+from app.converters.listings.embeddings import (
+    MOST_CALLS,
+    MOST_INPUTS,
+    merge_replies,
+    texts,
+    upstream_bodies,
+    wants_base64,
+)
 from app.errors import GatewayError, InvalidRequestError, UpstreamProtocolError
 
 
@@ -68,3 +75,10 @@ def test_base64_is_little_endian_float32() -> None:
 def test_answer_without_embeddings_is_told(answer: bytes) -> None:
     with pytest.raises(UpstreamProtocolError):
         merge_replies([answer], model="x", as_base64=True)
+
+
+@pytest.mark.parametrize(("batch", "most"), [(512, MOST_INPUTS), (5000, MOST_INPUTS), (10, 10 * MOST_CALLS), (1, 32)])
+def test_one_request_makes_so_many_calls_and_no_more(batch: int, most: int) -> None:
+    assert sum(len(sent["input"]) for sent in bodies({"input": ["a"] * most}, batch=batch)) == most
+    with pytest.raises(InvalidRequestError, match=f"at most {most}"):
+        next(upstream_bodies({"input": ["a"] * (most + 1)}, model="m", batch=batch))

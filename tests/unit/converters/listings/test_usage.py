@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.converters.account import summarize
+from app.converters.listings.usage import summarize
 
 
 def snapshot(**fields: Any) -> dict[str, Any]:
@@ -76,9 +76,27 @@ def test_older_free_plan_counts_what_remains() -> None:
 
 
 def test_newer_free_plan_says_what_it_has_not() -> None:
-    raw = {"quota_snapshots": {"premium_interactions": snapshot(has_quota=False), "chat": snapshot(has_quota=True)}}
+    none = snapshot(has_quota=False, entitlement=0, remaining=0)
+    raw = {"quota_snapshots": {"premium_interactions": none, "chat": snapshot(has_quota=True)}}
     assert quotas(raw)["premium_interactions"]["available"] is False
     assert quotas(raw)["chat"]["available"] is True
+    assert "exhausted" not in quotas(raw)["chat"]
+
+
+def test_what_the_plan_includes_and_is_used_up_is_no_missing_part_of_it() -> None:
+    used_up = snapshot(has_quota=False, remaining=0, percent_remaining=0.0)
+    quota = quotas({"quota_snapshots": {"premium_interactions": used_up}})["premium_interactions"]
+    assert (quota["available"], quota["exhausted"], quota["used"]) == (True, True, 300)
+
+
+def test_the_day_of_the_reset_is_read_wherever_it_stands() -> None:
+    raw = {"quota_snapshots": {"chat": snapshot(quota_reset_at=0), "completions": snapshot(quota_reset_at=1796083200)}}
+    assert summarize(raw)["quota_reset_date"] == "2026-12-01"
+    assert quotas(raw)["completions"]["quota_reset_at"] == 1796083200
+    assert summarize({**raw, "quota_reset_date": "2026-11-15"})["quota_reset_date"] == "2026-11-15"
+    odd: Any
+    for odd in (None, [], {"chat": 7}, {"chat": snapshot(quota_reset_at=10**30)}):
+        assert summarize({"quota_snapshots": odd})["quota_reset_date"] == ""
 
 
 def test_overdrawn_quota_stays_negative() -> None:
@@ -90,6 +108,39 @@ def test_overdrawn_quota_stays_negative() -> None:
 def test_unlimited_by_minus_one() -> None:
     quota = quotas({"quota_snapshots": {"chat": snapshot(entitlement=-1, remaining=-1, unlimited=True)}})["chat"]
     assert (quota["entitlement"], quota["used"], quota["percent_remaining"]) == (0, 0, 100.0)
+
+
+SEAT = {
+    "entitlement": -1,
+    "unlimited": True,
+    "has_quota": True,
+    "token_based_billing": True,
+    "credits_used": 1843.2,
+    "overage_entitlement": 0,
+    "percent_remaining": 100.0,
+    "remaining": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "unlimited", "is_empty", "percent_remaining"),
+    [
+        ({}, True, False, 100.0),
+        ({"has_quota": False}, False, True, 0.0),
+        ({"has_quota": False, "unlimited": False}, False, True, 0.0),
+        ({"has_quota": None}, True, False, 100.0),
+        ({"unlimited": False}, True, False, 100.0),
+        ({"entitlement": 0}, True, False, 100.0),
+    ],
+)
+def test_a_seat_on_a_pool_is_unlimited_only_while_the_pool_is_not_empty(
+    changes: dict[str, Any], unlimited: bool, is_empty: bool, percent_remaining: float
+) -> None:
+    quota = quotas({"quota_snapshots": {"premium_interactions": {**SEAT, **changes}}})["premium_interactions"]
+    assert (quota["available"], quota["unlimited"], quota.get("pool_empty", False)) == (True, unlimited, is_empty)
+    assert (quota["percent_remaining"], quota["entitlement"]) == (percent_remaining, 0)
+    assert (quota["unit"], quota["credits_used"]) == ("credits", 1843.2)
+    assert "overage_entitlement" not in quota
 
 
 @pytest.mark.parametrize(

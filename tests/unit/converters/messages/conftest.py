@@ -1,4 +1,4 @@
-"""Fixture conversations, and a checker of the grammar that every messages client relies on (conversion.md §4)."""
+"""Fixture conversations, and a checker of the grammar that every messages client relies on (conversion rules §4)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from app.converters.events import Event
-from app.converters.limits import Limits
-from app.converters.messages.stream_decoder import StreamDecoder
+from app.converters.messages.upstream.stream import StreamDecoder
+from app.converters.neutral.events import Event
+from app.converters.neutral.model_limits import ModelLimits
+from tests.support.streams import sse_event
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "messages"
 CASES = sorted(path.name.split(".")[0] for path in FIXTURES.glob("*.request.json"))
 
-SONNET = Limits(
+SONNET = ModelLimits(
     model="claude-sonnet-4.6",
     vendor="Anthropic",
     max_prompt_tokens=168_000,
@@ -28,10 +29,12 @@ SONNET = Limits(
     vision=True,
     structured_outputs=True,
 )
-OLDER = Limits(
+OLDER = ModelLimits(
     model="claude-sonnet-4.5", max_output_tokens=32_000, min_thinking_budget=1024, max_thinking_budget=32_000
 )
-NEWEST = Limits(model="claude-opus-4.8", max_output_tokens=64_000, adaptive_thinking=True, reasoning_effort=("high",))
+NEWEST = ModelLimits(
+    model="claude-opus-4.8", max_output_tokens=64_000, adaptive_thinking=True, reasoning_effort=("high",)
+)
 
 
 def load(case: str, kind: str) -> Any:
@@ -54,7 +57,7 @@ def frames_of(raw: bytes) -> list[tuple[str, str]]:
 
 def decode(raw: bytes) -> list[Event]:
     decoder = StreamDecoder()
-    events = [event for name, data in frames_of(raw) for event in decoder.feed(name, data)]
+    events = [event for name, data in frames_of(raw) for event in decoder.feed_bytes(sse_event(name, data))]
     events += decoder.finish()
     assert decoder.finish() == []
     return events
@@ -155,8 +158,7 @@ class Accumulated:
         assert event["delta"]["stop_reason"]
         self.message.update(event["delta"])
         self.message["usage"].update(event["usage"])
-        self.message.update({name: event[name] for name in event if name == "context_management"})
-        assert "copilot_usage" not in event
+        self.message.update({name: event[name] for name in event if name in ("context_management", "copilot_usage")})
 
     def _message_stop(self, event: Any) -> None:
         assert self.message is not None

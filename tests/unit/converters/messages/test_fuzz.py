@@ -10,22 +10,25 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.converters.events import check
-from app.converters.losses import Losses
-from app.converters.messages.answers import decode_response, encode_response
-from app.converters.messages.counting import countable
-from app.converters.messages.mender import Mender
-from app.converters.messages.native import prepare, prepare_count
-from app.converters.messages.refused import named_refusal
-from app.converters.messages.request_decoder import decode_request
-from app.converters.messages.request_encoder import encode_request
-from app.converters.messages.response import mend_response, response_to_stream
-from app.converters.messages.stream_encoder import StreamEncoder
+from app.converters.codec import NativeRequest, UpstreamRequest
+from app.converters.messages.client.request import decode_request
+from app.converters.messages.client.response import encode_response
+from app.converters.messages.client.stream import StreamEncoder
+from app.converters.messages.native.request import prepare, prepare_count
+from app.converters.messages.native.response import normalize_response, response_to_stream
+from app.converters.messages.native.stream import StreamNormalizer
 from app.converters.messages.traits import image_urls, traits
+from app.converters.messages.upstream.request import encode_request
+from app.converters.messages.upstream.response import decode_response
+from app.converters.neutral.events import check
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.token_text import countable
+from app.converters.refusal import repairs
 from app.errors import ClientError, GatewayError
+from tests.support.identities import identity_of
 from tests.unit.converters.messages.conftest import CASES, OLDER, SONNET, Accumulated, decode, frames_of, load, stream
 
-JUNK = st.sampled_from(
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1.5, 10**30, "", "x", [], {}, [None], [{}], {"type": "text"}, {"type": []}, {"a": None}, [[1]]]
 )
 
@@ -71,13 +74,14 @@ def test_requests(case: str, picks: list[tuple[int, Any]], with_extras: bool, li
     headers = {"anthropic-beta": "context-management-2025-06-27"}
     for make in (prepare, prepare_count):
         try:
-            json.loads(make(raw, body, model="m", limits=limits, inlined={}, headers=headers).body)
+            request = NativeRequest(raw=raw, body=body, model="m", limits=limits, headers=headers)
+            json.loads(make(request).body)
         except ClientError:
             continue
     with suppress(ClientError):
-        request = decode_request(body)
-        countable(request)
-        encode_request(request, limits, Losses())
+        decoded = decode_request(body)
+        countable(decoded)
+        encode_request(decoded, limits, Losses())
 
 
 @given(case=st.sampled_from(CASES), picks=PICKS)
@@ -87,10 +91,10 @@ def test_whole_answers(case: str, picks: list[tuple[int, Any]]) -> None:
     with suppress(GatewayError):
         json.dumps(encode_response(decode_response(body), request, model="m"))
     raw = json.dumps(body).encode()
-    for make in (mend_response, response_to_stream):
+    for make in (normalize_response, response_to_stream):
         with suppress(GatewayError):
-            make(raw, model="m", fallback_id="msg_f")
-    named_refusal(400, raw)
+            make(raw, identity_of("m", fallback_id="msg_f"))
+    list(repairs(400, raw, UpstreamRequest(raw)))
 
 
 @given(case=st.sampled_from(CASES), pick=st.integers(0, 99), picks=PICKS)
@@ -104,7 +108,7 @@ def test_streams(case: str, pick: int, picks: list[tuple[int, Any]]) -> None:
     check(events)
     encoder = StreamEncoder(decode_request(load(case, "request")), model="m")
     Accumulated(b"".join(encoder.feed(event) for event in events))
-    mender = Mender(model="m", fallback_id="msg_f")
-    out = mender.feed(raw) + mender.finish()
-    assert mender.ended
+    normalizer = StreamNormalizer(identity_of("m", fallback_id="msg_f"))
+    out = normalizer.feed(raw) + normalizer.finish()
+    assert normalizer.ended
     assert out.count(b"event: message_stop") + out.count(b"event: error") == 1

@@ -1,4 +1,4 @@
-"""The laws of architecture §4.9, over every fixture."""
+"""The laws of conversion rules §8, over every fixture."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.converters.events import StreamError, accumulate, check, explode
-from app.converters.ir import Message, Reasoning, Refusal, Request, Text
-from app.converters.losses import Losses
-from app.converters.messages.answers import decode_response, encode_response
-from app.converters.messages.mender import Mender
-from app.converters.messages.request_decoder import decode_request
-from app.converters.messages.request_encoder import encode_request
-from app.converters.messages.response import mend_response, response_to_stream
-from app.converters.messages.stream_encoder import StreamEncoder
+from app.converters.messages.client.request import decode_request
+from app.converters.messages.client.response import encode_response
+from app.converters.messages.client.stream import StreamEncoder
+from app.converters.messages.native.response import normalize_response, response_to_stream
+from app.converters.messages.native.stream import StreamNormalizer
+from app.converters.messages.upstream.request import encode_request
+from app.converters.messages.upstream.response import decode_response
+from app.converters.neutral.events import StreamError, accumulate, check, explode
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.vocabulary import Message, Reasoning, Refusal, Request, Text
+from tests.support.identities import identity_of
 from tests.unit.converters.messages.conftest import CASES, SONNET, Accumulated, decode, frames_of, load, stream
 
 
@@ -90,32 +92,31 @@ def test_truncated_after_every_frame_never_looks_finished(case: str) -> None:
         encoder = StreamEncoder(decode_request(load(case, "request")), model="m")
         raw = b"".join(encoder.feed(event) for event in events)
         assert Accumulated(raw).error
-        mender = Mender(model="m")
-        mended = mender.feed(cut) + mender.finish()
-        assert Accumulated(mended).error
-        assert mender.error is not None
+        normalizer = StreamNormalizer(identity_of("m"))
+        normalized = normalizer.feed(cut) + normalizer.finish()
+        assert Accumulated(normalized).error
+        assert normalizer.error is not None
 
 
-def test_mended_is_what_upstream_said(case: str) -> None:
-    mender = Mender(model="asked", fallback_id="msg_fallback")
-    raw = mender.feed(stream(case)) + mender.finish()
-    assert mender.error is None
-    assert b"copilot" not in raw
+def test_normalized_is_what_upstream_said(case: str) -> None:
+    normalizer = StreamNormalizer(identity_of("asked", fallback_id="msg_fallback"))
+    raw = normalizer.feed(stream(case)) + normalizer.finish()
+    assert normalizer.error is None
     assert b"bedrock-inv" not in raw
     got, response = Accumulated(raw).message, load(case, "response")
     assert got is not None
     for block in got["content"]:
         block.pop("input_text", None)
-    whole = json.loads(mend_response(json.dumps(response).encode(), model="asked"))
+    whole = json.loads(normalize_response(json.dumps(response).encode(), identity_of("asked")))
     assert got == whole
-    assert mender.usage == response["usage"]
-    assert mender.finish_reason == response["stop_reason"]
+    assert normalizer.usage == response["usage"]
+    assert normalizer.finish_reason == response["stop_reason"]
 
 
 def test_a_whole_answer_as_a_stream(case: str) -> None:
-    raw = response_to_stream(json.dumps(load(case, "response")).encode(), model="asked")
-    mender = Mender(model="asked")
-    other = Accumulated(mender.feed(stream(case)) + mender.finish()).message
+    raw = response_to_stream(json.dumps(load(case, "response")).encode(), identity_of("asked"))
+    normalizer = StreamNormalizer(identity_of("asked"))
+    other = Accumulated(normalizer.feed(stream(case)) + normalizer.finish()).message
     assert _without_text(Accumulated(raw).message) == _without_text(other)
 
 
@@ -127,12 +128,12 @@ def _without_text(message: Any) -> Any:
 
 def test_the_same_wherever_the_bytes_are_cut(case: str) -> None:
     raw = stream(case)
-    mender = Mender(model="asked")
-    whole = mender.feed(raw) + mender.finish()
+    normalizer = StreamNormalizer(identity_of("asked"))
+    whole = normalizer.feed(raw) + normalizer.finish()
     for at in range(0, len(raw), 7):
-        other = Mender(model="asked")
+        other = StreamNormalizer(identity_of("asked"))
         assert other.feed(raw[:at]) + other.feed(raw[at:]) + other.finish() == whole
-    single = Mender(model="asked")
+    single = StreamNormalizer(identity_of("asked"))
     assert b"".join(single.feed(raw[at : at + 1]) for at in range(len(raw))) + single.finish() == whole
 
 
@@ -141,14 +142,14 @@ def test_the_same_wherever_the_bytes_are_cut(case: str) -> None:
 )
 def test_any_cut_and_any_line_ending(case: str, cuts: list[int], ending: str) -> None:
     raw = stream(case)
-    reference = Mender(model="m")
+    reference = StreamNormalizer(identity_of("m"))
     whole = reference.feed(raw) + reference.finish()
     given_raw = raw.replace(b"\n", ending.encode())
-    mender, out, at = Mender(model="m"), b"", 0
+    normalizer, out, at = StreamNormalizer(identity_of("m")), b"", 0
     for cut in cuts:
-        out += mender.feed(given_raw[at : at + cut])
+        out += normalizer.feed(given_raw[at : at + cut])
         at += cut
-    assert out + mender.feed(given_raw[at:]) + mender.finish() == whole
+    assert out + normalizer.feed(given_raw[at:]) + normalizer.finish() == whole
 
 
 def test_prefix_stability(case: str) -> None:
@@ -164,20 +165,24 @@ def test_prefix_stability(case: str) -> None:
         assert long.get(name) == short.get(name)
 
 
-def test_the_last_frame_without_a_blank_line_is_not_complete() -> None:
-    raw = stream("text").split(b"data: [DONE]")[0][:-1]
-    mender = Mender(model="m")
-    assert Accumulated(mender.feed(raw) + mender.finish()).error
+def test_the_last_event_needs_no_blank_line_but_all_of_its_json() -> None:
+    raw = stream("text").split(b"data: [DONE]")[0].rstrip()
+    whole, torn = StreamNormalizer(identity_of("m")), StreamNormalizer(identity_of("m"))
+    assert not Accumulated(whole.feed(raw) + whole.finish()).error
+    assert Accumulated(torn.feed(raw[:-1]) + torn.finish()).error
 
 
 def test_frames_divided_by_single_line_breaks() -> None:
     raw = stream("tool_single")
-    reference = Mender(model="m")
+    reference = StreamNormalizer(identity_of("m"))
     whole = reference.feed(raw) + reference.finish()
     single = raw.replace(b"\n\n", b"\n")
     for size in (1, 10, 100, 1000, len(single)):
-        mender = Mender(model="m")
-        out = b"".join(mender.feed(single[at : at + size]) for at in range(0, len(single), size)) + mender.finish()
+        normalizer = StreamNormalizer(identity_of("m"))
+        out = (
+            b"".join(normalizer.feed(single[at : at + size]) for at in range(0, len(single), size))
+            + normalizer.finish()
+        )
         assert out == whole
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.converters.events import (
+from app.converters.neutral.events import (
     Event,
     GrammarError,
     PartDelta,
@@ -20,8 +20,20 @@ from app.converters.events import (
     check,
     explode,
 )
-from app.converters.ir import Annotation, Audio, Opaque, Part, Reasoning, Refusal, Response, Text, ToolCall, Usage
+from app.converters.neutral.vocabulary import (
+    Annotation,
+    Audio,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Response,
+    Text,
+    ToolCall,
+    Usage,
+)
 from app.errors import UpstreamProtocolError, UpstreamTimeoutError
+from tests.support.rows import rows
 
 START = ResponseStart("id", "model", 1)
 END = ResponseEnd("stop")
@@ -87,6 +99,7 @@ def test_sound_streams_pass(events: list[Event]) -> None:
     check(events)
 
 
+@rows()
 @pytest.mark.parametrize(
     "events",
     [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.converters.fields import Field, drop_foreign, refuse, rest
-from app.converters.losses import Losses
+from app.converters.neutral.field_table import Field, drop_foreign, refuse, rest
+from app.converters.neutral.losses import Losses
 from app.errors import UnsupportedFeatureError
 
 FIELDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.converters.losses import Loss, Losses, header_of
+from app.converters.neutral.losses import Loss, Losses, header_of
 
 
 def test_each_loss_is_told_once_whatever_its_index() -> None:
@@ -25,20 +25,25 @@ def test_each_loss_is_told_once_whatever_its_index() -> None:
         Loss("dropped", "seed", "another reason"),
     ]
     assert len(losses) == 5
-    assert losses.header() == "messages[].content[].cache_control, system[].cache_control.scope, seed"
+    assert header_of(losses.names()) == "messages[].content[].cache_control, system[].cache_control.scope, seed"
 
 
 def test_header_of_nothing_is_empty() -> None:
     losses = Losses()
     losses.note("a", "b")
-    assert losses.header() == ""
+    assert header_of(losses.names()) == ""
 
 
 def test_header_counts_what_does_not_fit() -> None:
     names = [f"field_{number}" for number in range(100)]
     assert header_of(names, 40) == "field_0, field_1, field_2, +97 more"
-    assert header_of(["x" * 500]) == "x" * 80
-    assert header_of(["a" * 50], 5) == ""
+    assert header_of(names[:2], 40) == "field_0, field_1"
+
+
+def test_a_name_is_whole_in_the_header_or_not_there() -> None:
+    long = "x" * 400
+    assert header_of(["seed", long, long + "y", "user"]) == f"seed, {long}, +2 more"
+    assert header_of(["x" * 600]) == "+1 more"
 
 
 @settings(derandomize=True, database=None, deadline=None)

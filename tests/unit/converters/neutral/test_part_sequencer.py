@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.converters.events import Event, PartDelta, PartEnd, PartStart, ResponseEnd, ResponseStart, check
-from app.converters.ir import Annotation, Opaque, Part, Reasoning, Text, ToolCall
-from app.converters.sequencer import PartSequencer, _ObjectScan
+from app.converters.neutral.events import Event, PartDelta, PartEnd, PartStart, ResponseEnd, ResponseStart, check
+from app.converters.neutral.part_sequencer import PartSequencer, _ObjectScan
+from app.converters.neutral.vocabulary import Annotation, Opaque, Part, Reasoning, Text, ToolCall
 from app.errors import UpstreamProtocolError
+from tests.support.effort import tries
 
 A, B = ToolCall("call_a", "get"), ToolCall("call_b", "get")
 
@@ -33,9 +34,7 @@ def test_the_worked_example_of_the_architecture() -> None:
     assert parts.delta("text", "text", "Checking") == [PartDelta(0, "text", "Checking")]
     assert parts.start(0, A) == [PartEnd(0, Text("Checking")), PartStart(1, A)]
     assert parts.delta(0, "arguments", '{"city":') == [PartDelta(1, "arguments", '{"city":')]
-    assert parts.waiting_on() is None
     assert parts.start(1, B) == []
-    assert parts.waiting_on() == 0
     assert parts.delta(0, "arguments", '"Oslo"}') == [
         PartDelta(1, "arguments", '"Oslo"}'),
         PartEnd(1, ToolCall("call_a", "get", '{"city":"Oslo"}')),
@@ -62,10 +61,16 @@ def test_held_call_starts_after_first_ends_with_all_it_gathered() -> None:
 
 def test_what_is_known_at_the_start_is_told_as_deltas() -> None:
     parts = PartSequencer()
-    assert parts.start(0, ToolCall("a", "f", "{}")) == [
+    assert parts.start(0, ToolCall("a", "f", '{"x"')) == [
         PartStart(0, ToolCall("a", "f")),
-        PartDelta(0, "arguments", "{}"),
+        PartDelta(0, "arguments", '{"x"'),
     ]
+
+
+def test_an_empty_object_is_told_when_it_was_all() -> None:
+    parts = PartSequencer()
+    assert parts.start(0, ToolCall("a", "f", "{}")) == [PartStart(0, ToolCall("a", "f"))]
+    assert parts.flush() == [PartDelta(0, "arguments", "{}"), PartEnd(0, ToolCall("a", "f", "{}"))]
 
 
 def test_text_that_goes_on_after_a_call_is_a_new_part() -> None:
@@ -217,7 +222,7 @@ def _pieces(text: str, size: int) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-@settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@settings(max_examples=tries(400), derandomize=True, database=None, deadline=None)
 @given(st.lists(st.sampled_from(["text", "thought", "call", "custom"]), max_size=5), _STEPS, st.integers(1, 9))
 @example(["call", "text", "call", "thought", "call"], [(4, "delta"), (0, "delta"), (1, "end"), (2, "delta")], 3)
 def test_any_interleaving_keeps_grammar_content_and_order(

@@ -6,10 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.converters import seal as seals
-from app.converters.codec import ProtocolName
-from app.converters.ir import Reasoning
-from app.converters.seal import is_sealed, proof_for_client, proof_for_upstream, proof_from_client, seal, unseal
+from app.converters.neutral import sealed_signatures as seals
+from app.converters.neutral.request_traits import ProtocolName
+from app.converters.neutral.sealed_signatures import (
+    is_sealed,
+    proof_for_client,
+    proof_for_upstream,
+    proof_from_client,
+    seal,
+    unseal,
+)
+from app.converters.neutral.vocabulary import Reasoning
+from tests.support.seals import joined
 
 PROOF = Reasoning("hm", "gAAA:B%/=+", "responses", "rs:1%3A")
 
@@ -51,11 +59,11 @@ def test_seals_open_to_what_was_sealed(reasoning: Reasoning) -> None:
 @settings(derandomize=True, database=None, deadline=None)
 @given(st.lists(_PROOFS, min_size=1, max_size=4))
 def test_several_seals_in_one_field_open_with_their_texts(reasonings: list[Reasoning]) -> None:
-    assert seals.unseal_all(seals.seal_all(reasonings), "".join(r.text for r in reasonings)) == reasonings
+    assert seals.unseal_all(joined(reasonings), "".join(r.text for r in reasonings)) == reasonings
 
 
 def test_text_that_the_client_changed_goes_to_the_first_thought() -> None:
-    sealed = seals.seal_all([Reasoning("one", "a", "messages"), Reasoning("lost"), Reasoning("two", "b", "messages")])
+    sealed = joined([Reasoning("one", "a", "messages"), Reasoning("lost"), Reasoning("two", "b", "messages")])
     assert seals.unseal_all(sealed, "onetwo!") == [
         Reasoning("onetwo!", "a", "messages"),
         Reasoning("", "b", "messages"),

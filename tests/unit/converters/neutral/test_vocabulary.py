@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.converters.conversation import (
+from app.converters.neutral.conversation import (
     distinct_call_ids,
     map_call_ids,
     merge_messages,
@@ -19,7 +19,24 @@ from app.converters.conversation import (
     system_as_user,
     valid_call_id,
 )
-from app.converters.ir import (
+from app.converters.neutral.model_limits import (
+    ModelLimits,
+    budget_of,
+    budget_of_effort,
+    clamp_effort,
+    effort_of,
+    effort_of_budget,
+)
+from app.converters.neutral.tools import (
+    RAW_ARGUMENTS,
+    ToolNames,
+    arguments_object,
+    arguments_of,
+    as_function,
+    call_as_function,
+    input_of,
+)
+from app.converters.neutral.vocabulary import (
     Image,
     Message,
     Part,
@@ -32,23 +49,6 @@ from app.converters.ir import (
     ToolResult,
     Usage,
     split_data_url,
-)
-from app.converters.limits import (
-    Limits,
-    budget_of,
-    budget_of_effort,
-    clamp_effort,
-    effort_of,
-    effort_of_budget,
-)
-from app.converters.tools import (
-    RAW_ARGUMENTS,
-    ToolNames,
-    arguments_object,
-    arguments_of,
-    as_function,
-    call_as_function,
-    input_of,
 )
 from app.errors import InvalidRequestError
 
@@ -235,6 +235,14 @@ def test_names_go_out_and_come_back() -> None:
     assert names.restore(ToolCall("a", "mcp__x__search", "{}")) == ToolCall("a", "search", "{}", namespace="mcp__x__")
 
 
+def test_a_name_that_responses_keeps_for_itself_is_another_on_the_wire_and_comes_back() -> None:
+    tool = Tool("tool_search")
+    names = ToolNames([tool])
+    assert names.wire_of(tool) == names.wire("tool_search_") == "tool_search_"
+    assert names.tool("tool_search_") is tool
+    assert names.restore(ToolCall("a", "tool_search_", "{}")) == ToolCall("a", "tool_search", "{}")
+
+
 def test_custom_call_comes_back_custom() -> None:
     tool = Tool(
         "patch", "Edits files.", kind="custom", format={"type": "grammar", "syntax": "lark", "definition": "start: X"}
@@ -300,8 +308,8 @@ SONNET = {
 
 
 def test_limits_are_read_from_the_catalogue() -> None:
-    limits = Limits.of(SONNET)
-    assert limits == Limits(
+    limits = ModelLimits.of(SONNET)
+    assert limits == ModelLimits(
         model="claude-sonnet-4.6",
         vendor="Anthropic",
         family="claude-sonnet-4.6",
@@ -312,7 +320,6 @@ def test_limits_are_read_from_the_catalogue() -> None:
         reasoning_effort=("low", "medium", "high"),
         adaptive_thinking=True,
         vision=True,
-        vision_media_types=("image/png",),
         max_prompt_images=5,
         structured_outputs=True,
         parallel_tool_calls=True,
@@ -321,7 +328,7 @@ def test_limits_are_read_from_the_catalogue() -> None:
     assert limits.clamp_output(64000) == 32000
     assert limits.clamp_output(3, least=16) == 16
     assert limits.clamp_output(None) is None
-    assert Limits().clamp_output(7) == 7
+    assert ModelLimits().clamp_output(7) == 7
 
 
 @pytest.mark.parametrize(
@@ -337,28 +344,28 @@ def test_limits_are_read_from_the_catalogue() -> None:
     ],
 )
 def test_odd_entries_advertise_nothing(raw: Any) -> None:
-    assert Limits.of(raw) == Limits()
+    assert ModelLimits.of(raw) == ModelLimits()
 
 
 def test_budget_becomes_effort_by_its_share() -> None:
-    limits = Limits.of(SONNET)
+    limits = ModelLimits.of(SONNET)
     efforts = [effort_of_budget(budget, 20000, limits) for budget in (1024, 3000, 3001, 10000, 10001)]
     assert efforts == ["low", "low", "medium", "medium", "high"]
     assert effort_of_budget(16000, None, limits) == "medium"
-    assert effort_of_budget(31999, None, Limits()) == "high"
+    assert effort_of_budget(31999, None, ModelLimits()) == "high"
 
 
 def test_effort_is_one_that_the_model_advertises() -> None:
-    limits = Limits.of(SONNET)
+    limits = ModelLimits.of(SONNET)
     assert [clamp_effort(effort, limits) for effort in ("none", "minimal", "medium", "max")] == [
         "low",
         "low",
         "medium",
         "high",
     ]
-    assert clamp_effort("high", Limits()) is None
+    assert clamp_effort("high", ModelLimits()) is None
     assert effort_of(ReasoningConfig(mode="disabled"), 1000, limits) == "low"
-    assert effort_of(ReasoningConfig(mode="disabled"), 1000, Limits()) is None
+    assert effort_of(ReasoningConfig(mode="disabled"), 1000, ModelLimits()) is None
     assert effort_of(ReasoningConfig(effort="xhigh"), 1000, limits) == "high"
     assert effort_of(ReasoningConfig(mode="enabled", budget_tokens=31999), 32000, limits) == "high"
     assert effort_of(ReasoningConfig(mode="enabled"), 32000, limits) == "medium"
@@ -368,7 +375,7 @@ def test_effort_is_one_that_the_model_advertises() -> None:
 @settings(derandomize=True, database=None, deadline=None)
 @given(st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh", "max"]), st.integers(1, 200_000))
 def test_budget_is_within_the_range_and_below_the_limit(effort: Any, limit: int) -> None:
-    budget = budget_of_effort(effort, limit, Limits.of(SONNET))
+    budget = budget_of_effort(effort, limit, ModelLimits.of(SONNET))
     assert (budget is None) == (effort == "none" or limit <= 1024)
     if budget is not None:
         assert 1024 <= budget <= 32000
@@ -376,12 +383,12 @@ def test_budget_is_within_the_range_and_below_the_limit(effort: Any, limit: int)
 
 
 def test_budget_is_the_clients_own_or_that_of_its_effort() -> None:
-    limits = Limits.of(SONNET)
+    limits = ModelLimits.of(SONNET)
     assert budget_of(ReasoningConfig(budget_tokens=50000), 20000, limits) == 19999
     assert budget_of(ReasoningConfig(effort="low"), 20000, limits) == 3000
     assert budget_of(ReasoningConfig(mode="enabled"), 20000, limits) == 10000
     assert budget_of(ReasoningConfig(mode="disabled", effort="high"), 20000, limits) is None
-    assert budget_of(ReasoningConfig(effort="low"), 20000, Limits()) is None
+    assert budget_of(ReasoningConfig(effort="low"), 20000, ModelLimits()) is None
 
 
 def test_thoughts_are_asked_for_when_the_client_shows_them() -> None:

@@ -7,9 +7,19 @@ from typing import Any
 
 import pytest
 
-from app.converters.events import Event, Ping, ResponseEnd, StreamError, accumulate, check, explode
-from app.converters.ir import Message, Opaque, Part, Reasoning, Response, Text, ToolCall, ToolResult, Usage
-from app.converters.websearch import (
+from app.converters.neutral.events import Event, Ping, ResponseEnd, StreamError, accumulate, check, explode
+from app.converters.neutral.vocabulary import (
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Response,
+    Text,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from app.converters.neutral.web_search import (
     LONGEST_QUERY,
     MOST_ROUNDS,
     Failure,

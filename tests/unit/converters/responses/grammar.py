@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.support.grammar import PRIVATE_MEMBER
+
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "responses"
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 TEXTS = {
@@ -65,8 +67,7 @@ class Stream:
         self.told: dict[tuple[Any, ...], str] = {}
         self.items: dict[int, dict[str, Any]] = {}
         self.open: dict[int, str] = {}
-        assert b"obfuscation" not in raw
-        assert b"copilot_" not in raw
+        assert not PRIVATE_MEMBER.search(raw)
         assert [event["sequence_number"] for event in self.events] == list(range(len(self.events)))
         ends = [at for at, kind in enumerate(self.types) if kind in TERMINAL]
         if self.types and self.types[0] == "error":
@@ -97,7 +98,7 @@ class Stream:
 
     def _check(self, event: dict[str, Any]) -> None:
         kind = event["type"]
-        index = event.get("output_index")
+        index: Any = event.get("output_index")
         if kind == "response.output_item.added":
             assert index == len(self.items) + len(self.open)
             assert 0 < len(event["item"]["id"]) <= 64

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import pytest
-
-from app.converters.responses.errors import decode_error, encode_error, error_frame, named_refusal
+from app.converters.responses.errors import decode_error, encode_error, error_frame
 from app.errors import UpstreamStatusError
 from tests.unit.converters.responses.grammar import events
 
@@ -15,42 +12,6 @@ UNVERIFIED = (
     "The encrypted content for item rs_1 could not be verified. Reason: Encrypted content item_id did not match the "
     "target item id."
 )
-
-
-@pytest.mark.parametrize(
-    ("message", "more", "name"),
-    [
-        ("service_tier is not supported", {"code": "unsupported_value", "param": "service_tier"}, "service_tier"),
-        ("context_management is not supported", {"param": "context_management"}, "context_management"),
-        ("Unsupported parameter: 'temperature' is not supported with this model.", {}, "temperature"),
-        ("Unknown parameter: 'reasoning.context'.", {"param": "reasoning.context"}, "reasoning.context"),
-        ("Unknown parameter: 'input[3].phase'.", {}, "input[].phase"),
-        ("Unknown parameter: 'tools[0].defer_loading'.", {}, "tools[].defer_loading"),
-        ("metadata: Extra inputs are not permitted", {}, "metadata"),
-        (UNVERIFIED, {"code": "invalid_request_body"}, "proof"),
-        ("Bad", {"code": "invalid_encrypted_content"}, "proof"),
-        ("Encrypted content is not supported with this model.", {"param": "include"}, "include"),
-        ("Unsupported value: 'minimal' is not supported with the 'gpt-5.5' model.", {}, "reasoning.effort"),
-        ("Unsupported value: 'low' is not supported.", {"param": "text.verbosity"}, "text.verbosity"),
-        ("Unsupported parameter: 'tools' is not supported with this model.", {}, None),
-        ("previous_response_id is not supported", {}, None),
-        ("Unknown parameter: 'input[0]'.", {}, None),
-        ("Invalid value: 'custom'.", {"param": "tools[0].type"}, None),
-        ("No tool output found for function call call_1.", {"param": "input"}, None),
-        ("The model is not supported", {}, None),
-    ],
-)
-def test_named_refusal(message: str, more: dict[str, Any], name: str | None) -> None:
-    body = json.dumps({"error": {"message": message, **more}}).encode()
-    assert named_refusal(400, body) == name
-    assert named_refusal(429, body) is None
-
-
-def test_refusals_of_other_shapes() -> None:
-    assert named_refusal(400, b"Unknown parameter: 'x'.") == "x"
-    assert named_refusal(400, b'{"message":"Unknown parameter: \'x\'."}') == "x"
-    assert named_refusal(400, b"[]") is None
-    assert named_refusal(400, b"") is None
 
 
 def test_stale_item_id_is_not_about_the_key() -> None:

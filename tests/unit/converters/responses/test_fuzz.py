@@ -9,17 +9,20 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.converters import events as ev
-from app.converters.responses.answers import decode_response
-from app.converters.responses.mender import Mender
-from app.converters.responses.response import mend_response, response_to_stream
-from app.converters.responses.stream_decoder import StreamDecoder
+from app.converters.neutral import events as ev
+from app.converters.responses.native.response import normalize_response, response_to_stream
+from app.converters.responses.native.stream import StreamNormalizer
+from app.converters.responses.upstream.response import decode_response
+from app.converters.responses.upstream.stream import StreamDecoder
 from app.errors import GatewayError
+from tests.support.effort import tries
+from tests.support.identities import identity_of
+from tests.support.streams import sse_event
 from tests.unit.converters.responses.grammar import FIXTURES, events, fixture_json, named
 
 CASES = sorted(path.name.removesuffix(".stream.sse") for path in FIXTURES.glob("*.stream.sse"))
 STREAMS = {case: named((FIXTURES / f"{case}.stream.sse").read_bytes()) for case in CASES}
-IDENTITY: dict[str, Any] = {"model": "m", "created": 1, "fallback_id": "resp_f"}
+IDENTITY = identity_of("m", created=1, fallback_id="resp_f")
 
 words = ["message", "function_call", "custom_tool_call", "reasoning", "refusal", "output_text", "completed", "failed"]
 junk = st.recursive(
@@ -49,7 +52,7 @@ def mutate(value: Any, made: list[tuple[int, Any]]) -> None:
                 container[key] = change
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.sampled_from(CASES), changes)
 def test_mutated_streams(case: str, made: list[tuple[int, Any]]) -> None:
     told: list[Any] = [[name, json.loads(data)] for name, data in STREAMS[case]]
@@ -58,21 +61,21 @@ def test_mutated_streams(case: str, made: list[tuple[int, Any]]) -> None:
     frames = [(name if isinstance(name, str) else "", json.dumps(data)) for name, data in told]
 
     decoder = StreamDecoder()
-    found = [event for name, data in frames for event in decoder.feed(name, data)] + decoder.finish()
+    found = [event for name, data in frames for event in decoder.feed_bytes(sse_event(name, data))] + decoder.finish()
     ev.check(found)
 
-    mender = Mender(**IDENTITY)
+    normalizer = StreamNormalizer(IDENTITY)
     raw = "".join(f"event: {name.strip()}\ndata: {data}\n\n" for name, data in frames if name.isprintable()).encode()
-    out = mender.feed(raw) + mender.finish()
+    out = normalizer.feed(raw) + normalizer.finish()
     given_out = events(out)
     assert [event["sequence_number"] for event in given_out] == list(range(len(given_out)))
     ends = [event["type"] for event in given_out if event["type"] in ("response.completed", "response.incomplete")]
-    assert len(ends) == (mender.error is None)
+    assert len(ends) == (normalizer.error is None)
     assert given_out[-1]["type"] in ("error", "response.failed", *ends)
     assert len({event["response"]["id"] for event in given_out if "response" in event}) <= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 @given(st.sampled_from(CASES), changes)
 def test_mutated_answers(case: str, made: list[tuple[int, Any]]) -> None:
     body = fixture_json(f"{case}.response.json")
@@ -81,6 +84,6 @@ def test_mutated_answers(case: str, made: list[tuple[int, Any]]) -> None:
     with contextlib.suppress(GatewayError):
         ev.check(ev.explode(decode_response(body)))
     with contextlib.suppress(GatewayError):
-        json.loads(mend_response(raw, **IDENTITY))
+        json.loads(normalize_response(raw, IDENTITY))
     with contextlib.suppress(GatewayError):
-        events(response_to_stream(raw, **IDENTITY))
+        events(response_to_stream(raw, IDENTITY))

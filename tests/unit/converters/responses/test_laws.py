@@ -1,4 +1,4 @@
-"""The laws of architecture §4.9 over every fixture: conversion side."""
+"""The laws of conversion rules §8 over every fixture: conversion side."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.converters import events as ev
-from app.converters import ir
-from app.converters.limits import Limits
-from app.converters.losses import Losses
-from app.converters.responses.answers import decode_response, encode_response
-from app.converters.responses.request_decoder import decode_request
-from app.converters.responses.request_encoder import encode_request
-from app.converters.responses.stream_decoder import StreamDecoder
-from app.converters.responses.stream_encoder import StreamEncoder
+from app.converters.neutral import events as ev
+from app.converters.neutral import vocabulary as ir
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.responses.client.request import decode_request
+from app.converters.responses.client.response import encode_response
+from app.converters.responses.client.stream import StreamEncoder
+from app.converters.responses.upstream.request import encode_request
+from app.converters.responses.upstream.response import decode_response
+from app.converters.responses.upstream.stream import StreamDecoder
 from app.errors import UnsupportedFeatureError, UpstreamStatusError
+from tests.support.effort import tries
+from tests.support.streams import sse_event
 from tests.unit.converters.responses.grammar import FIXTURES, Stream, fixture, fixture_json, named
 
 CASES = sorted(path.name.removesuffix(".stream.sse") for path in FIXTURES.glob("*.stream.sse"))
 each_case = pytest.mark.parametrize("case", CASES)
-LIMITS = Limits(model="gpt-5.2", max_output_tokens=64000, reasoning_effort=("low", "medium", "high"))
+LIMITS = ModelLimits(model="gpt-5.2", max_output_tokens=64000, reasoning_effort=("low", "medium", "high"))
 
 
 def decode(raw: bytes) -> list[ev.Event]:
     decoder = StreamDecoder()
-    found = [event for name, data in named(raw) for event in decoder.feed(name, data)]
+    found = [event for name, data in named(raw) for event in decoder.feed_bytes(sse_event(name, data))]
     return found + decoder.finish()
 
 
@@ -67,7 +70,7 @@ def test_truncated_stream_never_looks_finished(case: str) -> None:
     frames = named(fixture(f"{case}.stream.sse"))
     for cut in range(len(frames)):
         decoder = StreamDecoder()
-        told = [event for name, data in frames[:cut] for event in decoder.feed(name, data)]
+        told = [event for name, data in frames[:cut] for event in decoder.feed_bytes(sse_event(name, data))]
         told += decoder.finish()
         assert isinstance(told[-1], ev.StreamError)
         assert decoder.finish() == []
@@ -79,8 +82,8 @@ def test_torn_json_is_an_error(case: str) -> None:
     frames = named(fixture(f"{case}.stream.sse"))
     decoder = StreamDecoder()
     name, data = frames[3]
-    assert isinstance(decoder.feed(name, data[:-5])[-1], ev.StreamError)
-    assert decoder.feed(*frames[4]) == []
+    assert isinstance(decoder.feed_bytes(sse_event(name, data[:-5]))[-1], ev.StreamError)
+    assert decoder.feed_bytes(sse_event(*frames[4])) == []
 
 
 @each_case
@@ -123,14 +126,28 @@ def test_earlier_turns_keep_their_encoding(case: str) -> None:
     assert after["tools"] == before["tools"] if "tools" in before else "tools" not in after
 
 
+def test_custom_tools_pass_as_what_they_are() -> None:
+    """Contract §7.4, §7.10, also for clients of other protocols."""
+    wire = encode_request(request_of("tool_custom"), LIMITS, Losses())
+    given = fixture_json("tool_custom.request.json")
+    assert wire["tools"][:2] == given["tools"]
+    assert [(tool["type"], tool["name"]) for tool in wire["tools"][2:]] == [
+        ("custom", "functions__exec"),
+        ("function", "functions__wait"),
+    ]
+    calls = [item for item in wire["input"] if item["type"].startswith("custom_tool_call")]
+    assert [call.get("input", call.get("output")) for call in calls][::2] == ['*** Begin\n"q"', "1+1"]
+    assert calls[2]["name"] == "functions__exec"
+
+
 def test_custom_tools_go_out_as_functions_and_come_back() -> None:
     request = request_of("tool_custom")
     losses = Losses()
-    wire = encode_request(request, LIMITS, losses)
+    wire = encode_request(request, LIMITS, losses, frozenset({"type:custom", "type:web_search"}))
     assert [tool["name"] for tool in wire["tools"]] == ["apply_patch", "functions__exec", "functions__wait"]
     assert {tool["type"] for tool in wire["tools"]} == {"function"}
     assert "start: /.+/" in wire["tools"][0]["description"]
-    assert losses.names() == ["tools:web_search"]
+    assert losses.names() == ["tools[].web_search", "tools[].custom"]
     calls = [item for item in wire["input"] if item["type"] == "function_call"]
     assert [json.loads(call["arguments"]) for call in calls] == [{"input": '*** Begin\n"q"'}, {"input": "1+1"}]
     assert calls[1]["name"] == "functions__exec"
@@ -162,7 +179,7 @@ def test_thoughts_come_first_and_only_with_their_proof() -> None:
     losses = Losses()
     without = encode_request(request, LIMITS, losses, frozenset({"proof"}))["input"]
     assert [item["type"] for item in without] == ["message", "message", "message"]
-    assert losses.names() == ["reasoning"]
+    assert losses.names() == ["messages[].reasoning"]
 
 
 def test_foreign_proofs_are_sealed_for_the_client_and_left_out_upstream() -> None:
@@ -179,8 +196,8 @@ def test_foreign_proofs_are_sealed_for_the_client_and_left_out_upstream() -> Non
 @pytest.mark.parametrize(
     ("choice", "tools"),
     [
-        ({"type": "web_search"}, [{"type": "web_search"}]),
-        ("required", [{"type": "web_search"}]),
+        ({"type": "file_search"}, [{"type": "file_search"}]),
+        ("required", [{"type": "image_generation"}]),
         ({"type": "allowed_tools", "mode": "required", "tools": [{"type": "mcp"}]}, [{"type": "mcp"}]),
     ],
 )
@@ -216,7 +233,7 @@ finishes = st.sampled_from(
 usages = st.none() | st.builds(ir.Usage, *[st.none() | st.integers(0, 10**6)] * 5)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(150), deadline=None)
 @given(st.lists(parts, max_size=6), finishes, usages, st.data())
 def test_any_answer_makes_a_correct_stream(
     given_parts: list[ir.Part], finish: Any, usage: ir.Usage | None, data: st.DataObject
@@ -230,7 +247,7 @@ def test_any_answer_makes_a_correct_stream(
     stream = Stream(b"".join(encoder.feed(event) for event in told))
     assert stream.final == encode_response(answer, request, model="m")
     decoder = StreamDecoder()
-    again = [event for item in stream.events for event in decoder.feed(item["type"], json.dumps(item))]
+    again = [event for item in stream.events for event in decoder.feed_bytes(sse_event(item["type"], json.dumps(item)))]
     ev.check(again)
     kept = [part for part in given_parts if isinstance(part, ir.Text | ir.Refusal)]
     assert [part for part in ev.accumulate(again).parts if isinstance(part, ir.Text | ir.Refusal)] == kept
@@ -241,6 +258,6 @@ def test_a_time_that_is_none_does_not_break_the_answer(at: str) -> None:
     raw = b'{"status":"completed","output":[],"created_at":%s}' % at.encode()
     assert decode_response(json.loads(raw)).created_at is None
     event = b'{"type":"response.completed","response":%s}' % raw
-    found = StreamDecoder().feed("response.completed", event.decode())
+    found = StreamDecoder().feed_bytes(sse_event("response.completed", event.decode()))
     assert isinstance(found[0], ev.ResponseStart)
     assert found[0].created_at is None

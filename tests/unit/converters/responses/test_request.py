@@ -10,17 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.converters import ir
-from app.converters.limits import Limits
-from app.converters.losses import Losses
+from app.converters.codec import NativeRequest
+from app.converters.neutral import vocabulary as ir
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.responses.client.request import decode_request
 from app.converters.responses.fields import FIELDS
-from app.converters.responses.native import prepare
-from app.converters.responses.request_decoder import decode_request
-from app.converters.responses.request_encoder import encode_request
+from app.converters.responses.native.request import prepare
+from app.converters.responses.upstream.request import encode_request
 from app.errors import ClientError, InvalidRequestError, UnsupportedFeatureError
+from tests.support.effort import tries
+from tests.support.rows import rows
 from tests.unit.converters.responses.grammar import FIXTURES, fixture_json
 
-LIMITS = Limits(model="gpt-5.2", max_output_tokens=1000, reasoning_effort=("low", "medium", "high"))
+LIMITS = ModelLimits(model="gpt-5.2", max_output_tokens=1000, reasoning_effort=("low", "medium", "high"))
 PNG = "data:image/png;base64,AAAA"
 
 
@@ -198,6 +201,7 @@ def test_tools_of_chat_shape_are_understood() -> None:
     assert request.tool_choice == ir.ToolChoice("named", ir.ToolRef("f"))
 
 
+@rows()
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -271,7 +275,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return [(value, key) for key in keys] + [place for key in keys for place in places(value[key])]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(200), deadline=None)
 @given(st.sampled_from(BODIES), st.lists(st.tuples(st.integers(0, 10**6), junk), min_size=1, max_size=3))
 def test_mutated_bodies_are_served_or_refused(body: dict[str, Any], changes: list[tuple[int, Any]]) -> None:
     body = json.loads(json.dumps(body))
@@ -282,7 +286,9 @@ def test_mutated_bodies_are_served_or_refused(body: dict[str, Any], changes: lis
     raw = json.dumps(body).encode()
     for serve in (
         lambda: encoded(decode_request(body)),
-        lambda: prepare(raw, body, model="m", limits=LIMITS, refused=frozenset({"input[].x", "proof"})),
+        lambda: prepare(
+            NativeRequest(raw=raw, body=body, model="m", limits=LIMITS, refused=frozenset({"input[].x", "proof"}))
+        ),
     ):
         with contextlib.suppress(ClientError):
             serve()

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK accumulates every stream, mended or converted, into the expected final object."""
+"""The official OpenAI SDK accumulates every stream, normalized or converted, into the expected final object."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ import pytest
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from app.converters import events as ev
-from app.converters.limits import Limits
-from app.converters.responses.answers import decode_response, encode_response
-from app.converters.responses.mender import Mender
-from app.converters.responses.native import prepare
-from app.converters.responses.request_decoder import decode_request
-from app.converters.responses.response import mend_response
-from app.converters.responses.stream_encoder import StreamEncoder
+from app.converters.codec import NativeRequest
+from app.converters.neutral import events as ev
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.responses.client.request import decode_request
+from app.converters.responses.client.response import encode_response
+from app.converters.responses.client.stream import StreamEncoder
+from app.converters.responses.native.request import prepare
+from app.converters.responses.native.response import normalize_response
+from app.converters.responses.native.stream import StreamNormalizer
+from app.converters.responses.upstream.response import decode_response
 from app.errors import UpstreamStatusError
+from tests.support.identities import identity_of
+from tests.support.rows import rows
 from tests.unit.converters.responses.grammar import FIXTURES, fixture, fixture_json, frames
 
 CASES = sorted(path.name.removesuffix(".stream.sse") for path in FIXTURES.glob("*.stream.sse"))
 each_case = pytest.mark.parametrize("case", CASES)
-IDENTITY: dict[str, Any] = {"model": "asked-for", "created": 1111, "fallback_id": "resp_fallback"}
+IDENTITY = identity_of("asked-for", created=1111, fallback_id="resp_fallback")
 
 
 @contextmanager
@@ -63,18 +67,19 @@ def converted(case: str) -> tuple[bytes, dict[str, Any]]:
     return stream, encode_response(answer, request, model="asked-for")
 
 
-def mended(case: str) -> tuple[bytes, dict[str, Any]]:
+def normalized(case: str) -> tuple[bytes, dict[str, Any]]:
     raw = fixture(f"{case}.request.json")
-    restore = prepare(raw, json.loads(raw), model="m", limits=Limits()).restore
-    mender = Mender(**IDENTITY, restore=restore)
-    stream = mender.feed(fixture(f"{case}.stream.sse")) + mender.finish()
-    return stream, json.loads(mend_response(fixture(f"{case}.response.json"), **IDENTITY, restore=restore))
+    restore = prepare(NativeRequest(raw=raw, body=json.loads(raw), model="m", limits=ModelLimits())).restore
+    normalizer = StreamNormalizer(IDENTITY, restore=restore)
+    stream = normalizer.feed(fixture(f"{case}.stream.sse")) + normalizer.finish()
+    return stream, json.loads(normalize_response(fixture(f"{case}.response.json"), IDENTITY, restore=restore))
 
 
+@rows()
 @each_case
-@pytest.mark.parametrize("road", [converted, mended])
-def test_sdk_accumulates_what_the_whole_answer_says(case: str, road: Any) -> None:
-    stream, whole = road(case)
+@pytest.mark.parametrize("path", [converted, normalized])
+def test_sdk_accumulates_what_the_whole_answer_says(case: str, path: Any) -> None:
+    stream, whole = path(case)
     response = accumulate(stream)
     with sdk(json.dumps(whole).encode(), "application/json") as client:
         expected = client.responses.create(model="m", input="x")
@@ -97,9 +102,9 @@ def test_sdk_parses_structured_output() -> None:
 
 
 def test_sdk_raises_where_the_stream_broke() -> None:
-    mender = Mender(**IDENTITY)
+    normalizer = StreamNormalizer(IDENTITY)
     pieces = frames(fixture("text.stream.sse"))
-    broken = mender.feed(b"".join(pieces[:6])) + mender.finish()
+    broken = normalizer.feed(b"".join(pieces[:6])) + normalizer.finish()
     with sdk(broken) as client, pytest.raises(openai.APIError, match="broke off"):
         list(client.responses.create(model="m", input="x", stream=True))
     with (
@@ -123,7 +128,7 @@ def test_sdk_raises_where_the_conversion_broke() -> None:
 def test_what_the_sdk_feeds_back_is_taken() -> None:
     """``to_input_list`` style: the items of an answer, ids, nulls and all, as input of the next turn."""
     for case in CASES:
-        stream, _ = mended(case)
+        stream, _ = normalized(case)
         items = [item.to_dict() for item in accumulate(stream).output]
         results = [
             {"type": f"{item['type']}_output", "call_id": item["call_id"], "output": "ok"}
@@ -131,8 +136,9 @@ def test_what_the_sdk_feeds_back_is_taken() -> None:
             if str(item["type"]) in ("function_call", "custom_tool_call")
         ]
         body = {"model": "m", "input": [{"role": "user", "content": "x"}, *items, *results]}
-        prepared = prepare(json.dumps(body).encode(), body, model="m", limits=Limits())
+        prepared = prepare(NativeRequest(raw=json.dumps(body).encode(), body=body, model="m", limits=ModelLimits()))
         for item in json.loads(prepared.body)["input"]:
             assert "id" not in item
-            assert item.get("type", "message") in ("message", "reasoning", "function_call", "function_call_output")
+            kind = item.get("type", "message").removesuffix("_output")
+            assert kind in ("message", "reasoning", "function_call", "custom_tool_call")
         assert decode_request(body).messages

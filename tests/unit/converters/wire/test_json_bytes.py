@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.converters import json_bytes
+from app.converters.wire import json_bytes
 
 
 def test_what_orjson_refuses_still_parses() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.converters.chat.errors import decode_error, encode_error, error_frame
+from app.converters.wire.openai_errors import decode_error, encode_error, error_frame
 from app.errors import GatewayError, SignInRequiredError, StoreError, UpstreamTimeoutError
+from tests.support.rows import rows
 
 
 def said(code: str = "", message: str = "some words", **more: Any) -> bytes:
@@ -62,12 +63,20 @@ KNOWN = [
     (499, b"", 502, "upstream_error", None),
     (500, said("internal_error", "Internal server error"), 502, "upstream_error", None),
     (502, b"<html><head><title>502 Bad Gateway</title></head></html>", 502, "upstream_error", None),
-    (503, b"overloaded", 502, "upstream_overloaded", None),
+    (
+        400,
+        b'{"error":{"message":"Your input exceeds the context window of this model.","code":"invalid_request_body"}}',
+        400,
+        "context_length_exceeded",
+        "messages",
+    ),
+    (200, b'{"error":{"code":"server_is_overloaded","message":"Overloaded."}}', 503, "upstream_overloaded", None),
+    (503, b"overloaded", 503, "upstream_overloaded", None),
     (504, b"upstream request timeout", 502, "upstream_error", None),
     (
         529,
         b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}',
-        502,
+        503,
         "upstream_overloaded",
         None,
     ),
@@ -77,6 +86,7 @@ KNOWN = [
 ]
 
 
+@rows()
 @pytest.mark.parametrize(("status", "body", "ours", "code", "param"), KNOWN)
 def test_10_4_known_bodies_are_mapped(status: int, body: bytes, ours: int, code: str, param: str | None) -> None:
     error = decode_error(status, {}, body)

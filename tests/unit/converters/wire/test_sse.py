@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.converters import sse
+from app.converters.wire import sse
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])

@@ -26,9 +26,11 @@ import urllib3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import InvalidRequestError
-from app.upstream import images
-from app.upstream.images import MAX_IMAGES, ImageFetcher, is_public
+from app.errors import InvalidRequestError, OverloadedError
+from app.memory import FREE_BYTES, Budget, Share
+from app.upstream.images.addresses import is_public
+from app.upstream.images.fetch import MAX_IMAGES, ImageFetcher
+from tests.support.authority import Authority
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 20
@@ -38,7 +40,7 @@ WEBP = b"RIFF\x24\0\0\0WEBPVP8 " + b"\0" * 20
 PUBLIC = "93.184.216.34"
 OTHER_PUBLIC = "8.8.8.8"
 PUBLIC_V6 = "2606:2800:220:1::1"
-REPO = Path(__file__).resolve().parents[3]
+REPO = Path(__file__).resolve().parents[4]
 
 Answer = Callable[[socket.socket, bytes], None]
 
@@ -774,6 +776,23 @@ def test_torn_or_senseless_answers_are_refused(
 # --- Time ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "interim", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"]
+)
+def test_interim_answers_are_read_over_and_not_for_ever(
+    server: Server, fetcher: Callable[..., ImageFetcher], interim: bytes
+) -> None:
+    server.answer = send(interim * 3 + reply(PNG))
+    assert fetcher().fetch("http://public.example/").startswith("data:image/png;")
+
+    def flood(conn: socket.socket, head: bytes) -> None:
+        while True:
+            conn.sendall(interim * 1000)
+
+    server.answer = flood
+    refusal(fetcher(), "http://public.example/")
+
+
 def test_a_body_that_never_ends_is_given_up_at_the_deadline(
     fetcher: Callable[..., ImageFetcher], server: Server
 ) -> None:
@@ -849,7 +868,7 @@ GEVENT_DRIP = """
 from gevent import monkey; monkey.patch_all()
 import socket, threading
 from app.errors import InvalidRequestError
-from app.upstream.images import ImageFetcher
+from app.upstream.images.fetch import ImageFetcher
 
 listener = socket.create_server(("127.0.0.1", 0))
 hung_up = threading.Event()
@@ -893,46 +912,6 @@ def test_a_dripping_tls_handshake_is_cut_off_under_gevent() -> None:
 
 
 # --- TLS -------------------------------------------------------------------------------------------------------------
-
-
-class Authority:
-    """A certificate authority made with the openssl command."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        (folder / "req.cnf").write_text("[req]\ndistinguished_name = dn\n[dn]\n")
-        self.bundle = str(folder / "ca.pem")
-        self._make("ca", "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
-
-    def server_context(self, host: str, seen: list[str | None]) -> ssl.SSLContext:
-        """Context of a server with a certificate for `host`; adds the names that clients ask for (SNI) to `seen`."""
-        pem = self._folder / f"{host}.pem"
-        if not pem.exists():
-            self._make(
-                host,
-                f"subjectAltName={'IP' if host[0].isdigit() else 'DNS'}:{host}",
-                "basicConstraints=critical,CA:FALSE",
-                "keyUsage=critical,digitalSignature",
-                "extendedKeyUsage=serverAuth",
-                "authorityKeyIdentifier=keyid",
-                signed=True,
-            )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pem, self._folder / f"{host}.key")
-
-        def note(sock: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-            seen.append(name)
-
-        context.sni_callback = note
-        return context
-
-    def _make(self, name: str, *extensions: str, signed: bool = False) -> None:
-        command = "openssl req -x509 -config req.cnf -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650"
-        files = f"-subj /CN={name} -keyout {name}.key -out {name}.pem"
-        issuer = "-CA ca.pem -CAkey ca.key" if signed else ""
-        added = [part for extension in (*extensions, "subjectKeyIdentifier=hash") for part in ("-addext", extension)]
-        line = [*command.split(), *files.split(), *issuer.split(), *added]
-        subprocess.run(line, cwd=self._folder, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")
@@ -1178,7 +1157,7 @@ def test_a_proxy_that_refuses_is_told_so(fetcher: Callable[..., ImageFetcher], s
 def test_a_proxy_that_cannot_be_used_is_told_so(
     proxy: str, fetcher: Callable[..., ImageFetcher], net: Net, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", logger=images.__name__)
+    caplog.set_level("INFO", logger="app.upstream.images")
 
     message = refusal(fetcher(proxies_for=proxied("all", proxy)), "http://public.example/")
 
@@ -1237,7 +1216,7 @@ def test_fetch_all_fails_as_a_whole(fetcher: Callable[..., ImageFetcher], server
 def test_failures_are_logged_without_the_url(
     fetcher: Callable[..., ImageFetcher], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", logger=images.__name__)
+    caplog.set_level("INFO", logger="app.upstream.images")
     server.answer = send(b"")
 
     refusal(fetcher(), "http://public.example/private?token=abc")
@@ -1246,3 +1225,27 @@ def test_failures_are_logged_without_the_url(
     assert "public.example failed: ProtocolError" in caplog.text
     assert "10.0.0.7" in caplog.text, "the operator may know"
     assert not re.search("token|private", caplog.text)
+
+
+def test_images_of_a_request_have_a_limit_together(
+    fetcher: Callable[..., ImageFetcher], net: Net, server: Server
+) -> None:
+    urls = [f"http://public.example/{number}" for number in range(MAX_IMAGES)]
+    assert len(fetcher(max_total_bytes=MAX_IMAGES * len(PNG)).fetch_all(urls)) == MAX_IMAGES
+    net.dialled.clear()
+
+    with pytest.raises(InvalidRequestError, match="together"):
+        fetcher(max_total_bytes=5 * len(PNG)).fetch_all(urls)
+
+    assert len(net.dialled) == 6  # the others are not even asked for
+
+
+def test_images_count_for_what_the_worker_holds(fetcher: Callable[..., ImageFetcher], server: Server) -> None:
+    server.answer = send(reply(PNG + b"\0" * (2 * FREE_BYTES)))
+    share = Share(Budget(FREE_BYTES // 2))
+    share.enter()
+    try:
+        with pytest.raises(OverloadedError):
+            fetcher(max_bytes=10 * FREE_BYTES).fetch("http://public.example/")
+    finally:
+        Share._here.current = None

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.converters.chat.request import REFUSED_FIELDS, image_urls, prepare, traits
+from app.converters.chat.native.body import REFUSED_FIELDS, prepare
+from app.converters.chat.traits import image_urls, traits
+from app.converters.neutral.losses import Losses
 
 USER = {"role": "user", "content": "Hi"}
 CALL = {
@@ -59,7 +61,7 @@ def test_5_5_initiator_is_the_last_message_that_is_no_instruction(messages: list
 
 
 def test_all_tool_rounds_of_one_turn_share_a_key_and_turns_do_not() -> None:
-    rounds = [[SYSTEM, USER], [SYSTEM, USER, CALL, RESULT], [SYSTEM, USER, CALL, RESULT, CALL, RESULT]]
+    rounds: list[list[Any]] = [[SYSTEM, USER], [SYSTEM, USER, CALL, RESULT], [SYSTEM, USER, CALL, RESULT, CALL, RESULT]]
     assert len({traits({"messages": messages}).interaction_key for messages in rounds}) == 1
     next_turn = [*rounds[2], USER]
     other = [SYSTEM, {"role": "user", "content": "Ho"}]
@@ -110,15 +112,16 @@ def test_image_urls_in_order_and_once() -> None:
 def test_strange_bodies_do_no_harm(body: dict[str, Any]) -> None:
     traits(body)
     image_urls(body)
-    prepare(json.dumps(body).encode(), body, model="m", is_openai=False, inlined={"a": "b"})
+    prepare(json.dumps(body).encode(), body, model="m", is_openai=False, losses=Losses(), inlined={"a": "b"})
 
 
 def prepared(body: dict[str, Any], raw: bytes | None = None, **more: Any) -> tuple[bytes, list[str]]:
     before = copy.deepcopy(body)
-    asked: dict[str, Any] = {"model": "m", "is_openai": True, **more}
+    losses = Losses()
+    asked: dict[str, Any] = {"model": "m", "is_openai": True, "losses": losses, **more}
     out = prepare(json.dumps(body).encode() if raw is None else raw, body, **asked)
     assert body == before
-    return out
+    return out, losses.names()
 
 
 ODD = (
@@ -155,11 +158,12 @@ def test_12_3_13_refused_fields_are_dropped_and_reported() -> None:
         "store": True,
         "service_tier": "auto",
         "metadata": {"a": "b"},
+        "web_search_options": {},
         "user": "u",
         "messages": [USER],
     }
     out, dropped = prepared(body)
-    assert sorted(dropped) == sorted(REFUSED_FIELDS) == ["metadata", "service_tier", "store"]
+    assert sorted(dropped) == sorted(REFUSED_FIELDS) == ["metadata", "service_tier", "store", "web_search_options"]
     assert json.loads(out) == {"model": "m", "user": "u", "messages": [USER]}
 
 
@@ -236,8 +240,11 @@ def test_6_2_anthropics_cache_marks_get_copilots_name(mark: dict[str, str]) -> N
     ]
 
 
+OBJECT = {"type": "object", "properties": {"cache_control": {}}}
+
+
 def test_a_schema_that_speaks_of_cache_marks_stays_as_it_is() -> None:
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"cache_control": {}}}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": OBJECT}}
     body = {"model": "m", "messages": [{"role": "user", "content": '"cache_control"'}], "tools": [tool]}
     assert prepared(body)[0] == json.dumps(body).encode()
 
@@ -273,3 +280,12 @@ def test_whatever_the_body_only_the_model_changes(body: dict[str, Any], old: str
     out, dropped = prepared(body, model=new)
     assert json.loads(out) == {**body, "model": new}
     assert dropped == []
+
+
+@pytest.mark.parametrize(
+    "words", ['the key "cache_control"', "an id like call_1__proof_c2VjcmV0", '"cache_control": {}']
+)
+def test_words_of_the_bridge_in_a_text_leave_the_body_as_it_came(words: str) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": words}, CALL | {"content": words}, RESULT]}
+    raw = json.dumps(body).encode()
+    assert prepare(raw, body, model="m", is_openai=True, losses=Losses()) is raw

@@ -1,4 +1,4 @@
-"""Options of native chat requests within what the model takes (clients.md 0.8)."""
+"""Options of native chat requests within what the model takes (client notes §0.8)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from app.converters.chat.native import prepare
-from app.converters.chat.options import mend_options
-from app.converters.limits import Limits
+from app.converters.chat.native.options import normalize_options
+from app.converters.chat.native.request import prepare
+from app.converters.codec import NativeRequest
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
 
-GPT = Limits(model="gpt-4.1", vendor="OpenAI", max_output_tokens=16384)
-GPT5 = Limits(model="gpt-5", vendor="OpenAI", max_output_tokens=64000, reasoning_effort=("low", "medium", "high"))
-THINKS = Limits(model="claude", vendor="Anthropic", max_thinking_budget=32000)
-UNKNOWN = Limits(model="new")
+GPT = ModelLimits(model="gpt-4.1", vendor="OpenAI", max_output_tokens=16384)
+GPT5 = ModelLimits(model="gpt-5", vendor="OpenAI", max_output_tokens=64000, reasoning_effort=("low", "medium", "high"))
+THINKS = ModelLimits(model="claude", vendor="Anthropic", max_thinking_budget=32000)
+UNKNOWN = ModelLimits(model="new")
 
 
 @pytest.mark.parametrize(
@@ -48,26 +50,39 @@ UNKNOWN = Limits(model="new")
     ],
 )
 def test_options_within_what_the_model_takes(
-    limits: Limits, given: dict[str, Any], expected: dict[str, Any], dropped: list[str]
+    limits: ModelLimits, given: dict[str, Any], expected: dict[str, Any], dropped: list[str]
 ) -> None:
     body = {"messages": [], **given}
-    mended, without = mend_options(body, limits)
-    assert mended == {"messages": [], **expected}
-    assert without == dropped
-    assert (mended is body) is (given == expected)
+    losses = Losses()
+    normalized = normalize_options(body, limits, losses)
+    assert normalized == {"messages": [], **expected}
+    assert losses.names() == dropped
+    assert (normalized is body) is (given == expected)
 
 
 def test_all_else_keeps_its_place_and_its_digits() -> None:
     raw = b'{"seed":12345678901234567890123,"max_tokens":64000,"model":"a","messages":[]}'
-    prepared = prepare(raw, json.loads(raw), model="gpt-4.1", limits=GPT, inlined={}, headers={}, refused=frozenset())
+    prepared = prepare(
+        NativeRequest(
+            raw=raw, body=json.loads(raw), model="gpt-4.1", limits=GPT, inlined={}, headers={}, refused=frozenset()
+        )
+    )
     assert prepared.body == raw.replace(b"64000", b"16384").replace(b'"a"', b'"gpt-4.1"')
 
 
 def test_what_was_left_out_is_named() -> None:
     body = {"model": "gpt-4.1", "messages": [], "store": True, "reasoning_effort": "low"}
     prepared = prepare(
-        json.dumps(body).encode(), body, model="gpt-4.1", limits=GPT, inlined={}, headers={}, refused=frozenset()
+        NativeRequest(
+            raw=json.dumps(body).encode(),
+            body=body,
+            model="gpt-4.1",
+            limits=GPT,
+            inlined={},
+            headers={},
+            refused=frozenset(),
+        )
     )
     assert json.loads(prepared.body) == {"model": "gpt-4.1", "messages": []}
-    assert prepared.dropped == ("store", "reasoning_effort")
+    assert prepared.dropped == ("reasoning_effort", "store")
     assert body["reasoning_effort"] == "low"

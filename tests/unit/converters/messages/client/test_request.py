@@ -1,4 +1,4 @@
-"""Client → neutral: shapes, paths of complaints, verdicts of the table (conversion.md §2)."""
+"""Client → neutral: shapes, paths of complaints, verdicts of the table (conversion rules §2)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.converters.ir import (
+from app.converters.messages.client.request import decode_request
+from app.converters.messages.fields import FIELDS
+from app.converters.messages.vocabulary import NO_PROOF
+from app.converters.neutral.sealed_signatures import seal
+from app.converters.neutral.token_text import countable
+from app.converters.neutral.vocabulary import (
     File,
     Image,
     Message,
@@ -20,12 +25,8 @@ from app.converters.ir import (
     ToolRef,
     ToolResult,
 )
-from app.converters.messages.counting import countable
-from app.converters.messages.fields import FIELDS
-from app.converters.messages.request_decoder import decode_request
-from app.converters.messages.tables import NO_PROOF
-from app.converters.seal import seal
 from app.errors import InvalidRequestError, UnsupportedFeatureError
+from tests.support.rows import rows
 
 HELLO = [{"role": "user", "content": "Hi"}]
 
@@ -73,6 +74,7 @@ def test_thread_is_refused_with_details(thread: Any, details: dict[str, Any]) ->
     assert caught.value.details == details
 
 
+@rows()
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -117,7 +119,7 @@ def test_thread_is_refused_with_details(thread: Any, details: dict[str, Any]) ->
         ({"tools": {}}, "tools"),
         ({"tools": [{"input_schema": {}}]}, "tools[0].name"),
         ({"tools": [{"name": "a", "input_schema": []}]}, "tools[0].input_schema"),
-        ({"tool_choice": "auto"}, "tool_choice"),
+        ({"tool_choice": "maybe"}, "tool_choice"),
         ({"tool_choice": {"type": "maybe"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "tool"}}, "tool_choice.name"),
         ({"thinking": {"type": "deep"}}, "thinking.type"),

@@ -1,4 +1,4 @@
-"""Neutral events → a messages client's stream: any grammatical sequence gives a correct one (conversion.md §4)."""
+"""Neutral events → a messages client's stream: any grammatical sequence gives a correct one (conversion rules §4)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.converters.events import (
+from app.converters.messages.client.request import decode_request
+from app.converters.messages.client.response import encode_response
+from app.converters.messages.client.stream import PING, StreamEncoder
+from app.converters.messages.upstream.response import decode_response
+from app.converters.messages.upstream.stream import StreamDecoder
+from app.converters.messages.vocabulary import ANSWER_TOOL, ANSWER_VALUE_TOOL, FINISH_REASONS, NO_PROOF, STOP_REASONS
+from app.converters.neutral.events import (
     Event,
     PartDelta,
     PartEnd,
@@ -23,7 +29,8 @@ from app.converters.events import (
     opened,
     streamed_fields,
 )
-from app.converters.ir import (
+from app.converters.neutral.sealed_signatures import seal
+from app.converters.neutral.vocabulary import (
     Annotation,
     Audio,
     FinishReason,
@@ -39,13 +46,8 @@ from app.converters.ir import (
     ToolCall,
     Usage,
 )
-from app.converters.messages.answers import decode_response, encode_response
-from app.converters.messages.request_decoder import decode_request
-from app.converters.messages.stream_decoder import StreamDecoder
-from app.converters.messages.stream_encoder import PING, StreamEncoder
-from app.converters.messages.tables import ANSWER_TOOL, ANSWER_VALUE_TOOL, FINISH_REASONS, NO_PROOF, STOP_REASONS
-from app.converters.seal import seal
 from app.errors import UpstreamProtocolError
+from tests.support.streams import sse_event
 from tests.unit.converters.messages.conftest import Accumulated, decode, frames_of
 
 REQUEST = Request(model="m", messages=(Message("user", (Text("Hi"),)),))
@@ -197,7 +199,7 @@ def test_web_sources_become_citations() -> None:
     answer = Response("x", "up", None, (Text("Hi", (note,)),), "stop")
     (block,) = Accumulated(stream_of(explode(answer))).content
     assert block["citations"][0]["url"] == "https://x"
-    assert decode_response(encode_response(answer, REQUEST, model="m")).parts[0].annotations[0].url == "https://x"  # type: ignore[union-attr]
+    assert decode_response(encode_response(answer, REQUEST, model="m")).parts[0].annotations[0].url == "https://x"
 
 
 def test_pings() -> None:
@@ -268,11 +270,11 @@ def test_nonsense_is_an_error(events: list[dict[str, Any]]) -> None:
 
 def test_torn_json_and_a_late_done() -> None:
     decoder = StreamDecoder()
-    assert isinstance(decoder.feed("message_start", '{"type":"mess')[-1], StreamError)
-    assert decoder.feed("message_stop", '{"type":"message_stop"}') == []
+    assert isinstance(decoder.feed_bytes(sse_event("message_start", '{"type":"mess'))[-1], StreamError)
+    assert decoder.feed_bytes(sse_event("message_stop", '{"type":"message_stop"}')) == []
     late = StreamDecoder()
-    assert late.feed("", "") == []
-    assert isinstance(late.feed("", "[DONE]")[-1], StreamError)
+    assert late.feed_bytes(sse_event("", "")) == []
+    assert isinstance(late.feed_bytes(sse_event("", "[DONE]"))[-1], StreamError)
 
 
 def test_calls_whole_from_their_start() -> None:

@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
-from app.converters.codec import Identity
-from app.converters.limits import Limits
-from app.converters.losses import Losses
-from app.converters.messages import CODEC, web_search
-from app.converters.messages.web_search import blocks, is_forced, removed, served, told_of
-from app.converters.registry import CODECS
-from app.converters.websearch import Failure, Findings, SearchTool, Source, Wanted
+from app.converters.codec import NativeRequest
+from app.converters.exchange import whole_or_stream
+from app.converters.messages import CLIENT, NATIVE, UPSTREAM
+from app.converters.messages.client import web_search
+from app.converters.messages.client.web_search import blocks, is_forced, removed, served, told_in
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.vocabulary import Request
+from app.converters.neutral.web_search import Failure, Findings, SearchTool, Source, Wanted
+from app.converters.registry import UPSTREAMS
 from app.errors import InvalidRequestError
+from tests.support.identities import identity_of
 
 Json = dict[str, Any]
 
@@ -141,22 +145,22 @@ def test_a_system_prompt_of_the_wrong_kind_is_left_for_others_to_refuse() -> Non
     assert removed(body_of(SEARCH, system=7))["system"] == 7
 
 
-@pytest.mark.parametrize("upstream", CODECS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 def test_every_upstream_gets_the_note_and_no_tool(upstream: str) -> None:
-    limits = Limits.of({"id": "m"})
+    limits = ModelLimits.of({"id": "m"})
     body = body_of(SEARCH, FETCH, OWN, tool_choice=forced())
     losses = Losses()
-    sent = json.dumps(CODECS[upstream].encode_request(CODEC.decode_request(body), limits, losses))
+    sent = json.dumps(UPSTREAMS[upstream].encode_request(CLIENT.decode_request(body), limits, losses))
     assert "web_search and web_fetch are not available" in sent
     assert "20250305" not in sent
     assert [name for name in losses.names() if "web_" in name]
     if upstream == "messages":
         raw = json.dumps(body).encode()
-        prepared = CODEC.prepare(raw, body, model="m", limits=limits, inlined={}, headers={})
+        prepared = NATIVE.prepare(NativeRequest(raw=raw, body=body, model="m", limits=limits, inlined={}, headers={}))
         native = json.loads(prepared.body)
         assert "web_search and web_fetch are not available" in native["system"][0]["text"]
         assert native["tools"] == [OWN]
-        assert prepared.dropped == ("tools.web_search_20250305", "tools.web_fetch_20250910")
+        assert prepared.dropped == ("tools[].web_search_20250305", "tools[].web_fetch_20250910")
 
 
 @pytest.mark.parametrize(
@@ -251,13 +255,13 @@ def test_such_a_turn_meets_its_results_upstream() -> None:
     own, later = call("get_weather", "toolu_1"), {"role": "user", "content": [result("Rain.", "toolu_1")]}
     found = served(body_of(SEARCH, OWN, messages=[*HELLO, {"role": "assistant", "content": [USE, RESULT, own]}, later]))
     assert found is not None
-    sent = CODEC.encode_request(CODEC.decode_request(found[0]), Limits.of({"id": "m"}), Losses())
+    sent = UPSTREAM.encode_request(CLIENT.decode_request(found[0]), ModelLimits.of({"id": "m"}), Losses())
     assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "user"]
     assert [block["tool_use_id"] for block in sent["messages"][2]["content"]] == ["srvtoolu_1", "toolu_1"]
 
 
 def test_what_the_model_read_is_the_same_later() -> None:
-    assert told_of(RESULT["content"]) == blocks(WANTED, FOUND)[1] == TOLD
+    assert told_in(RESULT["content"]) == blocks(WANTED, FOUND)[1] == TOLD
 
 
 def test_removed_a_search_in_the_history_is_text() -> None:
@@ -293,9 +297,9 @@ def test_other_server_tools_in_the_history_are_not_ours() -> None:
 
 def test_results_that_anthropic_encrypted_keep_title_and_address() -> None:
     foreign = {"type": "web_search_result", "title": "T", "url": "https://t.test/", "encrypted_content": "EqgfCioI="}
-    assert told_of([foreign]) == "T\nhttps://t.test/"
+    assert told_in([foreign]) == "T\nhttps://t.test/"
     for odd in (7, None, [7, {}], [{"title": 7, "url": None, "encrypted_content": "bridge-search-1-%"}]):
-        assert told_of(odd) == "The search named no pages."
+        assert told_in(odd) == "The search named no pages."
 
 
 @pytest.mark.parametrize("odd", [{}, {"id": {}}, {"id": 7, "input": 7}, {"input": None}])
@@ -305,7 +309,7 @@ def test_odd_blocks_are_the_clients_mistake(odd: Json) -> None:
     found = served(body_of(SEARCH, messages=[*HELLO, message]))
     assert found is not None
     with pytest.raises(InvalidRequestError, match="id"):
-        CODEC.decode_request(found[0])
+        CLIENT.decode_request(found[0])
     removed(body_of(messages=[*HELLO, message]))
 
 
@@ -333,14 +337,20 @@ def test_without_a_page_the_model_still_reads_the_summary() -> None:
     assert told == "The search named no pages.\n\nIt rains."
 
 
-IDENTITY: Identity = {"model": "m", "created": 1, "fallback_id": "msg_1"}
+IDENTITY = identity_of("m", created=1, fallback_id="msg_1")
+
+
+def no_search(body: Json) -> bytes:
+    answer = web_search.unavailable(body, IDENTITY)
+    assert answer is not None
+    return whole_or_stream(CLIENT, answer, Request(model="m"), identity=IDENTITY, traits=CLIENT.traits(body))
 
 
 def test_the_answer_where_no_search_is_possible() -> None:
     """The bytes of the stream: the input of the search apart, as Anthropic streams it."""
     asked = [{"role": "user", "content": [text("Perform a web search for the query: kites")]}]
     body = body_of(SEARCH, messages=asked, stream=True)
-    found = web_search.unavailable(body, codec=CODEC, traits=CODEC.traits(body), identity=IDENTITY)
+    found = no_search(body)
     frames = found.decode().split("\n\n")
     assert frames[1:6] == [
         "event: content_block_start\ndata: "
@@ -357,9 +367,7 @@ def test_the_answer_where_no_search_is_possible() -> None:
     ]
     assert '"stop_reason":"end_turn"' in frames[-3]
     assert '"server_tool_use":{"web_search_requests":0}' in frames[-3]
-    whole = json.loads(
-        web_search.unavailable({**body, "stream": False}, codec=CODEC, traits=CODEC.traits({}), identity=IDENTITY)
-    )
+    whole = json.loads(no_search({**body, "stream": False}))
     assert [block["type"] for block in whole["content"]] == ["server_tool_use", "web_search_tool_result", "text"]
     assert "WEB_SEARCH_MODEL" in whole["content"][2]["text"]
     assert whole["usage"]["server_tool_use"] == {"web_search_requests": 0}

@@ -1,22 +1,23 @@
-"""Native requests: bytes as they came, and what Copilot refuses out of the way (issue §2, contract §8.3, §8.4)."""
+"""Native requests: bytes as they came, and what Copilot refuses out of the way (contract §8.3, §8.4)."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app.converters.ir import Reasoning
-from app.converters.limits import Limits
-from app.converters.losses import Losses
-from app.converters.messages import native_blocks
-from app.converters.messages.native import count_tokens_request, prepare, prepare_count
-from app.converters.messages.schemas import RESTORE
-from app.converters.messages.tables import ANSWER_TOOL
+from app.converters.codec import NativeRequest, UpstreamRequest
+from app.converters.messages.native import blocks as native_blocks
+from app.converters.messages.native.request import count_tokens_request, prepare, prepare_count
 from app.converters.messages.traits import image_urls, traits
-from app.converters.prepared import Prepared
-from app.converters.seal import seal
+from app.converters.messages.upstream.schemas import RESTORE
+from app.converters.messages.vocabulary import ANSWER_TOOL
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.sealed_signatures import seal
+from app.converters.neutral.vocabulary import Reasoning
 from app.errors import UnsupportedFeatureError
 from tests.unit.converters.messages.conftest import NEWEST, OLDER, SONNET
 
@@ -27,12 +28,14 @@ def body_of(**fields: Any) -> dict[str, Any]:
     return {"model": "claude-sonnet-4-6", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}], **fields}
 
 
-def ready(body: dict[str, Any], *, limits: Limits = SONNET, betas: str = "", **more: Any) -> Prepared:
+def ready(body: dict[str, Any], *, limits: ModelLimits = SONNET, betas: str = "", **more: Any) -> UpstreamRequest:
     given: dict[str, Any] = {"inlined": {}, "refused": frozenset(), **more}
     headers = {"Anthropic-Beta": betas} if betas else {}
     before = json.dumps(body)
     prepared = prepare(
-        json.dumps(body).encode(), body, model="claude-sonnet-4.6", limits=limits, headers=headers, **given
+        NativeRequest(
+            raw=json.dumps(body).encode(), body=body, model="claude-sonnet-4.6", limits=limits, headers=headers, **given
+        )
     )
     assert json.dumps(body) == before
     return prepared
@@ -50,9 +53,13 @@ def user(*blocks: Any) -> dict[str, Any]:
 
 def test_bytes_pass_as_they_came_but_for_the_model() -> None:
     raw = b'{ "unknown":1.50, "model" : "claude-sonnet-4-6",\n"messages":[{"role":"user","content":"\\u0041"}] }'
-    prepared = prepare(raw, json.loads(raw), model="claude-sonnet-4.6", limits=SONNET, inlined={}, headers={})
+    prepared = prepare(
+        NativeRequest(raw=raw, body=json.loads(raw), model="claude-sonnet-4.6", limits=SONNET, inlined={}, headers={})
+    )
     assert prepared.body == raw.replace(b"claude-sonnet-4-6", b"claude-sonnet-4.6")
-    same = prepare(raw, json.loads(raw), model="claude-sonnet-4-6", limits=SONNET, inlined={}, headers={})
+    same = prepare(
+        NativeRequest(raw=raw, body=json.loads(raw), model="claude-sonnet-4-6", limits=SONNET, inlined={}, headers={})
+    )
     assert same.body is raw
     assert same.dropped == ()
     assert same.headers == {}
@@ -110,7 +117,7 @@ def test_hosted_tools_are_dropped_unless_forced() -> None:
     plain = {"name": "a", "input_schema": {"type": "object", "properties": {}}}
     prepared = ready(body_of(tools=[code, plain]))
     assert json.loads(prepared.body)["tools"] == [plain]
-    assert prepared.dropped == ("tools.code_execution_20250825",)
+    assert prepared.dropped == ("tools[].code_execution_20250825",)
     alone = sent(body_of(tools=[code], tool_choice={"type": "auto"}))
     assert "tools" not in alone
     assert "tool_choice" not in alone
@@ -123,7 +130,8 @@ def test_hosted_tools_are_dropped_unless_forced() -> None:
 def test_without_the_search_deferred_tools_are_there_from_the_start() -> None:
     search = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
     tool = {"name": "a", "input_schema": {"type": "object"}, "defer_loading": True}
-    found = sent(body_of(tools=[search, tool]), betas="advanced-tool-use-2025-11-20")
+    newest = replace(NEWEST, tool_search=False)
+    found = sent(body_of(tools=[search, tool]), betas="advanced-tool-use-2025-11-20", limits=newest)
     assert found["tools"] == [{"name": "a", "input_schema": {"type": "object"}}]
 
 
@@ -162,7 +170,7 @@ def test_older_output_format_moves_and_brings_its_beta() -> None:
 
 
 def test_structured_output_as_a_tool_where_the_model_has_none() -> None:
-    """Claude Code asks its small model for titles in this way (clients.md 1)."""
+    """Claude Code asks its small model for titles in this way (client notes §1)."""
     schema = {"type": "object", "properties": {"title": {"type": "string"}}}
     body = body_of(output_config={"format": {"type": "json_schema", "schema": schema}}, thinking={"type": "adaptive"})
     prepared = ready(body, limits=OLDER)
@@ -195,7 +203,7 @@ def test_a_forced_tool_forbids_thinking() -> None:
     ("limits", "effort", "expected"),
     [(SONNET, "high", "high"), (SONNET, "max", "high"), (NEWEST, "low", "high"), (OLDER, "low", None)],
 )
-def test_effort_only_as_listed(limits: Limits, effort: str, expected: str | None) -> None:
+def test_effort_only_as_listed(limits: ModelLimits, effort: str, expected: str | None) -> None:
     found = sent(body_of(output_config={"effort": effort}), limits=limits)
     assert found.get("output_config", {}).get("effort") == expected
 
@@ -203,19 +211,20 @@ def test_effort_only_as_listed(limits: Limits, effort: str, expected: str | None
 @pytest.mark.parametrize(
     ("limits", "given", "max_tokens", "expected"),
     [
-        (SONNET, {"type": "adaptive", "display": "omitted"}, 8000, {"type": "adaptive"}),
+        (SONNET, {"type": "adaptive", "display": "omitted"}, 8000, {"type": "adaptive", "display": "omitted"}),
+        (SONNET, {"type": "adaptive", "display": "odd"}, 8000, {"type": "adaptive", "display": "summarized"}),
         (OLDER, {"type": "adaptive"}, 8000, {"type": "enabled", "budget_tokens": 4000}),
         (NEWEST, {"type": "enabled", "budget_tokens": 2000}, 8000, {"type": "adaptive"}),
         (SONNET, {"type": "enabled", "budget_tokens": 2000}, 8000, {"type": "enabled", "budget_tokens": 2000}),
         (SONNET, {"type": "enabled", "budget_tokens": 100}, 8000, {"type": "enabled", "budget_tokens": 1024}),
         (SONNET, {"type": "enabled", "budget_tokens": 63999}, 64000, {"type": "enabled", "budget_tokens": 31999}),
         (SONNET, {"type": "enabled", "budget_tokens": 2000}, 1000, None),
-        (Limits(model="plain"), {"type": "enabled", "budget_tokens": 2000}, 4000, None),
-        (Limits(), {"type": "enabled", "budget_tokens": 2000}, 4000, {"type": "enabled", "budget_tokens": 2000}),
+        (ModelLimits(model="plain"), {"type": "enabled", "budget_tokens": 2000}, 4000, None),
+        (ModelLimits(), {"type": "enabled", "budget_tokens": 2000}, 4000, {"type": "enabled", "budget_tokens": 2000}),
         (SONNET, {"type": "disabled"}, 100, {"type": "disabled"}),
     ],
 )
-def test_thinking_as_the_model_takes_it(limits: Limits, given: Any, max_tokens: int, expected: Any) -> None:
+def test_thinking_as_the_model_takes_it(limits: ModelLimits, given: Any, max_tokens: int, expected: Any) -> None:
     body = body_of(thinking=given, max_tokens=max_tokens, temperature=0.3, top_k=5, stream=True)
     found = sent(body, limits=limits)
     assert found.get("thinking") == expected
@@ -313,13 +322,15 @@ def test_system_messages_find_a_place() -> None:
 
 def test_what_upstream_refused_before_is_left_out() -> None:
     text = {"type": "text", "text": "x", "foo": 1}
-    body = body_of(messages=[user(text)], brand_new=1, tools=[{"name": "a", "input_schema": {}, "shiny": 1}])
+    body = body_of(
+        messages=[user(text)], brand_new=1, tools=[{"name": "a", "input_schema": {"type": "object"}, "shiny": 1}]
+    )
     refused = frozenset({"brand_new", "messages.content.text.foo", "tools.custom.shiny"})
     prepared = ready(body, refused=refused)
     found = json.loads(prepared.body)
     assert "brand_new" not in found
     assert found["messages"][0]["content"] == [{"type": "text", "text": "x"}]
-    assert found["tools"] == [{"name": "a", "input_schema": {}}]
+    assert found["tools"] == [{"name": "a", "input_schema": {"type": "object"}}]
     assert set(prepared.dropped) == refused
 
 
@@ -327,7 +338,7 @@ def test_counting_tokens() -> None:
     body = body_of(stream=True, temperature=1, system="s", speed="fast")
     assert count_tokens_request(body) == {name: body[name] for name in ("model", "messages", "system")}
     raw = json.dumps(body).encode()
-    prepared = prepare_count(raw, body, model="m", limits=SONNET, inlined={}, headers={})
+    prepared = prepare_count(NativeRequest(raw=raw, body=body, model="m", limits=SONNET, inlined={}, headers={}))
     assert json.loads(prepared.body) == {"model": "m", "messages": body["messages"], "system": "s"}
 
 
@@ -363,7 +374,9 @@ def test_all_rounds_of_a_turn_share_a_key() -> None:
 @pytest.mark.parametrize("system", [5, {"a": 1}, True])
 def test_a_system_of_the_wrong_type_is_left_for_upstream_to_refuse(system: Any) -> None:
     said = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
-    assert native_blocks.mend({"system": system, "messages": said}, {}, Losses(), sends_proofs=True)["system"] == system
+    body = {"system": system, "messages": said}
+    normalized = native_blocks.normalize(body, {}, Losses(), ModelLimits(), sends_proofs=True)
+    assert normalized["system"] == system
 
 
 def test_pictures_of_a_failed_result_stand_behind_all_results() -> None:
@@ -400,27 +413,40 @@ def test_other_results_pass_as_they_came(content: list[Any]) -> None:
     assert ready(body).body == json.dumps(body).encode()
 
 
-def test_search_result_is_a_document_with_an_address() -> None:
-    found = {
-        "type": "search_result",
-        "source": "https://example.com/sky",
-        "title": "Sky",
-        "content": [{"type": "text", "text": "It is blue."}],
-        "citations": {"enabled": True},
-        "cache_control": {"type": "ephemeral", "ttl": "1h"},
-    }
-    document = {
-        "type": "document",
-        "source": {"type": "content", "content": found["content"]},
-        "title": "Sky",
-        "context": "https://example.com/sky",
-        "citations": {"enabled": True},
-        "cache_control": {"type": "ephemeral"},
-    }
-    result = {"type": "tool_result", "tool_use_id": "t1", "content": [found]}
-    messages = sent(body_of(messages=[user(found), user(result)]))["messages"]
-    assert messages[0]["content"] == [document]
-    assert messages[1]["content"] == [{**result, "content": [document]}]
+FOUND = {
+    "type": "search_result",
+    "source": "https://example.com/sky",
+    "title": "Sky",
+    "content": [{"type": "text", "text": "It is blue."}],
+    "citations": {"enabled": True},
+    "cache_control": {"type": "ephemeral", "ttl": "1h"},
+}
+PLAIN = {"type": "document", "title": "Facts", "source": {"type": "text", "media_type": "text/plain", "data": "Green."}}
+INNER = {"type": "document", "source": {"type": "content", "content": "Green."}}
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        (FOUND, "Document: Sky\nhttps://example.com/sky\n\nIt is blue."),
+        ({**PLAIN, "context": "a friend"}, "Document: Facts\na friend\n\nGreen."),
+        (INNER, "Document:\n\nGreen."),
+    ],
+)
+def test_a_document_that_is_no_pdf_is_text(block: Any, text: str) -> None:
+    """Contract §8.11: upstream takes PDF alone, in messages and in results."""
+    told = {"type": "text", "text": text} | ({"cache_control": {"type": "ephemeral"}} if block is FOUND else {})
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": [block]}
+    prepared = ready(body_of(messages=[user(block), user(result)]))
+    messages = json.loads(prepared.body)["messages"]
+    assert messages[0]["content"] == [told]
+    assert messages[1]["content"] == [{**result, "content": [told]}]
+    assert "messages[].content[].document" in [loss.path for loss in prepared.losses]
+
+
+def test_a_document_by_address_is_refused_in_clear_words() -> None:
+    with pytest.raises(UnsupportedFeatureError, match="send the document itself"):
+        sent(body_of(messages=[user({"type": "document", "source": {"type": "url", "url": "https://x.test/a.pdf"}})]))
 
 
 def test_stop_sequences_of_white_space_go() -> None:

@@ -1,4 +1,4 @@
-"""The native mender: what it removes, what it lets through, how it ends (contract §8.6)."""
+"""The native normalizer: what it removes, what it lets through, how it ends (contract §8.6)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.converters.messages.mender import Mender
-from app.converters.messages.response import mend_response, response_to_stream
-from app.converters.messages.schemas import RESTORE
-from app.converters.messages.tables import ANSWER_TOOL
+from app.converters.messages.native.response import normalize_response, response_to_stream
+from app.converters.messages.native.stream import StreamNormalizer
+from app.converters.messages.upstream.schemas import RESTORE
+from app.converters.messages.vocabulary import ANSWER_TOOL
 from app.errors import GatewayError, UpstreamConnectError, UpstreamProtocolError
+from tests.support.identities import identity_of
 from tests.unit.converters.messages.conftest import Accumulated, frames_of, load, stream
 
 START = (
@@ -29,59 +30,69 @@ DELTA = (
 )
 
 
-def started() -> Mender:
-    mender = Mender(model="asked", fallback_id="msg_fallback")
-    mender.feed(START)
-    return mender
+def started() -> StreamNormalizer:
+    normalizer = StreamNormalizer(identity_of("asked", fallback_id="msg_fallback"))
+    normalizer.feed(START)
+    return normalizer
 
 
 def test_plain_frames_pass_byte_for_byte() -> None:
-    mender = started()
-    assert mender.feed(OPEN + DELTA * 3) == OPEN + DELTA * 3
+    normalizer = started()
+    assert normalizer.feed(OPEN + DELTA * 3) == OPEN + DELTA * 3
     odd = DELTA.replace(b'"hi"', b'"message_stop \\"error\\" [DONE] data: x"')
-    assert mender.feed(odd) == odd
-    assert not mender.ended
+    assert normalizer.feed(odd) == odd
+    assert not normalizer.ended
 
 
 def test_an_incomplete_frame_is_held_back() -> None:
-    mender = started()
-    assert mender.feed(OPEN + DELTA[:30]) == OPEN
-    assert mender.feed(DELTA[30:-1]) == b""
-    assert mender.feed(DELTA[-1:]) == DELTA
+    normalizer = started()
+    assert normalizer.feed(OPEN + DELTA[:30]) == OPEN
+    assert normalizer.feed(DELTA[30:-2]) == b""
+    # Whole JSON is a whole event: whether a blank line follows is not waited for.
+    assert normalizer.feed(DELTA[-2:-1]) == DELTA
+    assert normalizer.feed(DELTA[-1:]) == b""
 
 
 def test_the_model_is_the_clients() -> None:
-    mender = Mender(model="asked", fallback_id="msg_fallback")
-    got = json.loads(frames_of(mender.feed(START.replace(b'"id":"msg_1",', b"")))[0][1])
+    normalizer = StreamNormalizer(identity_of("asked", fallback_id="msg_fallback"))
+    got = json.loads(frames_of(normalizer.feed(START.replace(b'"id":"msg_1",', b"")))[0][1])
     assert got["message"]["model"] == "asked"
     assert got["message"]["id"] == "msg_fallback"
-    assert mender.started
+    assert normalizer.started
 
 
-def test_private_extras_are_removed_and_text_stays() -> None:
-    mender = started()
+def test_noise_is_removed_and_what_upstream_adds_stays() -> None:
+    normalizer = started()
     noted = DELTA.replace(b"data: { ", b'data: {"copilot_annotations":{"a":[1]},')
-    assert json.loads(frames_of(mender.feed(OPEN + noted))[1][1]) == json.loads(frames_of(DELTA)[0][1])
+    assert normalizer.feed(OPEN + noted) == OPEN + noted
+    ending = b'event: message_stop\ndata: {"type":"message_stop","amazon-bedrock-invocationMetrics":{"a":1}}\n\n'
+    assert json.loads(frames_of(normalizer.feed(ending))[0][1]) == {"type": "message_stop"}
 
 
 def test_a_report_of_no_context_edits_is_removed() -> None:
     """LangChain's stream takes what it has not asked for to be an object of the SDK's, and breaks."""
-    mender = started()
-    ending = b'event: message_delta\ndata: {"context_management":{"applied_edits":[]},"delta":{"stop_reason":"x"}}\n\n'
-    assert json.loads(frames_of(mender.feed(ending))[0][1]) == {"delta": {"stop_reason": "x"}}
+    normalizer = started()
+    ending = (
+        b'event: message_delta\ndata: {"type":"message_delta","context_management":{"applied_edits":[]},'
+        b'"delta":{"stop_reason":"x"}}\n\n'
+    )
+    assert json.loads(frames_of(normalizer.feed(ending))[0][1]) == {
+        "type": "message_delta",
+        "delta": {"stop_reason": "x"},
+    }
     told = ending.replace(b"[]", b'[{"type":"clear_thinking_20251015"}]')
-    assert mender.feed(told) == told
+    assert normalizer.feed(told) == told
     whole = {"content": [], "stop_reason": "end_turn", "context_management": {"applied_edits": []}}
-    assert "context_management" not in json.loads(mend_response(json.dumps(whole).encode(), model="asked"))
+    assert "context_management" not in json.loads(normalize_response(json.dumps(whole).encode(), identity_of("asked")))
 
 
 def test_nothing_follows_the_end() -> None:
-    mender = started()
-    out = mender.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\ndata: [DONE]\n\n' + DELTA)
+    normalizer = started()
+    out = normalizer.feed(b'event: message_stop\ndata: {"type":"message_stop"}\n\ndata: [DONE]\n\n' + DELTA)
     assert out == b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-    assert mender.ended
-    assert mender.error is None
-    assert mender.feed(DELTA) == mender.finish() == mender.fail(GatewayError("x")) == b""
+    assert normalizer.ended
+    assert normalizer.error is None
+    assert normalizer.feed(DELTA) == normalizer.finish() == normalizer.fail(GatewayError("x")) == b""
 
 
 @pytest.mark.parametrize(
@@ -100,84 +111,88 @@ def test_nothing_follows_the_end() -> None:
     ],
 )
 def test_a_bad_end_is_an_error_and_never_a_stop(tail: bytes, words: str) -> None:
-    mender = started()
-    out = mender.feed(OPEN + DELTA + tail) + mender.finish()
+    normalizer = started()
+    out = normalizer.feed(OPEN + DELTA + tail) + normalizer.finish()
     assert b"message_stop" not in out
     name, data = frames_of(out)[-1]
     assert name == "error"
     assert words in json.loads(data)["error"]["message"]
-    assert mender.error is not None
-    assert mender.feed(DELTA) == mender.finish() == b""
+    assert normalizer.error is not None
+    assert normalizer.feed(DELTA) == normalizer.finish() == b""
 
 
 def test_an_overload_keeps_its_type() -> None:
-    mender = started()
-    out = mender.feed(
+    normalizer = started()
+    out = normalizer.feed(
         b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
     )
     assert json.loads(frames_of(out)[0][1])["error"]["type"] == "overloaded_error"
 
 
 def test_a_broken_transport() -> None:
-    mender = started()
-    assert frames_of(mender.fail(UpstreamConnectError("gone")))[0][0] == "error"
-    assert mender.ended
+    normalizer = started()
+    assert frames_of(normalizer.fail(UpstreamConnectError("gone")))[0][0] == "error"
+    assert normalizer.ended
 
 
 def test_an_error_before_the_start_is_known_before_anything_is_told() -> None:
-    mender = Mender(model="m")
-    mender.feed(b'{"error":{"message":"no","code":"rate_limited"}}')
-    out = mender.finish()
-    assert not mender.started
-    assert mender.error is not None
-    assert mender.error.status == 429
+    normalizer = StreamNormalizer(identity_of("m"))
+    normalizer.feed(b'{"error":{"message":"no","code":"rate_limited"}}')
+    out = normalizer.finish()
+    assert not normalizer.started
+    assert normalizer.error is not None
+    assert normalizer.error.status == 429
     assert out.startswith(b"event: error\n")
 
 
 def test_a_stream_without_its_start() -> None:
-    mender = Mender(model="m")
-    assert b"event: error" in mender.feed(b'event: ping\ndata: {"type":"ping"}\n\n' + DELTA)
+    normalizer = StreamNormalizer(identity_of("m"))
+    assert b"event: error" in normalizer.feed(b'event: ping\ndata: {"type":"ping"}\n\n' + DELTA)
 
 
 def test_comments_pings_and_unnamed_events() -> None:
-    mender = started()
-    assert mender.feed(b": alive\n\n") == b": alive\n\n"
+    normalizer = started()
+    assert normalizer.feed(b": alive\n\n") == b": alive\n\n"
     ping = b'event: ping\ndata: {"type":"ping"}\n\n'
-    assert mender.feed(b"id: 7\n" + ping) == ping
-    assert mender.feed(DELTA.split(b"\n", 1)[1]) == DELTA
+    assert normalizer.feed(b"id: 7\n" + ping) == ping
+    assert normalizer.feed(DELTA.split(b"\n", 1)[1]) == DELTA
 
 
 def test_whole_answers() -> None:
     body = load("text", "response")
-    mended = json.loads(mend_response(json.dumps(body).encode(), model="asked"))
-    assert mended["model"] == "asked"
-    assert "copilot_usage" not in mended
+    normalized = json.loads(normalize_response(json.dumps(body).encode(), identity_of("asked")))
+    assert normalized["model"] == "asked"
+    assert normalized["copilot_usage"] == body["copilot_usage"]
     bare: dict[str, Any] = {"content": [{"type": "text", "text": "x"}]}
-    found = json.loads(mend_response(json.dumps(bare).encode(), model="m", fallback_id="msg_f"))
+    found = json.loads(normalize_response(json.dumps(bare).encode(), identity_of("m", fallback_id="msg_f")))
     assert found["id"] == "msg_f"
     assert found["usage"] == {"input_tokens": 0, "output_tokens": 0}
     assert Accumulated(
-        response_to_stream(json.dumps({**bare, "stop_reason": "end_turn"}).encode(), model="m", fallback_id="msg_f")
+        response_to_stream(
+            json.dumps({**bare, "stop_reason": "end_turn"}).encode(), identity_of("m", fallback_id="msg_f")
+        )
     ).is_complete
 
 
 @pytest.mark.parametrize("body", [b"<html></html>", b'{"content":', b"[]", b'{"choices":[]}'])
 def test_what_is_no_answer(body: bytes) -> None:
     with pytest.raises(UpstreamProtocolError):
-        mend_response(body, model="m")
+        normalize_response(body, identity_of("m"))
 
 
 def test_an_error_with_status_200() -> None:
     with pytest.raises(GatewayError, match="Overloaded"):
-        mend_response(b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', model="m")
+        normalize_response(
+            b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', identity_of("m")
+        )
 
 
 def test_the_books() -> None:
-    mender = Mender(model="m")
-    mender.feed(stream("cached_usage"))
-    assert mender.usage is not None
-    assert mender.usage["cache_read_input_tokens"] == 9000
-    assert mender.finish_reason == "end_turn"
+    normalizer = StreamNormalizer(identity_of("m"))
+    normalizer.feed(stream("cached_usage"))
+    assert normalizer.usage is not None
+    assert normalizer.usage["cache_read_input_tokens"] == 9000
+    assert normalizer.finish_reason == "end_turn"
 
 
 def test_structured_output_that_came_as_a_call_is_text_again() -> None:
@@ -189,18 +204,18 @@ def test_structured_output_that_came_as_a_call_is_text_again() -> None:
         "usage": {"input_tokens": 2, "output_tokens": 3},
     }
     raw = json.dumps({**body, "copilot_usage": {}}).encode()
-    whole = json.loads(mend_response(raw, model="asked", restore=RESTORE))
+    whole = json.loads(normalize_response(raw, identity_of("asked"), restore=RESTORE))
     assert whole["content"] == [{"type": "text", "text": '{"a":1}'}]
     assert (whole["stop_reason"], whole["model"]) == ("end_turn", "asked")
-    assert Accumulated(response_to_stream(raw, model="asked", restore=RESTORE)).message == whole
-    upstream = response_to_stream(raw, model="up") + b"data: [DONE]\n\n"
-    mender = Mender(model="asked", restore=RESTORE)
-    got = Accumulated(mender.feed(upstream) + mender.finish())
+    assert Accumulated(response_to_stream(raw, identity_of("asked"), restore=RESTORE)).message == whole
+    upstream = response_to_stream(raw, identity_of("up")) + b"data: [DONE]\n\n"
+    normalizer = StreamNormalizer(identity_of("asked"), restore=RESTORE)
+    got = Accumulated(normalizer.feed(upstream) + normalizer.finish())
     assert got.message == whole
-    assert mender.error is None
-    assert mender.usage == body["usage"]
-    broken = Mender(model="asked", restore=RESTORE)
+    assert normalizer.error is None
+    assert normalizer.usage == body["usage"]
+    broken = StreamNormalizer(identity_of("asked"), restore=RESTORE)
     assert Accumulated(broken.feed(upstream[: len(upstream) // 2]) + broken.finish()).error
-    refused = Mender(model="asked", restore=RESTORE)
+    refused = StreamNormalizer(identity_of("asked"), restore=RESTORE)
     assert not refused.feed(b'event: error\ndata: {"error":{"message":"no"}}\n\n').startswith(b"event: message")
     assert not refused.started

@@ -1,14 +1,21 @@
-"""Neutral → the body of a messages upstream (conversion.md §1.1, §2; contract §8.2, §8.4)."""
+"""Neutral → the body of a messages upstream (conversion rules §1.1, §2; contract §8.2, §8.4)."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from app.converters.ir import (
+from app.converters.messages.upstream import betas
+from app.converters.messages.upstream.request import encode_request
+from app.converters.messages.upstream.schemas import tool_schema
+from app.converters.messages.vocabulary import ANSWER_TOOL, ANSWER_VALUE_TOOL
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.model_limits import ModelLimits
+from app.converters.neutral.vocabulary import (
     Audio,
     File,
     Image,
@@ -26,27 +33,23 @@ from app.converters.ir import (
     ToolRef,
     ToolResult,
 )
-from app.converters.limits import Limits
-from app.converters.losses import Losses
-from app.converters.messages import betas
-from app.converters.messages.request_encoder import encode_request
-from app.converters.messages.schemas import tool_schema
-from app.converters.messages.tables import ANSWER_TOOL, ANSWER_VALUE_TOOL
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 from tests.unit.converters.messages.conftest import NEWEST, OLDER, SONNET
 
 HI = Message("user", (Text("Hi"),))
-HI_WIRE = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
+HI_WIRE: dict[str, Any] = {"role": "user", "content": [{"type": "text", "text": "Hi"}]}
 TOOL = Tool("get", "d", {"type": "object", "properties": {}})
 TOOL_WIRE = {"name": "get", "description": "d", "input_schema": {"type": "object", "properties": {}}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 
 
-def encoded(*messages: Message, limits: Limits = SONNET, refused: frozenset[str] = frozenset(), **fields: Any) -> Any:
+def encoded(
+    *messages: Message, limits: ModelLimits = SONNET, refused: frozenset[str] = frozenset(), **fields: Any
+) -> Any:
     return encode_request(Request(model="m", messages=messages or (HI,), **fields), limits, Losses(), refused)
 
 
-def lost(*messages: Message, limits: Limits = SONNET, **fields: Any) -> list[str]:
+def lost(*messages: Message, limits: ModelLimits = SONNET, **fields: Any) -> list[str]:
     losses = Losses()
     encode_request(Request(model="m", messages=messages or (HI,), **fields), limits, losses)
     return losses.names()
@@ -153,30 +156,41 @@ def test_only_home_made_proofs_are_sent_and_they_come_first() -> None:
     assert encoded(HI, said(mine), HI)["messages"] == [{"role": "user", "content": HI_WIRE["content"] * 2}]
 
 
+def test_a_pdf_is_a_document() -> None:
+    block = encoded(user(File(data="JVBE", name="a.pdf", context="mine", citations=True)))["messages"][0]["content"][0]
+    source = {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}
+    told = {"title": "a.pdf", "context": "mine", "citations": {"enabled": True}}
+    assert block == {"type": "document", "source": source, **told}
+
+
 @pytest.mark.parametrize(
-    ("file", "source"),
+    ("file", "text"),
     [
-        (File(data="JVBE", name="a.pdf"), {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}),
-        (
-            File(data=base64.b64encode("é".encode()).decode(), media_type="text/markdown", name="a.pdf"),
-            {"type": "text", "media_type": "text/plain", "data": "é"},
-        ),
-        (File(text="x", title="a.pdf"), {"type": "text", "media_type": "text/plain", "data": "x"}),
-        (File(url="https://x", title="a.pdf"), {"type": "url", "url": "https://x"}),
-        (
-            File(parts=(Text("x"),), title="a.pdf"),
-            {"type": "content", "content": [{"type": "text", "text": "x"}]},
-        ),
+        (File(data=base64.b64encode("é".encode()).decode(), media_type="text/markdown", name="a.md"), "a.md\n\né"),
+        (File(text="x", title="a.pdf", context="mine"), "a.pdf\nmine\n\nx"),
+        (File(parts=(Text("x"),), title="a.pdf"), "a.pdf\n\nx"),
+        (File(text="", title="a.pdf"), "a.pdf"),
     ],
 )
-def test_documents(file: File, source: Any) -> None:
-    block = encoded(user(file))["messages"][0]["content"][0]
-    assert block == {"type": "document", "source": source, "title": "a.pdf"}
+def test_any_other_document_is_text(file: File, text: str) -> None:
+    """Contract §8.11: upstream takes PDF alone."""
+    losses = Losses()
+    body = encode_request(Request(model="m", messages=(user(replace(file, cache=True)),)), SONNET, losses)
+    assert body["messages"][0]["content"] == [
+        {"type": "text", "text": f"Document: {text}", "cache_control": {"type": "ephemeral"}}
+    ]
+    assert [loss.path for loss in losses] == ["messages[].content[].document"]
 
 
 @pytest.mark.parametrize(
     "part",
-    [File(file_id="f"), Image(file_id="f"), Audio("QQ==", "wav"), File(data="QQ==", media_type="application/zip")],
+    [
+        File(file_id="f"),
+        File(url="https://x"),
+        Image(file_id="f"),
+        Audio("QQ==", "wav"),
+        File(data="QQ==", media_type="application/zip"),
+    ],
 )
 def test_what_messages_cannot_say_is_refused(part: Part) -> None:
     with pytest.raises(UnsupportedFeatureError):
@@ -221,7 +235,7 @@ def test_tools_in_upstreams_terms() -> None:
     assert wire[3]["name"] == "functions__exec"
     assert wire[4]["input_schema"]["properties"].keys() == {"a", "b", "c"}
     assert "required" not in wire[4]["input_schema"]
-    assert set(lost(tools=tools)) == {"tools[].strict", "tools.web_search"}
+    assert set(lost(tools=tools)) == {"tools[].strict", "tools[].web_search"}
 
 
 @pytest.mark.parametrize(
@@ -259,29 +273,32 @@ def test_forced_tools_that_are_not_there() -> None:
         (SONNET, 64_000, True, 32_000),
         (SONNET, None, False, 16_000),
         (SONNET, 20_000, False, 16_000),
-        (Limits(), None, False, 4096),
-        (Limits(), 9000, False, 9000),
+        (ModelLimits(), None, False, 4096),
+        (ModelLimits(), 9000, False, 9000),
     ],
 )
-def test_max_tokens(limits: Limits, wanted: int | None, stream: bool, expected: int) -> None:
+def test_max_tokens(limits: ModelLimits, wanted: int | None, stream: bool, expected: int) -> None:
     assert encoded(limits=limits, max_output_tokens=wanted, stream=stream)["max_tokens"] == expected
+
+
+ADAPTIVE = {"type": "adaptive", "display": "summarized"}
 
 
 @pytest.mark.parametrize(
     ("limits", "config", "thinking", "effort"),
     [
-        (SONNET, ReasoningConfig("high"), {"type": "adaptive"}, "high"),
-        (SONNET, ReasoningConfig("minimal"), {"type": "adaptive"}, "low"),
+        (SONNET, ReasoningConfig("high"), ADAPTIVE, "high"),
+        (SONNET, ReasoningConfig("minimal"), ADAPTIVE, "low"),
         (SONNET, ReasoningConfig(None, 2000, "enabled"), {"type": "enabled", "budget_tokens": 2000}, None),
         (SONNET, ReasoningConfig("none"), {"type": "disabled"}, None),
         (OLDER, ReasoningConfig("medium"), {"type": "enabled", "budget_tokens": 4000}, None),
         (OLDER, ReasoningConfig("minimal"), {"type": "enabled", "budget_tokens": 1024}, None),
-        (NEWEST, ReasoningConfig(None, 7000, "enabled"), {"type": "adaptive"}, "high"),
-        (Limits(), ReasoningConfig("high"), None, None),
+        (NEWEST, ReasoningConfig(None, 7000, "enabled"), ADAPTIVE, "high"),
+        (ModelLimits(), ReasoningConfig("high"), None, None),
         (SONNET, None, None, None),
     ],
 )
-def test_reasoning(limits: Limits, config: Any, thinking: Any, effort: Any) -> None:
+def test_reasoning(limits: ModelLimits, config: Any, thinking: Any, effort: Any) -> None:
     wire = encoded(limits=limits, reasoning=config, max_output_tokens=8000)
     assert wire.get("thinking") == thinking
     assert wire.get("output_config", {}).get("effort") == effort
@@ -289,7 +306,7 @@ def test_reasoning(limits: Limits, config: Any, thinking: Any, effort: Any) -> N
 
 def test_reasoning_that_was_refused_before() -> None:
     config = ReasoningConfig("high")
-    assert encoded(reasoning=config, refused=frozenset({"output_config.effort"}))["thinking"] == {"type": "adaptive"}
+    assert encoded(reasoning=config, refused=frozenset({"output_config.effort"}))["thinking"] == ADAPTIVE
     assert "output_config" not in encoded(reasoning=config, refused=frozenset({"output_config.effort"}))
     assert encoded(reasoning=config, refused=frozenset({"thinking.adaptive"}))["thinking"]["type"] == "enabled"
     assert "thinking" not in encoded(reasoning=config, refused=frozenset({"thinking"}))
@@ -300,7 +317,11 @@ def test_no_room_to_think() -> None:
 
 
 def test_a_forced_tool_and_an_unsigned_round_forbid_thinking() -> None:
-    forced = {"tools": (TOOL,), "tool_choice": ToolChoice("required"), "reasoning": ReasoningConfig("high")}
+    forced: dict[str, Any] = {
+        "tools": (TOOL,),
+        "tool_choice": ToolChoice("required"),
+        "reasoning": ReasoningConfig("high"),
+    }
     assert "thinking" not in encoded(**forced)
     round_ = (HI, said(ToolCall("t", "get")), user(ToolResult("t")))
     asked: dict[str, Any] = {"tools": (TOOL,), "reasoning": ReasoningConfig("high"), "limits": OLDER}

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.converters.ir import Response
-from app.converters.responses.answers import decode_response
-from app.converters.responses.web_search import findings_of, search_body
-from app.converters.websearch import Failure, Findings, SearchTool, Source
+from app.converters.neutral.vocabulary import Response
+from app.converters.neutral.web_search import Failure, Findings, SearchTool, Source
+from app.converters.responses.upstream.response import decode_response
+from app.converters.responses.upstream.web_search import findings_of, search_body
 
 ANY = SearchTool("web_search")
 

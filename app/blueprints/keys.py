@@ -1,0 +1,137 @@
+"""``/admin/keys``: client keys for those who operate the bridge; ``/v1/key``: what a client may know of its own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, Response
+
+from app.blueprints._endpoint import current_record, json_response, read_json
+from app.blueprints._request_log import who
+from app.errors import DatabaseError
+from app.gateway import current_gateway
+from app.keys.key import Key, Limits, moment
+from app.keys.spending import Account
+from app.logs import audit
+from app.schemas.keys import KEY_CHANGE, NEW_KEY, placed, read_key
+
+bp = Blueprint("keys", __name__)
+
+
+@bp.get("/admin/keys")
+def list_keys() -> Response:
+    """``{"keys": [{…}, …]}``, the oldest first; revoked ones as well."""
+    client_keys = current_gateway().client_keys
+    client_keys.known.note_use(at_once=True)
+    return json_response({"keys": [shown(key) for key in client_keys.registry.all()]})
+
+
+@bp.post("/admin/keys")
+def make() -> Response:
+    """A new key. The answer has it as ``secret``; nobody can show it again."""
+    _, body = read_json()
+    fields = read_key(NEW_KEY, body)
+    client_keys = current_gateway().client_keys
+    key, secret = client_keys.registry.make(fields.pop("name"), **placed(Limits(), fields))
+    client_keys.known.forget()
+    audit("key made", **who(), name=key.name, role=key.role, prefix=key.prefix, limits=limits_shown(key.limits))
+    return json_response({**shown(key), "secret": secret})
+
+
+@bp.get("/admin/keys/<path:name>")
+def show(name: str) -> Response:
+    key = current_gateway().client_keys.registry.find(name)
+    return json_response({**shown(key), "budgets": _standing(key)})
+
+
+@bp.patch("/admin/keys/<path:name>")
+def change(name: str) -> Response:
+    """What the body names is changed, from the next second on everywhere; the rest stays."""
+    _, body = read_json()
+    fields = read_key(KEY_CHANGE, body)
+    client_keys = current_gateway().client_keys
+    before, after = client_keys.registry.change(name, lambda key: replace(key, **placed(key.limits, fields)))
+    client_keys.known.forget()
+    audit("key changed", **who(), name=before.name, **differences(before, after))
+    return json_response(shown(after))
+
+
+@bp.delete("/admin/keys/<path:name>")
+def revoke(name: str) -> Response:
+    """It counts no longer, from the next second on everywhere. It stays in the list, for the ledger names it."""
+    client_keys = current_gateway().client_keys
+    now = time.time()
+    before, after = client_keys.registry.change(name, lambda key: replace(key, revoked_at=key.revoked_at or now))
+    client_keys.known.forget()
+    if before.revoked_at is None:
+        audit("key revoked", **who(), name=after.name)
+    return json_response(shown(after))
+
+
+@bp.get("/v1/key")
+def own() -> Response:
+    """The key that was shown, its limits and what is left of them."""
+    record, client_keys = current_record(), current_gateway().client_keys
+    if record.key_id is None:
+        return json_response({"name": record.key, "role": "admin", "limits": None})
+    key = client_keys.registry.find(record.key_id)
+    limits = {**limits_shown(key.limits), "budgets": _standing(key)}
+    expires = moment(key.expires_at) if key.expires_at is not None else None
+    return json_response(
+        {"name": key.name, "role": key.role, "owner": key.owner, "expires_at": expires, "limits": limits}
+    )
+
+
+def shown(key: Key) -> dict[str, Any]:
+    """A key as JSON. Of itself only how it begins."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "role": key.role,
+        "state": key.state(time.time()),
+        "owner": key.owner,
+        "note": key.note,
+        "created_at": moment(key.created_at),
+        "last_used_at": _moment(key.last_used_at),
+        "expires_at": _moment(key.expires_at),
+        "revoked_at": _moment(key.revoked_at),
+        **limits_shown(key.limits),
+    }
+
+
+def limits_shown(limits: Limits) -> dict[str, Any]:
+    return {
+        "models": list(limits.models) or None,
+        "requests_per_minute": limits.requests_per_minute,
+        "concurrent": limits.concurrent,
+        "budgets": [budget.as_json() for budget in limits.budgets],
+    }
+
+
+def differences(before: Key, after: Key) -> dict[str, Any]:
+    """What a change made of a key, for the log: ``{"before": {…}, "after": {…}}``."""
+    one, other = shown(before), shown(after)
+    names = [name for name in one if one[name] != other[name]]
+    return {"before": {name: one[name] for name in names}, "after": {name: other[name] for name in names}}
+
+
+def _standing(key: Key) -> list[dict[str, Any]]:
+    """Its budgets, with what is used of them; without, while the database is away."""
+    try:
+        return [_account_shown(account) for account in current_gateway().client_keys.spending.accounts(key)]
+    except DatabaseError:
+        return [budget.as_json() for budget in key.limits.budgets]
+
+
+def _account_shown(account: Account) -> dict[str, Any]:
+    budget = account.budget
+    amounts = {"used": account.used, "reserved": account.reserved, "left": account.left}
+    counted = {name: replace(budget, amount=amount).as_json()["amount"] for name, amount in amounts.items()}
+    return {**budget.as_json(), **counted, "resets_at": _moment(account.ends_at)}
+
+
+def _moment(at: float | None) -> str | None:
+    return moment(at) if at is not None else None

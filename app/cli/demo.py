@@ -1,0 +1,177 @@
+"""``demo``: the bridge in front of the simulator of GitHub and Copilot, to try it without an account.
+
+Nothing here reaches the real services or touches a real sign-in: state goes to a temporary folder, the env file and the
+bridge's variables in the environment are ignored (but for PORT and LOG_LEVEL), and both processes end with this one.
+Other commands find all that in a file which they take as ``--env-file``; its name is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import click
+
+from app.cli.processes import SERVICE, child, python_environment, wait_until_alive
+from app.commands import is_installed, own_command
+from app.settings import DEFAULT_API_KEY, VARIABLES, environment_for
+
+_MODEL: Final = "claude-haiku-4.5"
+# An installed package has it inside; in a checkout it is with the tests, whose stand-in it is.
+_SIMULATOR: Final = "app.simulator" if importlib.util.find_spec("app.simulator") else "tests.simulator"
+_ROOT: Final = Path(__file__).resolve().parents[2]
+# In a checkout, the way from where one is; of an installed package one needs the whole way.
+_DIRECTIVES: Final = (_ROOT if _SIMULATOR == "app.simulator" else Path()) / _SIMULATOR.replace(".", "/") / "README.md"
+
+
+class _Stop:
+    """Set by Ctrl-C, SIGTERM or a closed terminal. A flag and no exception: that could come while a child is born."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.wanted = True
+
+
+@click.command()
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8000, envvar="PORT", help="Port of the bridge.", show_default=True
+)
+@click.option("--sign-in", is_flag=True, envvar="SIGN_IN", help="Start signed out, to walk through the sign-in page.")
+@click.option("--log-level", default="WARNING", envvar="LOG_LEVEL", hidden=True)
+def demo(port: int, sign_in: bool, log_level: str) -> None:
+    """Try it without a GitHub account, against a simulator."""
+    stop = _Stop()
+    _require_free(port)
+    with tempfile.TemporaryDirectory(prefix="copilot-bridge-demo-") as name, contextlib.ExitStack() as running:
+        folder = Path(name)
+        urls = running.enter_context(_simulator(folder))
+        settings = _settings(folder, urls, port, log_level, signed_in=not sign_in)
+        bridge = running.enter_context(_bridge(folder, settings))
+        if wait_until_alive("127.0.0.1", port, lambda: bridge.poll() is None and not stop.wanted):
+            click.echo(_hints(port, urls, sign_in, _for_commands(folder, settings)))
+        while not stop.wanted and bridge.poll() is None:
+            time.sleep(0.1)
+    if not stop.wanted:
+        raise click.ClickException("The bridge ended by itself; its messages are above.")
+    click.echo("\nStopped; nothing is left behind.")
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            other = port + 1 if port < 65535 else port - 1
+            another = own_command(f"demo --port {other}") if is_installed() else f"make demo PORT={other}"
+            raise click.ClickException(f"Port {port} cannot be used ({error.strerror}). Try: {another}") from None
+
+
+@contextlib.contextmanager
+def _simulator(folder: Path) -> Iterator[dict[str, str]]:
+    """The simulator as a process of its own, on free ports; gives its addresses."""
+    command = [sys.executable, "-m", _SIMULATOR, "--demo", "--exit-with-stdin", "--port-base", "0"]
+    env = python_environment({})
+    log = folder / "simulator.log"
+    with (
+        log.open("w") as errors,
+        child(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise click.ClickException(f"The simulator did not start:\n{log.read_text()}")
+        yield json.loads(line)
+
+
+def _settings(folder: Path, urls: Mapping[str, str], port: int, log_level: str, *, signed_in: bool) -> dict[str, str]:
+    """The bridge's settings: on this machine only, and with nothing of the person's own."""
+    own = environment_for({})
+    no_proxy = ",".join(filter(None, ("127.0.0.1,localhost", own.get("NO_PROXY") or own.get("no_proxy"))))
+    settings = {
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "API_KEY": DEFAULT_API_KEY,
+        "DATA_DIR": str(folder / "data"),
+        "COPILOT_CONFIG_DIR": str(folder / "no-editor"),
+        "GITHUB_BASE_URL": urls["web"],
+        "GITHUB_API_BASE_URL": urls["api"],
+        "GRACEFUL_TIMEOUT_S": "2",
+        "LOG_LEVEL": log_level,
+    }
+    if signed_in:
+        settings["GH_COPILOT_TOKEN"] = "ghu_test_individual"  # noqa: S105 - one of the simulator's accounts
+    return settings | {"NO_PROXY": no_proxy, "no_proxy": no_proxy}
+
+
+def _for_commands(folder: Path, settings: Mapping[str, str]) -> Path:
+    """A file that commands take as ``--env-file``, so that they see what the bridge sees."""
+    file = folder / "env"
+    # All settings, the others empty: what is not named there, flask would take from a person's own .env.
+    every = {**dict.fromkeys(sorted(VARIABLES), ""), **settings}
+    file.write_text("".join(f"{name}='{value}'\n" for name, value in every.items()))
+    return file
+
+
+@contextlib.contextmanager
+def _bridge(folder: Path, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The service itself. Its working directory is the temporary folder, because it reads .env from there."""
+    env = python_environment(settings, without=VARIABLES)
+    with child([*SERVICE], cwd=folder, env=env, stdin=subprocess.DEVNULL) as process:
+        yield process
+
+
+def _hints(port: int, urls: Mapping[str, str], wants_sign_in: bool, env_file: Path) -> str:
+    base = f"http://localhost:{port}"
+    lines = [
+        "",
+        f"The bridge runs on {base}, in front of a simulator; no real service is involved.",
+        "",
+    ]
+    if wants_sign_in:
+        lines += [
+            f"First sign in: open {base} in a browser.",
+            "The code is approved by itself a few seconds later. Then, in another terminal:",
+            "",
+        ]
+    else:
+        lines += ["In another terminal:", ""]
+    for more in ("", ', "stream": true'):
+        lines += [
+            f"  curl {'-N ' if more else ''}{base}/v1/chat/completions \\",
+            '    -H "Content-Type: application/json" \\',
+            f'    -H "Authorization: Bearer {DEFAULT_API_KEY}" \\',
+            f"""    -d '{{"model": "{_MODEL}", "messages": [{{"role": "user", "content": "你好"}}]{more}}}'""",
+            "",
+        ]
+    lines += [
+        f'  curl {base}/v1/models -H "Authorization: Bearer {DEFAULT_API_KEY}"',
+        f"  {base}/usage?api_key={DEFAULT_API_KEY}      (in a browser)",
+        "",
+        f"Settings for Claude Code, Codex and others: {base}/setup (in a browser), or",
+        f"  {own_command('configure claude-code', env_file=env_file)}",
+        "--write puts them into your own files, which then lead to this demo. Is all in order?",
+        f"  {own_command('doctor', env_file=env_file)}",
+        "",
+        "Directives in a prompt steer the simulated model: [[say: text]], [[error: 429]], [[pace: 5/s]] and more, see",
+        f"{_DIRECTIVES}",
+        f"What it was asked: {urls['control']}/requests",
+        "",
+        "Ctrl-C stops both.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,202 @@
+"""``keys``: named keys for clients, with limits."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.actor import actor
+from app.cli.around import as_owner_of, told
+from app.gateway import Gateway, current_gateway
+from app.keys.key import ROLES, UNITS, Key, Limits, moment
+from app.logs import audit
+from app.schemas.keys import KEY_CHANGE, NEW_KEY, placed, read_key
+
+_BUDGET = re.compile(
+    r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[a-z_ ]*?)\s*"
+    r"(?:(?:/|\bper\b)\s*(?P<per>day|month)|(?P<total>\bin total|\btotal))",
+    re.IGNORECASE,
+)
+_DAYS = re.compile(r"(\d{1,5})\s*(?:d|days?)", re.IGNORECASE)
+_NONE = "none"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _options(command: Command) -> Command:
+    """The fields of a key that both `new` and `edit` take."""
+    for option in reversed(
+        (
+            click.option("--role", type=click.Choice(ROLES), help="client: /v1 only; admin: everything, as API_KEY."),
+            click.option("--owner", metavar="TEXT", help="Whose it is."),
+            click.option("--note", metavar="TEXT", help="What it is for."),
+            click.option("--expires", metavar="WHEN", help="A day (2027-01-31), days from now (30d), or none."),
+            click.option(
+                "--model", "models", multiple=True, metavar="PATTERN", help="A model it may use (gpt-5*); repeatable."
+            ),
+            click.option("--requests-per-minute", "requests_per_minute", metavar="N", help="A number, or none."),
+            click.option("--concurrent", metavar="N", help="Answers in progress at a time: a number, or none."),
+            click.option(
+                "--budget",
+                "budgets",
+                multiple=True,
+                metavar="BUDGET",
+                help='"5 credits per day", "300 premium requests per month", "1000000 tokens in total"; repeatable.',
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, change and revoke named keys for clients."""
+
+
+@keys.command("new")
+@click.argument("name")
+@_options
+@with_appcontext
+def new(name: str, **given: Any) -> None:
+    """Make a key called NAME and print it. It is shown this once: only a hash of it is kept."""
+    gateway = current_gateway()
+    with told(), _files_of(gateway):
+        fields = read_key(NEW_KEY, {"name": name, **_body(given)})
+        key, secret = gateway.client_keys.registry.make(fields.pop("name"), **placed(Limits(), fields))
+    audit("key made", actor=actor(), name=key.name, role=key.role, prefix=key.prefix)
+    click.echo(secret)
+    click.echo(f"That is the key {key.name!r} ({key.role}). Keep it now: it cannot be shown again.", err=True)
+
+
+@keys.command("list")
+@with_appcontext
+def list_keys() -> None:
+    """Show all keys, with their limits."""
+    gateway = current_gateway()
+    with told(), _files_of(gateway):
+        found = gateway.client_keys.registry.all()
+    rows = [("NAME", "BEGINS", "ROLE", "STATE", "OWNER", "LAST USED", "LIMITS"), *map(_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if found else ():
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    if not found:
+        click.echo("There are no named keys. Make one: keys new NAME", err=True)
+
+
+@keys.command("edit")
+@click.argument("name")
+@_options
+@with_appcontext
+def edit(name: str, **given: Any) -> None:
+    """Change the key NAME: what is named, and nothing else. --model none or --budget none takes all of them away.
+
+    It holds from the next second on. The name itself stays for ever: what the key has spent is booked under it.
+    """
+    gateway = current_gateway()
+    body = _body(given)
+    if not body:
+        raise click.UsageError("Say what to change; --help lists it.")
+    with told(), _files_of(gateway):
+        fields = read_key(KEY_CHANGE, body)
+        before, after = gateway.client_keys.registry.change(
+            name, lambda key: replace(key, **placed(key.limits, fields))
+        )
+    audit("key changed", actor=actor(), name=before.name, fields=sorted(body))
+    click.echo(f"Changed: {after.name}. {_limits(after.limits)}")
+
+
+@keys.command("revoke")
+@click.argument("name")
+@with_appcontext
+def revoke(name: str) -> None:
+    """Make the key NAME count no longer, from the next second on. It stays in the list."""
+    gateway = current_gateway()
+    now = time.time()
+    with told(), _files_of(gateway):
+        _, after = gateway.client_keys.registry.change(name, lambda key: replace(key, revoked_at=key.revoked_at or now))
+    audit("key revoked", actor=actor(), name=after.name)
+    click.echo(f"Revoked: {after.name}.")
+
+
+def _files_of(gateway: Gateway) -> ExitStack:
+    """What is written belongs to whom the folder belongs to, and no connection stays open."""
+    stack = ExitStack()
+    stack.enter_context(as_owner_of(gateway.settings.data_dir))
+    stack.callback(gateway.database.close)
+    return stack
+
+
+def _body(given: dict[str, Any]) -> dict[str, Any]:
+    """The options as the fields that ``/admin/keys`` takes. Raises: click.BadParameter."""
+    body = {name: given[name] for name in ("role", "owner", "note") if given[name] is not None}
+    if given["expires"] is not None:
+        body["expires_at"] = _moment(given["expires"])
+    if given["models"]:
+        body["models"] = [] if given["models"] == (_NONE,) else list(given["models"])
+    for name in ("requests_per_minute", "concurrent"):
+        if given[name] is not None:
+            body[name] = _number(given[name], f"--{name.replace('_', '-')}")
+    if given["budgets"]:
+        body["budgets"] = [] if given["budgets"] == (_NONE,) else [_budget(text) for text in given["budgets"]]
+    return body
+
+
+def _moment(text: str) -> str | None:
+    if text == _NONE:
+        return None
+    if days := _DAYS.fullmatch(text.strip()):
+        return moment(time.time() + int(days[1]) * 24 * 3600)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no day: say 2027-01-31, 30d or none.", param_hint="--expires") from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
+
+
+def _number(text: str, option: str) -> int | None:
+    if text == _NONE:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise click.BadParameter(f"{text!r} is no whole number: say one, or none.", param_hint=option)
+    return int(text)
+
+
+def _budget(text: str) -> dict[str, Any]:
+    found = _BUDGET.fullmatch(text.strip())
+    unit = (found["unit"].strip().replace(" ", "_").lower() or "credits") if found else ""
+    if found is None or unit not in (*UNITS, *(name.rstrip("s") for name in UNITS)):
+        raise click.BadParameter(
+            f'{text!r} is no budget: say "5 credits per day", "300 premium requests per month" or "9 tokens in total".',
+            param_hint="--budget",
+        )
+    unit = unit if unit in UNITS else f"{unit}s"
+    return {"amount": float(found["amount"]), "unit": unit, "per": (found["per"] or "total").lower()}
+
+
+def _row(key: Key) -> tuple[str, ...]:
+    last = moment(key.last_used_at) if key.last_used_at is not None else "never"
+    state = key.state(time.time())
+    if state == "active" and key.expires_at is not None:
+        state_shown = f"until {moment(key.expires_at)[:10]}"
+    else:
+        state_shown = state
+    return key.name, f"{key.prefix}…", key.role, state_shown, key.owner or "–", last, _limits(key.limits)
+
+
+def _limits(limits: Limits) -> str:
+    parts = [f"models {', '.join(limits.models)}"] if limits.models else []
+    if limits.requests_per_minute is not None:
+        parts.append(f"{limits.requests_per_minute} requests per minute")
+    if limits.concurrent is not None:
+        parts.append(f"{limits.concurrent} at a time")
+    parts += [budget.words for budget in limits.budgets]
+    return "; ".join(parts) or "no limits"

@@ -1,0 +1,51 @@
+"""``learned``: what upstream has refused by name and is left out since, to look at and to forget."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.actor import actor
+from app.errors import GatewayError
+from app.gateway import current_gateway
+from app.logs import audit
+
+
+@click.group()
+def learned() -> None:
+    """Show or forget fields that Copilot refused.
+
+    They are left out of requests, and remembered for a day per model.
+    """
+
+
+@learned.command("list")
+@with_appcontext
+def list_learned() -> None:
+    """Show what is left out of requests, and for which model."""
+    try:
+        rows = current_gateway().refusals.all()
+    except GatewayError as error:
+        raise click.ClickException(error.message) from error
+    for model, path, names in rows:
+        click.echo(f"{model}  {path}  {', '.join(names)}")
+    if not rows:
+        click.echo("Nothing is remembered.")
+
+
+@learned.command()
+@click.argument("model")
+@click.argument("name", required=False)
+@with_appcontext
+def forget(model: str, name: str | None) -> None:
+    """Forget what was learned about MODEL: one field NAME, or everything. It holds from the next request on."""
+    try:
+        count = current_gateway().refusals.forget(model, name)
+    except GatewayError as error:
+        raise click.ClickException(error.message) from error
+    if count:
+        audit("learned names forgotten", actor=actor(), model=model, name=name, count=count)
+    if not count:
+        what = f"{name!r} of the model {model!r}" if name else f"the model {model!r}"
+        raise click.ClickException(f"Nothing is remembered about {what}. See `learned list`.")
+    click.echo(f"Forgotten: {count} {'name' if count == 1 else 'names'} of {model}.")

@@ -1,0 +1,178 @@
+"""``mapping``: names and rules of the model mapping, what was changed, and what a call would get."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.actor import actor
+from app.dry_run import dry_run
+from app.errors import GatewayError, InvalidRequestError
+from app.gateway import current_gateway
+from app.logs import audit
+from app.schemas.admin import MAPPING_RULE, MAPPING_TARGET, PURPOSES
+from app.schemas.base import check
+from app.store import ModelMapping
+from app.store.rules import MOST_RULES, Rule
+
+Rules = tuple[Rule, ...]
+
+
+@click.group()
+def mapping() -> None:
+    """Show and change which models clients get.
+
+    Rules go first, in their order; then the table of names. A change holds from the next request on.
+    """
+
+
+@mapping.command("show")
+@with_appcontext
+def show() -> None:
+    """Show the rules and the table of names."""
+    with _told() as found:
+        rules, names = found.rules(), found.all()
+    for number, rule in enumerate(rules, 1):
+        click.echo(f"rule {number}: {rule.said}")
+    for source, target in names.items():
+        click.echo(f"{source} → {target}")
+    if not rules and not names:
+        click.echo("Nothing is mapped: every name passes as it is.")
+
+
+@mapping.command("set")
+@click.argument("source")
+@click.argument("target")
+@with_appcontext
+def set_name(source: str, target: str) -> None:
+    """Let calls for the name SOURCE go to the model TARGET."""
+    with _told() as found:
+        for name in (source, target):
+            check(MAPPING_TARGET, {"to": name})
+        found.set(source, target, by=actor())
+    audit("mapping set", actor=actor(), **{"from": source}, after=target)
+    click.echo(f"{source} → {target}")
+
+
+@mapping.command("delete")
+@click.argument("source")
+@with_appcontext
+def delete_name(source: str) -> None:
+    """Take the name SOURCE out of the table."""
+    with _told() as found:
+        was_there = found.remove(source, by=actor())
+    if not was_there:
+        raise click.ClickException(f"{source!r} is not in the table. See `mapping show`.")
+    audit("mapping deleted", actor=actor(), **{"from": source})
+    click.echo(f"Deleted: {source}.")
+
+
+@mapping.command("add")
+@click.argument("match")
+@click.argument("to", nargs=-1, required=True)
+@click.option("--key", "keys", multiple=True, help="Only for calls by this key, by its name or a pattern. Repeatable.")
+@click.option("--purpose", "purposes", multiple=True, type=click.Choice(PURPOSES), help="Only for these. Repeatable.")
+@click.option("--fall-back", is_flag=True, help="Where a model is limited or overloaded, try the next one.")
+@click.option("--note", default="", help="A line of your own.")
+@click.option("--at", type=click.IntRange(1, MOST_RULES), help="Its number; by default it comes last.")
+@with_appcontext
+def add(
+    match: str,
+    to: Sequence[str],
+    keys: Sequence[str],
+    purposes: Sequence[str],
+    fall_back: bool,
+    note: str,
+    at: int | None,
+) -> None:
+    """Add a rule: calls for names like MATCH go to the first model of TO that the account has.
+
+    MATCH is a name, or a pattern with * and ?.
+    """
+    told = {"match": match, "to": list(to), "keys": list(keys), "purposes": list(purposes), "fall_back": fall_back}
+    with _told() as found:
+        check(MAPPING_RULE, {**told, "note": note})
+        rule = Rule.of({**told, "note": note})
+
+        def change(rules: Rules) -> Sequence[Rule]:
+            if len(rules) >= MOST_RULES:
+                raise InvalidRequestError(f"There are {MOST_RULES} rules already.")
+            place = len(rules) if at is None else min(at - 1, len(rules))
+            return [*rules[:place], rule, *rules[place:]]
+
+        rules = found.change_rules(change, what=f"rule for {rule.match} added", by=actor())
+    audit("mapping rules changed", actor=actor(), after=rule.told())
+    click.echo(f"rule {rules.index(rule) + 1}: {rule.said}")
+
+
+@mapping.command("remove")
+@click.argument("number", type=click.IntRange(1))
+@with_appcontext
+def remove(number: int) -> None:
+    """Remove the rule of this NUMBER."""
+
+    def change(rules: Rules) -> Sequence[Rule]:
+        if number > len(rules):
+            raise InvalidRequestError(f"There is no rule {number}: there are {len(rules)}. See `mapping show`.")
+        return [*rules[: number - 1], *rules[number:]]
+
+    with _told() as found:
+        found.change_rules(change, what=f"rule {number} deleted", by=actor())
+    audit("mapping rules changed", actor=actor(), deleted=number)
+    click.echo(f"Removed: rule {number}.")
+
+
+@mapping.command("history")
+@with_appcontext
+def history() -> None:
+    """Show the last changes, the newest first."""
+    with _told() as found:
+        changes = found.history()
+    for one in changes:
+        at = datetime.fromtimestamp(one.at).astimezone().isoformat(" ", "seconds")
+        click.echo(f"{one.number}  {at}  {one.by}  {one.what}")
+    if not changes:
+        click.echo("Nothing was changed.")
+
+
+@mapping.command("undo")
+@click.argument("number", type=click.IntRange(1), required=False)
+@with_appcontext
+def undo(number: int | None) -> None:
+    """Bring back what was before the last change, or before change NUMBER. This can be undone as well."""
+    with _told() as found:
+        undone = found.undo(number, by=actor())
+    if undone is None:
+        raise click.ClickException("There is no such change. See `mapping history`.")
+    audit("mapping change undone", actor=actor(), number=undone.number, change=undone.what)
+    click.echo(f"Back to what was before change {undone.number} ({undone.what}).")
+
+
+@mapping.command("dry-run")
+@click.argument("model")
+@click.option("--key", help="The name of the key that the call comes by.")
+@click.option("--purpose", type=click.Choice(PURPOSES), help="What the call is for.")
+@with_appcontext
+def try_out(model: str, key: str | None, purpose: str | None) -> None:
+    """Say what a call for MODEL would get, why, and at what price. Nothing is called."""
+    try:
+        models = current_gateway().catalog.models()
+    except GatewayError as error:
+        click.echo(f"There is no model list: {error.message}", err=True)
+        models = None
+    with _told() as found:
+        check(MAPPING_TARGET, {"to": model})
+        click.echo(dry_run(found, models, model, key=key, purpose=purpose).said)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[ModelMapping]:
+    """The mapping; what goes wrong with it is told as this command's error."""
+    try:
+        yield current_gateway().mapping
+    except GatewayError as error:
+        raise click.ClickException(error.message) from error

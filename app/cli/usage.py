@@ -1,0 +1,109 @@
+"""``usage``: what went through this bridge, as a table."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from flask.cli import with_appcontext
+
+from app.errors import GatewayError
+from app.gateway import Gateway, current_gateway
+from app.schemas.usage import GROUPS, Wanted, read_query
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_WATCH_S = 2.0
+
+
+@click.command()
+@click.option("--from", "first", metavar="DAY", help="The first day, e.g. 2026-11-01; by default thirty days ago.")
+@click.option("--to", "last", metavar="DAY", help="The last day; by default today.")
+@click.option("--group", type=click.Choice(GROUPS), default="day", show_default=True, help="What a row stands for.")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV, with all decimals.")
+@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@with_appcontext
+def usage(first: str | None, last: str | None, group: str, as_csv: bool, watch: bool) -> None:
+    """Show what went through this bridge, and what it cost.
+
+    Days are days in UTC.
+    """
+    given = {"from": first, "to": last, "group": group}
+    gateway = current_gateway()
+    try:
+        query = {name: value for name, value in given.items() if value is not None}
+        if as_csv:
+            _print_csv(gateway, read_query(query, now=time.time()))
+        elif watch:
+            _watch(gateway, query)
+        else:
+            from rich.console import Console
+
+            Console().print(_table(gateway, read_query(query, now=time.time())))
+    except GatewayError as error:
+        raise click.ClickException(error.message) from error
+
+
+def _watch(gateway: Gateway, query: dict[str, Any]) -> None:
+    from rich.live import Live
+
+    with Live(_table(gateway, read_query(query, now=time.time())), auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(_WATCH_S)
+                # Anew: after midnight it is another day.
+                live.update(_table(gateway, read_query(query, now=time.time())), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def _rows(gateway: Gateway, wanted: Wanted) -> Any:
+    return gateway.ledger.report(wanted.first.isoformat(), wanted.last.isoformat(), wanted.group)
+
+
+def _print_csv(gateway: Gateway, wanted: Wanted) -> None:
+    from app.ledger.report import as_csv
+
+    click.echo(as_csv(wanted.group, _rows(gateway, wanted)), nl=False)
+
+
+def _table(gateway: Gateway, wanted: Wanted) -> Table:
+    """Numbers for people; estimates have a ``~`` before them."""
+    from rich.table import Table
+
+    from app.ledger.report import added_up, told
+
+    rows = _rows(gateway, wanted)
+    at = datetime.now(UTC).strftime("%H:%M:%S")
+    title = f"Usage, {wanted.first} to {wanted.last} (at {at} UTC)"
+    table = Table(title=title, show_footer=bool(rows))
+    total = told(added_up(rows))
+    table.add_column(wanted.group.capitalize(), footer="Total", overflow="fold")
+    for heading, cell in _COLUMNS:
+        table.add_column(heading, justify="right", footer=cell(total), overflow="fold")
+    for name, sums in rows:
+        numbers = told(sums)
+        table.add_row(name or "–", *(cell(numbers) for _, cell in _COLUMNS))
+    return table
+
+
+def _credits(numbers: dict[str, Any]) -> str:
+    estimated = numbers["credits_estimated"]
+    more = f" ~{estimated:,.2f}" if estimated else ""
+    return f"{numbers['credits']:,.2f}{more}"
+
+
+_COLUMNS = (
+    ("Calls", lambda it: f"{it['calls']:,}"),
+    ("Failed", lambda it: f"{it['failed_calls']:,}" if it["failed_calls"] else ""),
+    ("Input", lambda it: f"{it['input_tokens']:,}"),
+    ("Cached", lambda it: f"{it['cached_input_tokens']:,}"),
+    ("Output", lambda it: f"{it['output_tokens']:,}"),
+    ("Credits", _credits),
+    ("Premium", lambda it: f"{it['premium_requests']:g}" if it["premium_requests"] else ""),
+    ("No cost known", lambda it: f"{it['calls_of_unknown_cost']:,}" if it["calls_of_unknown_cost"] else ""),
+    ("First byte", lambda it: "" if it["first_byte_ms"] is None else f"{it['first_byte_ms'] / 1000:.1f} s"),
+)

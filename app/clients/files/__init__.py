@@ -1,0 +1,1 @@
+"""Reading, merging and writing the configuration files of clients."""

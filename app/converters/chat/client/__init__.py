@@ -1,0 +1,1 @@
+"""The Chat protocol towards a client: its requests are decoded, its answers encoded."""

@@ -1,0 +1,1 @@
+"""What is listed rather than conversed with: models, usage, embeddings."""

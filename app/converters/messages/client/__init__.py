@@ -1,0 +1,1 @@
+"""The Messages protocol towards a client: its requests are decoded, its answers encoded."""

@@ -1,0 +1,1 @@
+"""The Messages protocol towards Copilot: requests for it are encoded, its answers decoded."""

@@ -1,0 +1,132 @@
+"""Content that only another protocol knows, as text: what was said reaches the model, or the request is refused.
+
+An unknown *setting* only advises and may go. Unknown *content* was said by a person, a tool or the model itself:
+results of tools that a server ran, summaries of the conversation before, what a search for tools has found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from app.converters.neutral.losses import Losses
+from app.converters.neutral.vocabulary import Message, Opaque, Part, Request, Role, Text, ToolResult
+from app.converters.wire import json_bytes
+from app.errors import UnsupportedFeatureError
+
+# What people and models read; all else is for machines: ids, signatures, what is encrypted, bytes.
+_READABLE: Final = (
+    *(
+        "mcp_server_name",
+        "server_label",
+        "title",
+        "name",
+        "tool_name",
+        "url",
+        "description",
+        "query",
+        "queries",
+        "command",
+        "code",
+        "action",
+        "text",
+    ),
+    *("transcript", "content", "output", "outputs", "result", "results", "stdout", "stderr", "summary", "error"),
+    *("error_code", "message", "tool_reference", "tool_references", "tools", "logs"),
+)
+_OF_CALLS: Final = ("output", "outputs", "result", "results", "error")
+_LEADS: Final = {
+    "tool_reference": "This tool is available now:",
+    "compaction": "Summary of the conversation so far:",
+}
+_DEEPEST: Final = 8
+
+
+def with_readable_parts(request: Request, upstream: str, losses: Losses) -> Request:
+    """The request with text for all parts that `upstream` does not know; the same object if there are none.
+
+    Raises: UnsupportedFeatureError for what a person or a tool has said and that holds nothing to read.
+    """
+    if not any(_is_foreign(part, upstream) for message in request.messages for part in _all_parts(message)):
+        return request
+    messages = (
+        replace(message, parts=tuple(_readable(message.parts, message.role, upstream, losses)))
+        for message in request.messages
+    )
+    return replace(request, messages=tuple(messages))
+
+
+def text_of(value: Any) -> str:
+    """What there is to read in a block or an item of any protocol; "" if there is nothing."""
+    if not isinstance(value, dict):
+        return ""
+    kind = str(value.get("type") or "part")
+    if (
+        kind.endswith(("tool_use", "_call", "_approval_request"))
+        and (given := value.get("input", value.get("arguments"))) is not None
+    ):
+        shown = given if isinstance(given, str) else json_bytes.dumps(given).decode("utf-8", "replace")
+        told = [line for key in _OF_CALLS if value.get(key) is not None for line in _lines(value[key], 0)]
+        return "\n".join([f"[{value.get('name') or kind}: {shown}]", *filter(None, told)])
+    lines = [line for line in _lines(value, 0) if line]
+    if isinstance(value.get("approve"), bool):
+        lines.append("approved" if value["approve"] else "denied")
+    if not lines:
+        return ""
+    lead = _LEADS.get(kind) or ("" if isinstance(value.get("text"), str) else f"[{kind}]")
+    return "\n".join([lead, *lines] if lead else lines)
+
+
+def _all_parts(message: Message) -> Iterator[Part]:
+    for part in message.parts:
+        yield part
+        if isinstance(part, ToolResult):
+            yield from part.parts
+
+
+def _is_foreign(part: Part, upstream: str) -> bool:
+    return isinstance(part, Opaque) and part.origin != upstream
+
+
+def _readable(parts: tuple[Part, ...], role: Role, upstream: str, losses: Losses) -> Iterator[Part]:
+    for part in parts:
+        if isinstance(part, ToolResult):
+            yield replace(part, parts=tuple(_readable(part.parts, "user", upstream, losses)))
+        elif isinstance(part, Opaque) and part.origin != upstream:
+            yield from _told(part, role, losses)
+        else:
+            yield part
+
+
+def _told(part: Opaque, role: Role, losses: Losses) -> Iterator[Part]:
+    kind = part.value.get("type") if isinstance(part.value, dict) else None
+    path = f"messages[].content[].{kind or 'part'}"
+    if text := text_of(part.value):
+        losses.note(path, "as text")
+        yield Text(f"{text}\n" if role == "assistant" else text)
+    elif role == "assistant":
+        # The model's own turn of old, and nothing that another model could make use of.
+        losses.drop(
+            path, f"only the {part.origin} protocol knows this kind of part, and there is nothing to read in it"
+        )
+    else:
+        raise UnsupportedFeatureError(
+            f"Content of the type {str(kind)[:80]!r} cannot be carried to this model: send it as text, an image or a "
+            "document, or choose a model that takes it.",
+            param=path,
+        )
+
+
+def _lines(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value.strip()
+    elif depth > _DEEPEST:
+        return
+    elif isinstance(value, list):
+        for item in value:
+            yield from _lines(item, depth + 1)
+    elif isinstance(value, dict):
+        for key in _READABLE:
+            if value.get(key) is not None:
+                yield from _lines(value[key], depth + 1)

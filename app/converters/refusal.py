@@ -1,0 +1,210 @@
+"""What to do when upstream refuses a request: the one recogniser, for all three endpoints.
+
+It reads status, code, ``param`` and text (`wire.refusal_words`), looks up in the request that was sent what they name,
+and says what to leave out or which value to take. What the request does not have is never named.
+
+The answer is a name for the set of names that requests are made with (``payload(refused)``):
+
+* ``seed``, ``tools[].strict``: leave out what stands at this path of the body (`neutral.amended` does it).
+* ``reasoning.effort="low"``: take this value, in JSON.
+* ``max_tokens>max_completion_tokens``: under this name.
+* ``type:custom``: say tools and items of this type in another way, or leave them out (`refused_types`).
+* ``proof``, ``beta:…``, ``thinking.enabled``, ``thinking.adaptive``, ``output_config.format``: another way to ask,
+  which the encoders know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.converters import removable
+from app.converters.codec import UpstreamRequest
+from app.converters.exchange import Exchange
+from app.converters.neutral.amended import ANOTHER_WAY, EARLIER_PROOFS
+from app.converters.neutral.model_limits import EFFORTS, as_effort
+from app.converters.refused_types import refused_types, types_in
+from app.converters.wire import body_paths
+from app.converters.wire.error_body import Said, read_error
+from app.converters.wire.refusal_words import (
+    BETA,
+    EFFORT_CODE,
+    PARAM_CODES,
+    PROOF,
+    TYPE,
+    WORDINGS,
+    is_about_support,
+    names_in,
+    refused_value,
+    values_in,
+)
+from app.converters.wire.refusal_words import EFFORTS as EFFORT_PATHS
+
+MOST_REPAIRS: Final = 4
+"""How many refusals of one request are followed up."""
+
+_LIMITS: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+_REFUSALS: Final = frozenset({400, 422})
+# Where a request says one of a few words; looked up by the word that is refused. The first that has it counts.
+_WORD_PATHS: Final = (
+    *EFFORT_PATHS,
+    "reasoning.summary",
+    "text.verbosity",
+    "verbosity",
+    "truncation",
+    "service_tier",
+    "prompt_cache_retention",
+)
+_BETA_HEADER: Final = "anthropic-beta"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What to change for the repeat. name: the word for ``payload(refused)``.
+
+    lasts: whether it is about the model alone, not about this conversation, a combination of fields or one value.
+    """
+
+    name: str
+    lasts: bool = True
+
+
+def repairs(status: int, content: bytes, sent: UpstreamRequest) -> Iterator[Repair]:
+    """What a refusal may ask for, the likeliest first; nothing if nothing can be done, or nothing is understood.
+
+    content: upstream's answer. sent: the request that it refused.
+    """
+    if status == 500:
+        yield from _without_free_text(content, sent)
+    if status not in _REFUSALS:
+        return
+    said = read_error(content)
+    if said.is_page or not (said.message or said.param):
+        return
+    body = removable.body_of(sent)
+    for repair in _candidates(said, body, sent):
+        if removable.can_go(repair.name, sent):
+            yield repair
+
+
+def next_try(
+    exchange: Exchange, refused: frozenset[str], sent: UpstreamRequest, status: int, content: bytes
+) -> tuple[Repair, frozenset[str], UpstreamRequest] | None:
+    """The repair that a refusal asks for, the names to go on with, and the request without it, which differs."""
+    for repair in repairs(status, content, sent):
+        # A tool round may need the proofs of its own turn: first those of before are left out, then all.
+        for name in (EARLIER_PROOFS, PROOF) if repair.name == PROOF else (repair.name,):
+            if name in refused:
+                continue
+            prepared = exchange.payload(refused | {name})
+            if prepared.headers != sent.headers or removable.body_of(prepared) != removable.body_of(sent):
+                return repair, refused | {name}, prepared
+    return None
+
+
+def _without_free_text(content: bytes, sent: UpstreamRequest) -> Iterator[Repair]:
+    """Some models fail at free-text tools instead of refusing them (contract §7.4, §10.3).
+
+    Remembered only if the failure says so: any other may be an outage, which has passed with the repeat, and a model
+    would be without its grammars for a day because of it.
+    """
+    said, body = read_error(content), removable.body_of(sent)
+    if not said.is_page and "custom" in types_in(body):
+        yield Repair(f"{TYPE}custom", lasts="custom" in refused_types(said, body))
+
+
+def _candidates(said: Said, body: Mapping[str, Any], sent: UpstreamRequest) -> Iterator[Repair]:
+    text = f"{said.code}: {said.message}" if said.code == "invalid_encrypted_content" else said.message
+    yield from (Repair(f"{TYPE}{kind}") for kind in refused_types(said, body))
+    yield from _efforts(said, body)
+    for wording in WORDINGS:
+        found = wording.pattern.search(text)
+        if found is None:
+            continue
+        for name in wording.means or tuple(names_in(found)):
+            yield from _named(name, wording.lasts, body, sent)
+    yield from _values(said, body)
+    if said.param and (said.code in PARAM_CODES or is_about_support(said.message)):
+        yield from _named(said.param, True, body, sent)
+
+
+def _named(name: str, lasts: bool, body: Mapping[str, Any], sent: UpstreamRequest) -> Iterator[Repair]:
+    """A name as the request has it."""
+    if name == "beta:*":
+        given = next((value for header, value in sent.headers.items() if header.lower() == _BETA_HEADER), "")
+        name = BETA + ",".join(one.strip() for one in given.split(",") if one.strip())
+    if name.startswith(BETA):
+        if name != BETA:
+            yield Repair(name, lasts)
+        return
+    if name == PROOF:
+        yield Repair(PROOF, lasts)
+        return
+    path = body_paths.find(body, "thinking" if name in ("thinking.enabled", "thinking.adaptive") else name)
+    if path is None:
+        return
+    if path == "tool_choice":
+        yield from _any_choice(body["tool_choice"])
+    elif path in _LIMITS and "messages" in body:
+        # The chat endpoint knows the limit under either name, and without it an answer may be cut at upstream's own.
+        if _LIMITS[path] not in body:
+            yield Repair(f"{path}>{_LIMITS[path]}", lasts=False)
+        else:
+            yield Repair(path, lasts)
+    else:
+        yield Repair(name if name in ANOTHER_WAY else path, lasts)
+
+
+def _any_choice(given: Any) -> Iterator[Repair]:
+    """A tool that had to be called may be; what says no more than the default goes."""
+    if isinstance(given, str) and given not in ("auto", "none"):
+        yield Repair('tool_choice="auto"', lasts=False)
+    elif isinstance(given, dict) and given.get("type") in ("any", "tool"):
+        yield Repair('tool_choice={"type":"auto"}', lasts=False)
+    elif isinstance(given, dict):
+        yield Repair('tool_choice="auto"', lasts=False)
+    yield Repair("tool_choice", lasts=False)
+
+
+def _efforts(said: Said, body: Mapping[str, Any]) -> Iterator[Repair]:
+    """A refused effort: the nearest of those that are listed, or none."""
+    path = next((path for path in EFFORT_PATHS if body_paths.find(body, path)), None)
+    if path is None:
+        return
+    given = _value_at(body, path)
+    value = refused_value(said.message)
+    if said.code != EFFORT_CODE and value != given and path not in said.message and said.param != path:
+        return
+    offered = [effort for effort in map(as_effort, values_in(said.message)) if effort not in (None, given)]
+    if offered and as_effort(given) is not None:
+        rank = EFFORTS.index(given)
+        nearest = min(offered, key=lambda effort: abs(EFFORTS.index(effort or "none") - rank))
+        yield Repair(f"{path}={json.dumps(nearest)}", lasts=False)
+    elif said.code == EFFORT_CODE or value == given:
+        yield Repair(path, lasts=not _is_about_value(said.message, given))
+
+
+def _values(said: Said, body: Mapping[str, Any]) -> Iterator[Repair]:
+    """A refused word of a field that takes one of a few: one that is listed, or none."""
+    value = refused_value(said.message)
+    if value is None:
+        return
+    paths = [path for path in _WORD_PATHS if said.param == path or (not said.param and _value_at(body, path) == value)]
+    for path in paths[:1]:
+        listed = [one for one in values_in(said.message) if one != value]
+        if listed:
+            yield Repair(f"{path}={json.dumps('auto' if 'auto' in listed else listed[0])}", lasts=False)
+        yield Repair(path, lasts=False)
+
+
+def _value_at(body: Mapping[str, Any], path: str) -> Any:
+    value: Any = body
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _is_about_value(text: str, given: Any) -> bool:
+    return "does not support" not in text and isinstance(given, str) and given in text

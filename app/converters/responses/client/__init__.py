@@ -1,0 +1,1 @@
+"""The Responses protocol towards a client: its requests are decoded, its answers encoded."""

@@ -1,0 +1,1 @@
+"""The Responses protocol towards Copilot: requests for it are encoded, its answers decoded."""

@@ -1,0 +1,307 @@
+"""Transactions on the database, which may be away: then who needs it is told at once, and calls go on without it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from app.database.places import Place, PostgresPlace, SqlitePlace
+from app.database.revisions import TABLE, head
+from app.errors import DatabaseError, Sentence, StoreError
+from app.logs import logger
+from app.store.base import BUSY_LIMIT_S, wait_a_moment
+from app.store.guarded import Outage, in_background
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+T = TypeVar("T")
+
+FILE_NAME: Final = "bridge.db"
+_LONGEST_TURN_S: Final = 20.0
+_LONGEST_MIGRATION_S: Final = 60.0
+"""How long one worker waits for the tables that another makes."""
+
+
+class Database:
+    """``with database.write() as connection:`` is one transaction. From any thread or greenlet; survives a fork.
+
+    The tables are made or migrated when it is used first, or by `prepare`. Whatever ails the database is a
+    `DatabaseError`, told for `away_s` seconds without another try; errors of a statement itself are SQLAlchemy's.
+    Within a transaction do nothing but database work: with SQLite everybody else who writes is waiting.
+    clock: seconds from any starting point, never going back.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        away_s: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+        spawn: Callable[[Callable[[], None]], None] = in_background,
+    ) -> None:
+        self._place = place
+        self._away_s = away_s
+        self._clock = clock
+        self._spawn = spawn
+        self._reading = Outage("database cannot be used", "database can be used again")
+        self._writing = Outage("database cannot be written", "database can be written again")
+        self._tried_at = -away_s
+        self._engine: Engine | None = None
+        self._ready_for: object = None
+        self._preparing = threading.Lock()
+        self._writer = threading.Lock()
+        _close_before_fork(self)
+
+    @classmethod
+    def at(cls, *, data_dir: Path, url: str | None) -> Database:
+        """The database of DATABASE_URL, or ``data_dir/bridge.db``. Opens nothing."""
+        return cls(PostgresPlace(url) if url else SqlitePlace(data_dir / FILE_NAME))
+
+    @property
+    def name(self) -> str:
+        """Where it is, for people."""
+        return self._place.name
+
+    def exists(self) -> bool:
+        """Whether there is anything in it: False before its first use, so nobody loads it to find nothing."""
+        return self._place.exists()
+
+    @contextlib.contextmanager
+    def read(self, *, snapshot: bool = False) -> Iterator[Connection]:
+        """A transaction that only reads. snapshot: everything as of one moment, as with SQLite it always is.
+
+        Raises: DatabaseError.
+        """
+        with self._transaction(self._reading, writes=False) as connection:
+            if snapshot:
+                self._place.take_snapshot(connection)
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that changes something, committed at the end of the block. Raises: DatabaseError.
+
+        With SQLite it has the database to itself; with PostgreSQL use ``with_for_update()`` where that matters.
+        """
+        with self._transaction(self._writing, writes=True) as connection:
+            yield connection
+
+    def read_slowly(self, work: Callable[[Connection], T]) -> T:
+        """Read what takes long, a sum over many rows say, without holding up this worker's other greenlets.
+
+        work: only reads from its connection, and uses nothing that waits. Raises: DatabaseError.
+        """
+        self._refuse_if_away(self._reading)
+        with self._told(self._reading):
+            self._patiently(self._make_ready)
+
+            def apart() -> T:
+                engine = self._place.make_engine()
+                try:
+                    with engine.connect() as connection, connection.begin():
+                        return work(connection)
+                finally:
+                    engine.dispose()
+
+            result = self._place.apart(apart)
+        self._reading.end()
+        return result
+
+    def prepare(self) -> None:
+        """Make the tables, or migrate them, if that is due; whoever comes meanwhile waits. Raises: DatabaseError."""
+        with self._told(self._writing):
+            self._patiently(self._make_ready)
+
+    def trouble(self) -> DatabaseError | None:
+        """What is wrong with it, as far as it is known. Waits for nobody: it is tried behind the caller's back."""
+        if self._clock() - self._tried_at >= self._away_s:
+            self._tried_at = self._clock()
+            self._spawn(self._try)
+        error = self._reading.error or self._writing.error
+        return error if isinstance(error, DatabaseError) else None
+
+    def close(self) -> None:
+        """Close the connections of this process. A later call opens them again."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+    def _try(self) -> None:
+        with contextlib.suppress(DatabaseError):
+            if not self.exists():
+                return
+            with self._told(self._writing):
+                self._patiently(self._make_ready)
+                self._patiently(self._place.try_out)
+            self._reading.end()
+            self._writing.end()
+
+    @contextlib.contextmanager
+    def _transaction(self, outage: Outage, *, writes: bool) -> Iterator[Connection]:
+        turn = self._turn(outage) if writes and self._place.has_one_writer else contextlib.nullcontext()
+        with turn, self._transaction_of_its_own(outage, writes=writes) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _turn(self, outage: Outage) -> Iterator[None]:
+        """One of this process at a time, in the order of their coming: then a crowd here has not to race for the lock,
+        in which some would never win."""
+        if outage.error is not None and self._clock() < outage.until:
+            raise outage.error
+        if not self._writer.acquire(timeout=_LONGEST_TURN_S):
+            raise DatabaseError(Sentence("The database %(place)s has too much to do. Try again.", place=self.name))
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+    @contextlib.contextmanager
+    def _transaction_of_its_own(self, outage: Outage, *, writes: bool) -> Iterator[Connection]:
+        self._refuse_if_away(outage)
+        with self._told(outage):
+            connection = self._begun(writes=writes)
+        try:
+            yield connection
+            connection.commit()
+        except Exception as error:
+            if self._place.is_trouble(error):
+                connection.invalidate()
+                raise self._went_wrong(outage, DatabaseError(self._place.explain(error))) from error
+            raise
+        else:
+            outage.end()
+        finally:
+            connection.close()
+
+    def _begun(self, *, writes: bool) -> Connection:
+        """A connection whose transaction has begun."""
+
+        def begin() -> Connection:
+            self._make_ready()
+            connection = self._connected().execution_options(writes=writes)
+            try:
+                connection.begin()
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        return self._patiently(begin)
+
+    def _patiently(self, work: Callable[[], T], longest_s: float = BUSY_LIMIT_S) -> T:
+        """Do it; while somebody else is in the way, sleep and try again."""
+        give_up_at = time.monotonic() + longest_s
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not self._place.is_busy(error) or time.monotonic() > give_up_at:
+                    raise
+            wait_a_moment()
+
+    def _connected(self) -> Connection:
+        if self._engine is None:
+            self._engine = self._place.make_engine()
+        return self._engine.connect()
+
+    def _refuse_if_away(self, outage: Outage) -> None:
+        if outage.error is not None:
+            if self._clock() < outage.until:
+                raise outage.error
+            # This call finds out; the others need not wait with it.
+            outage.until = self._clock() + self._away_s
+
+    @contextlib.contextmanager
+    def _told(self, outage: Outage) -> Iterator[None]:
+        """What goes wrong within it as a DatabaseError, which is remembered."""
+        try:
+            yield
+        except StoreError as error:
+            told = error if isinstance(error, DatabaseError) else DatabaseError(error.message)
+            raise self._went_wrong(outage, told) from error.__cause__
+        except Exception as error:
+            if not self._place.is_trouble(error):
+                raise
+            raise self._went_wrong(outage, DatabaseError(self._place.explain(error))) from error
+
+    def _went_wrong(self, outage: Outage, error: DatabaseError) -> DatabaseError:
+        # Start afresh next time: what was full, away or read-only may be mended by then.
+        self._ready_for = None
+        self.close()
+        until = self._clock() + self._away_s
+        outage.begin(error, until)
+        if outage is self._reading:
+            self._writing.begin(error, until)
+        return error
+
+    # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _make_ready(self) -> None:
+        """See that this program's tables are there. A file that was removed or replaced meanwhile is noticed."""
+        there = self._place.identity()
+        if there is not None and there == self._ready_for:
+            return
+        with self._preparing:
+            if there is not None and there == self._ready_for:
+                return
+            self.close()
+            revision = self._patiently(self._place.revision)
+            if revision != head():
+                self._migrate()
+            self._ready_for = self._place.identity()
+
+    def _migrate(self) -> None:
+        """Make the tables or migrate them, in one transaction. Other workers wait, and then find it done."""
+
+        def migrate() -> None:
+            connection = self._connected().execution_options(writes=True)
+            with contextlib.closing(connection), connection.begin():
+                self._place.lock_for_migration(connection)
+                self._migrate_by(connection)
+
+        self._patiently(migrate, _LONGEST_MIGRATION_S)
+
+    def _migrate_by(self, connection: Connection) -> None:
+        from sqlalchemy import inspect, text
+
+        has_tables = inspect(connection).has_table(TABLE)
+        found = connection.execute(text(f"SELECT version_num FROM {TABLE}")).scalar() if has_tables else None  # noqa: S608
+        if found == head():
+            return
+        if found is None:
+            from app.database.create import create_all
+
+            create_all(connection)
+        elif str(found) > head():
+            raise DatabaseError(
+                Sentence(
+                    "The database %(place)s was made by a newer version of the bridge (%(found)s, this one knows "
+                    "%(known)s). Run that version, or restore a backup that this one made.",
+                    place=self.name,
+                    found=str(found),
+                    known=head(),
+                )
+            )
+        else:
+            from app.database.migrate import upgrade
+
+            upgrade(connection)
+        logger.info("database tables are ready", extra={"fields": {"before": found, "revision": head()}})
+
+
+def _close_before_fork(database: Database) -> None:
+    """No connection is open at the moment of any fork: see `app.store.sqlite`."""
+    reference = weakref.ref(database)
+
+    def before() -> None:
+        if (this := reference()) is not None:
+            this.close()
+
+    os.register_at_fork(before=before)

@@ -1,0 +1,1 @@
+"""Alembic's folder. See "A table" in docs/contributing.md."""

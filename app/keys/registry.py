@@ -1,0 +1,169 @@
+"""The keys in the database: made, listed, changed and revoked. Each change leaves another number for all workers to
+find."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from app.database import Database
+from app.errors import InvalidRequestError, NotFoundError, Sentence
+from app.keys.key import Budget, Key, Limits, digest_of, new_secret, prefix_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, RowMapping
+
+_VERSION: Final = "keys"
+_TIMES: Final = ("created_at", "expires_at", "revoked_at", "last_used_at")
+_PLAIN: Final = ("id", "name", "prefix", "digest", "role", "owner", "note", *_TIMES)
+
+
+class KeyRegistry:
+    """All keys, revoked ones included: the ledger names them. Raises: DatabaseError from every method."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def exists(self) -> bool:
+        """Whether there can be any: asked without loading the database."""
+        return self._database.exists()
+
+    def all(self) -> list[Key]:
+        """Every key, the oldest first."""
+        from app.database.tables import CLIENT_KEYS
+
+        if not self.exists():
+            return []
+        with self._database.read() as connection:
+            rows = connection.execute(CLIENT_KEYS.select().order_by(CLIENT_KEYS.c.created_at, CLIENT_KEYS.c.name))
+            return [_key_of(row._mapping) for row in rows]
+
+    def version(self) -> float:
+        """Another number after every change."""
+        from sqlalchemy import select
+
+        from app.database.tables import NOTES
+
+        with self._database.read() as connection:
+            found = connection.execute(select(NOTES.c.value).where(NOTES.c.name == _VERSION)).scalar()
+        return float(found or 0)
+
+    def find(self, name: str) -> Key:
+        """The key of this name or id. Raises: NotFoundError."""
+        from app.database.tables import CLIENT_KEYS
+
+        if self.exists():
+            with self._database.read() as connection:
+                named = (CLIENT_KEYS.c.name == name) | (CLIENT_KEYS.c.id == name)
+                row = connection.execute(CLIENT_KEYS.select().where(named)).first()
+            if row is not None:
+                return _key_of(row._mapping)
+        raise NotFoundError(Sentence("There is no key %(name)s.", name=repr(name)), code="key_not_found")
+
+    def make(self, name: str, **fields: Any) -> tuple[Key, str]:
+        """A new key, and itself, which is kept nowhere. fields: as of `Key`.
+
+        Raises: InvalidRequestError if there is one of this name.
+        """
+        from sqlalchemy.exc import IntegrityError
+
+        from app.database.tables import CLIENT_KEYS
+
+        secret = new_secret()
+        key = Key(
+            id=secrets.token_hex(6),
+            name=name,
+            prefix=prefix_of(secret),
+            digest=digest_of(secret),
+            created_at=self._clock(),
+            **fields,
+        )
+        try:
+            with self._database.write() as connection:
+                connection.execute(CLIENT_KEYS.insert().values(**_row_of(key)))
+                _tell_all(connection)
+        except IntegrityError:
+            raise InvalidRequestError(
+                Sentence("There is a key %(name)s already. Choose another name.", name=repr(name)),
+                param="name",
+                code="key_exists",
+            ) from None
+        return key, secret
+
+    def change(self, name: str, make: Callable[[Key], Key]) -> tuple[Key, Key]:
+        """Change a key by what `make` makes of it; the key before and after.
+
+        What it is called cannot change. Raises: NotFoundError, and what `make` raises; nothing has changed then.
+        """
+        from app.database.tables import CLIENT_KEYS
+
+        id = self.find(name).id
+        with self._database.write() as connection:
+            mine = CLIENT_KEYS.c.id == id
+            row = connection.execute(CLIENT_KEYS.select().where(mine).with_for_update()).one()
+            before = _key_of(row._mapping)
+            after = make(before)
+            values = _row_of(after)
+            for kept in ("id", "name", "digest", "prefix", "created_at", "last_used_at"):
+                del values[kept]
+            connection.execute(CLIENT_KEYS.update().where(mine).values(**values))
+            _tell_all(connection)
+        return before, after
+
+    def note_use(self, used_at: Mapping[str, float]) -> None:
+        """When keys were used last, by their ids. No change that anybody has to hear of."""
+        from app.database.tables import CLIENT_KEYS
+
+        last = CLIENT_KEYS.c.last_used_at
+        with self._database.write() as connection:
+            for id, at in sorted(used_at.items()):
+                is_older = last.is_(None) | (last < at)
+                connection.execute(CLIENT_KEYS.update().where(CLIENT_KEYS.c.id == id, is_older).values(last_used_at=at))
+
+
+def _tell_all(connection: Connection) -> None:
+    from sqlalchemy import text
+
+    # No counter: after a restored backup it could come to a number that it has had before.
+    connection.execute(
+        text(
+            "INSERT INTO bridge_notes (name, value) VALUES (:name, :value)"
+            " ON CONFLICT (name) DO UPDATE SET value = :value"
+        ),
+        {"name": _VERSION, "value": float(secrets.randbelow(2**52))},
+    )
+
+
+def _row_of(key: Key) -> dict[str, Any]:
+    limits = key.limits
+    return {
+        "id": key.id,
+        "name": key.name,
+        "prefix": key.prefix,
+        "digest": key.digest,
+        "role": key.role,
+        "owner": key.owner,
+        "note": key.note,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+        "models": json.dumps(limits.models),
+        "requests_per_minute": limits.requests_per_minute,
+        "concurrent": limits.concurrent,
+        "budgets": json.dumps([[budget.amount, budget.unit, budget.per] for budget in limits.budgets]),
+    }
+
+
+def _key_of(row: RowMapping) -> Key:
+    limits = Limits(
+        models=tuple(json.loads(row["models"])),
+        requests_per_minute=row["requests_per_minute"],
+        concurrent=row["concurrent"],
+        budgets=tuple(Budget(*budget) for budget in json.loads(row["budgets"])),
+    )
+    return Key(**{name: row[name] for name in _PLAIN}, limits=limits)

@@ -1,0 +1,102 @@
+"""Limits of a key hold over all workers, whatever comes at once: on SQLite, and on PostgreSQL with Redis."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from tests.simulator.client import Simulator
+from tests.support.bridge import Bridge
+from tests.support.postgres_server import PostgresServer
+
+WORKERS = 4
+CALLS = 200
+RESERVED = 60
+"""More tokens than a call reserves: those of some 110 bytes, and the 20 that it asks for."""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql and redis"])
+def crowded(
+    request: pytest.FixtureRequest, simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bridge]:
+    simulator_process.reset()
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
+    if request.param != "sqlite":
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        env |= {"DATABASE_URL": server.new_database(), "REDIS_URL": request.getfixturevalue("redis_server")}
+    with Bridge(env, tmp_path_factory.mktemp("crowded"), workers=WORKERS) as running:
+        yield running
+
+
+def make(bridge: Bridge, name: str, **limits: Any) -> str:
+    made = bridge.post("/admin/keys", json={"name": name, **limits})
+    assert made.status_code == 200, made.text
+    return str(made.json()["secret"])
+
+
+def calls(bridge: Bridge, secret: str, *, stream: bool = False) -> list[requests.Response]:
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20, "stream": stream}
+
+    def call(_: int) -> requests.Response:
+        return requests.post(
+            f"{bridge.url}/v1/chat/completions",
+            json=body,
+            headers={"Authorization": f"Bearer {secret}"},
+            timeout=120,
+        )
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        return list(pool.map(call, range(CALLS)))
+
+
+def settled(bridge: Bridge, name: str) -> dict[str, Any]:
+    """How the budget stands when all calls are settled, each of which is after its client has the answer."""
+    until = time.monotonic() + 30
+    while True:
+        found: dict[str, Any] = bridge.get(f"/admin/keys/{name}").json()["budgets"][0]
+        if not found["reserved"] or time.monotonic() > until:
+            assert not found["reserved"], found
+            return found
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_budget_is_kept_to_the_token(crowded: Bridge, stream: bool) -> None:
+    """Each answer costs some tokens, and reserves more: no more is spent than there is, but for the last answer, which
+    may use what is left when it is alone."""
+    name = f"budget-{stream}"
+    secret = make(crowded, name, budgets=[{"amount": 2000, "unit": "tokens", "per": "total"}])
+    answers = calls(crowded, secret, stream=stream)
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 429}
+    told = settled(crowded, name)
+    assert told["used"] < 2000 + RESERVED, told
+    assert statuses[200] > 2000 // RESERVED
+    assert "database cannot be" not in crowded.log  # then nothing would have been counted
+    if not stream:
+        assert told["used"] == sum(
+            answer.json()["usage"]["total_tokens"] for answer in answers if answer.status_code == 200
+        )
+
+
+def test_requests_per_minute_are_counted_to_one(crowded: Bridge) -> None:
+    secret = make(crowded, "rate", requests_per_minute=50)
+    began = time.monotonic()
+    statuses = Counter(answer.status_code for answer in calls(crowded, secret))
+    # Exactly, unless a minute has passed on a machine with much else to do: then the last calls are in the next one.
+    windows = 1 + int((time.monotonic() - began) // 60)
+    assert statuses.total() == statuses[200] + statuses[429] == CALLS
+    assert 50 <= statuses[200] <= 50 * windows
+
+
+def test_a_revocation_is_heard_of_by_all_workers_within_a_second(crowded: Bridge) -> None:
+    secret = make(crowded, "short-lived")
+    assert Counter(answer.status_code for answer in calls(crowded, secret)) == {200: CALLS}
+    crowded.call("DELETE", "/admin/keys/short-lived")
+    time.sleep(1)  # that is the promise
+    assert Counter(answer.status_code for answer in calls(crowded, secret)) == {401: CALLS}

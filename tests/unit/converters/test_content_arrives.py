@@ -1,0 +1,220 @@
+"""What a person, a tool or a summary said reaches the model, in its own form or as text, or it is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.errors import UnsupportedFeatureError
+from tests.support.exchanges import PIXEL, PROTOCOLS, exchange_between, sent
+from tests.support.rows import rows
+
+Json = dict[str, Any]
+PIXELS = PIXEL.split(",")[1]
+TOOL = {"name": "t", "input_schema": {"type": "object", "properties": {}}}
+
+
+def asked(*blocks: Json) -> list[Json]:
+    return [{"role": "user", "content": [{"type": "text", "text": "Look."}, *blocks]}]
+
+
+def recalled(*blocks: Json) -> list[Json]:
+    return [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [*blocks, {"type": "text", "text": "So."}]},
+        {"role": "user", "content": "Go on."},
+    ]
+
+
+def answered(*content: Json) -> list[Json]:
+    return [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "t", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": list(content)}]},
+    ]
+
+
+USE = {"type": "server_tool_use", "id": "s1", "name": "code_execution", "input": {"code": "print(41)"}}
+MESSAGES: dict[str, tuple[list[Json], tuple[str, ...]]] = {
+    "a tool search in a result": (answered({"type": "tool_reference", "tool_name": "calc"}), ("calc",)),
+    "several of them": (
+        answered(*({"type": "tool_reference", "tool_name": one} for one in ("calc", "mail"))),
+        ("calc", "mail"),
+    ),
+    "an unknown block in a result": (
+        answered({"type": "note", "text": "pears"}),
+        ("pears",),
+    ),
+    "a summary": (recalled({"type": "compaction", "content": "Earlier: pears."}), ("Earlier: pears.",)),
+    "what a server's tool found": (
+        recalled(
+            {"type": "mcp_tool_use", "id": "m1", "name": "count", "server_name": "s", "input": {"fruit": "pear"}},
+            {"type": "mcp_tool_result", "tool_use_id": "m1", "content": [{"type": "text", "text": "42 pears"}]},
+        ),
+        ("count", "pear", "42 pears"),
+    ),
+    "what code printed": (
+        recalled(
+            USE,
+            {
+                "type": "code_execution_tool_result",
+                "tool_use_id": "s1",
+                "content": {"type": "code_execution_result", "stdout": "41!", "stderr": "", "return_code": 0},
+            },
+        ),
+        ("print(41)", "41!"),
+    ),
+    "what a shell printed": (
+        recalled(
+            {
+                "type": "bash_code_execution_tool_result",
+                "tool_use_id": "s1",
+                "content": {"type": "bash_code_execution_result", "stdout": "pears", "stderr": "worms"},
+            }
+        ),
+        ("pears", "worms"),
+    ),
+    "what a tool search found": (
+        recalled(
+            {
+                "type": "tool_search_tool_result",
+                "tool_use_id": "s1",
+                "content": {
+                    "type": "tool_search_tool_search_result",
+                    "tool_references": [{"type": "tool_reference", "tool_name": "calc"}],
+                },
+            }
+        ),
+        ("calc",),
+    ),
+    "why a tool failed": (
+        recalled(
+            {
+                "type": "mcp_tool_result",
+                "tool_use_id": "m1",
+                "is_error": True,
+                "content": [{"type": "text", "text": "no pears"}],
+            }
+        ),
+        ("no pears",),
+    ),
+    "an unknown block of a person": (asked({"type": "sticky", "text": "pears"}), ("pears",)),
+}
+RESPONSES: dict[str, tuple[list[Json], tuple[str, ...]]] = {
+    "a search in the history": (
+        [{"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "pears"}}],
+        ("pears",),
+    ),
+    "a shell call and its output": (
+        [
+            {"type": "local_shell_call", "call_id": "c", "action": {"type": "exec", "command": ["ls", "pears"]}},
+            {"type": "local_shell_call_output", "call_id": "c", "output": "a.txt"},
+        ],
+        ("pears", "a.txt"),
+    ),
+    "what an MCP server did": (
+        [
+            {
+                "type": "mcp_call",
+                "id": "m",
+                "name": "count",
+                "arguments": "{}",
+                "output": "42 pears",
+                "server_label": "s",
+            }
+        ],
+        ("count", "42 pears"),
+    ),
+    "what code printed": (
+        [
+            {
+                "type": "code_interpreter_call",
+                "id": "c",
+                "code": "print(41)",
+                "outputs": [{"type": "logs", "logs": "41!"}],
+            }
+        ],
+        ("print(41)", "41!"),
+    ),
+}
+UNREADABLE = {
+    "messages": asked({"type": "hologram", "source": {"type": "base64", "data": "QQ=="}}),
+    "chat": asked({"type": "hologram", "hologram": {"data": "QQ=="}}),
+    "responses": [{"role": "user", "content": [{"type": "hologram", "data": "QQ=="}]}],
+}
+
+
+def request(client: str, said: list[Json]) -> Json:
+    field = "input" if client == "responses" else "messages"
+    more = {"max_tokens": 99, "tools": [TOOL]} if client == "messages" else {}
+    return {"model": "m", field: said, **more}
+
+
+@rows("upstream")
+@pytest.mark.parametrize("upstream", ["chat", "responses"])
+@pytest.mark.parametrize("case", MESSAGES)
+def test_content_of_a_messages_client_arrives(upstream: str, case: str) -> None:
+    said, words = MESSAGES[case]
+    body = json.dumps(sent(exchange_between("messages", upstream, request("messages", said))), ensure_ascii=False)
+    assert [one for one in words if one not in body] == []
+
+
+@pytest.mark.parametrize("upstream", ["chat", "messages"])
+@pytest.mark.parametrize("case", RESPONSES)
+def test_items_of_a_responses_client_arrive(upstream: str, case: str) -> None:
+    said, words = RESPONSES[case]
+    user = {"role": "user", "content": "hi"}
+    body = json.dumps(sent(exchange_between("responses", upstream, request("responses", [user, *said, user]))))
+    assert [one for one in words if one not in body] == []
+
+
+@pytest.mark.parametrize("client", PROTOCOLS)
+@pytest.mark.parametrize("upstream", PROTOCOLS)
+def test_what_cannot_be_read_by_anybody_is_refused_by_its_type(client: str, upstream: str) -> None:
+    if client == upstream:
+        return
+    with pytest.raises(UnsupportedFeatureError, match="'hologram'") as caught:
+        exchange_between(client, upstream, request(client, UNREADABLE[client])).payload()
+    assert caught.value.param
+
+
+IMAGES = {
+    "chat's": {"type": "image_url", "image_url": {"url": PIXEL}},
+    "chat's, as a string": {"type": "image_url", "image_url": PIXEL},
+    "Anthropic's": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXELS}},
+    "Anthropic's, by address": {"type": "image", "source": {"type": "url", "url": "https://a.test/x.png"}},
+    "its own": {"type": "input_image", "image_url": PIXEL},
+}
+
+
+@pytest.mark.parametrize("upstream", PROTOCOLS)
+@pytest.mark.parametrize("case", IMAGES)
+def test_an_image_in_anybodys_words_reaches_the_model(upstream: str, case: str) -> None:
+    said = [{"role": "user", "content": [{"type": "input_text", "text": "Look."}, IMAGES[case]]}]
+    exchange = exchange_between("responses", upstream, request("responses", said))
+    body = json.dumps(sent(exchange))
+    assert PIXELS in body
+    assert ("input_image" in body) == (upstream == "responses")
+
+
+PDF = "JVBERi0="
+FILES = {
+    "chat's": {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}},
+    "Anthropic's": {
+        "type": "document",
+        "title": "a.pdf",
+        "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
+    },
+    "its own": {"type": "input_file", "filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"},
+}
+
+
+@pytest.mark.parametrize("upstream", ["messages", "responses"])
+@pytest.mark.parametrize("case", FILES)
+def test_a_document_in_anybodys_words_reaches_the_model(upstream: str, case: str) -> None:
+    said = [{"role": "user", "content": [{"type": "input_text", "text": "Look."}, FILES[case]]}]
+    body = json.dumps(sent(exchange_between("responses", upstream, request("responses", said))))
+    assert PDF in body
+    assert ("input_file" in body) == (upstream == "responses")

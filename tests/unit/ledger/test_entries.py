@@ -1,0 +1,127 @@
+"""The ledger's tables: sums are those of the calls, every query finds its rows by an index, and the old ones go."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from app.database import Database
+from app.database.tables import CALLS, DAYS
+from app.ledger import entries
+from app.ledger.booking import Booking
+from app.ledger.entries import GROUPS, LedgerEntries
+from app.ledger.report import added_up
+
+DAY_S = 86_400
+NOW = 1_796_000_000.0  # 2026-11-30
+
+
+def booking(**facts: Any) -> Booking:
+    usual: dict[str, Any] = {
+        field.name: None
+        if "None" in str(field.type)
+        else {"str": "", "float": NOW, "int": 0, "bool": False}.get(str(field.type), "finished")
+        for field in dataclasses.fields(Booking)
+    }
+    return Booking(**usual | {"served_model": "gpt-x", "key": "k1", "account": "octocat", "client": "curl"} | facts)
+
+
+@pytest.fixture
+def ledger(database: Database) -> LedgerEntries:
+    return LedgerEntries(database, keep_calls_days=30, keep_sums_days=400, clock=lambda: NOW)
+
+
+def test_nothing_is_read_from_a_database_with_nothing_in_it(ledger: LedgerEntries) -> None:
+    assert ledger.report("2026-01-01", "2026-12-31", "day") == []
+    assert ledger.total("2026-01-01", "2026-12-31")["calls"] == 0
+
+
+def test_sums_are_those_of_the_calls_over_any_number_of_batches(ledger: LedgerEntries, database: Database) -> None:
+    for number in range(7):
+        ledger.write([booking(nano_credits=10**15 + number, input_tokens=number), booking(key="k2", nano_credits=1)])
+    with database.read() as connection:
+        exact, calls = connection.execute(select(func.sum(CALLS.c.nano_credits), func.count(CALLS.c.id))).one()
+    total = ledger.total("2026-11-30", "2026-11-30")
+    assert int(exact) == total["exact_nano"] == 7 * 10**15 + 21 + 7
+    assert calls == total["calls"] == 14
+    assert total["input_tokens"] == 21
+    assert ledger.total("2026-11-30", "2026-11-30", key="k2")["exact_nano"] == 7
+    assert ledger.total("2026-11-01", "2026-11-29")["calls"] == 0
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_report_by_any_word_adds_up_to_the_total(ledger: LedgerEntries, group: Any) -> None:
+    ledger.write(
+        [
+            booking(key="k1", account="a", client="curl", served_model="m1", nano_credits=1),
+            booking(key="k2", account="b", client="codex", served_model="m2", nano_credits=2, ended_at=NOW - DAY_S),
+            booking(key="k2", account="b", client="codex", served_model="m2", nano_credits=4, is_estimated=True),
+        ]
+    )
+    rows = ledger.report("2026-11-29", "2026-11-30", group)
+    assert len(rows) == 2
+    assert [name for name, _ in rows] == sorted(name for name, _ in rows)
+    sums = added_up(rows)
+    assert (sums["calls"], sums["exact_nano"], sums["estimated_nano"]) == (3, 3, 4)
+    assert sum(one["calls"] for _, one in ledger.report("2026-11-29", "2026-11-30", group, key="k1")) == 1
+
+
+def test_what_is_too_old_goes(ledger: LedgerEntries, database: Database) -> None:
+    ledger.write([booking(ended_at=NOW - age * DAY_S) for age in (0, 29, 31, 399, 401)])
+    assert not ledger.tidy()
+    with database.read() as connection:
+        assert connection.execute(select(func.count(CALLS.c.id))).scalar() == 2
+        assert connection.execute(select(func.count()).select_from(DAYS)).scalar() == 4
+
+
+def test_single_calls_need_not_be_kept(database: Database) -> None:
+    ledger = LedgerEntries(database, keep_calls_days=0, keep_sums_days=400, clock=lambda: NOW)
+    ledger.write([booking()])
+    with database.read() as connection:
+        assert connection.execute(select(func.count(CALLS.c.id))).scalar() == 0
+    assert ledger.total("2026-11-30", "2026-11-30")["calls"] == 1
+
+
+def test_the_first_look_at_a_period_is_kept(ledger: LedgerEntries) -> None:
+    first = ledger.baseline("octocat", "2026-11-01", used_nano=5, booked_nano=3)
+    assert (first.used_nano, first.booked_nano, first.seen_at) == (5, 3, NOW)
+    assert ledger.baseline("octocat", "2026-11-01", used_nano=9, booked_nano=8) == first
+    assert ledger.baseline("octocat", "2026-12-01", used_nano=1, booked_nano=0).used_nano == 1
+
+
+def test_the_first_day_of_an_account(ledger: LedgerEntries) -> None:
+    assert ledger.first_day("octocat") is None
+    ledger.write([booking(), booking(ended_at=NOW - 5 * DAY_S), booking(account="other", ended_at=NOW - 9 * DAY_S)])
+    assert ledger.first_day("octocat") == "2026-11-25"
+
+
+NOVEMBER = ("2026-11-01", "2026-11-30")
+STATEMENTS: dict[str, Callable[[], Any]] = {
+    **{f"by {group}": functools.partial(entries.sums_by, *NOVEMBER, group, key=None) for group in GROUPS},
+    "by model, of a key": lambda: entries.sums_by(*NOVEMBER, "model", key="k1"),
+    "total": lambda: entries.all_sums(*NOVEMBER),
+    "total of a key": lambda: entries.all_sums(*NOVEMBER, key="k1"),
+    "total of an account": lambda: entries.all_sums(*NOVEMBER, account="octocat"),
+    "old calls": lambda: entries.old_calls(NOW),
+    "old days": lambda: entries.old_days("2026-01-01"),
+}
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_query_finds_its_rows_by_an_index(database: Database, name: str) -> None:
+    database.prepare()
+    with database.read() as connection:
+        compiled = STATEMENTS[name]().compile(connection.engine, compile_kwargs={"literal_binds": True})
+        is_postgres = connection.dialect.name == "postgresql"
+        if is_postgres:
+            connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = connection.execute(text(f"{'EXPLAIN' if is_postgres else 'EXPLAIN QUERY PLAN'} {compiled}")).all()
+    steps = " | ".join(str(row[-1]) for row in plan)
+    assert "SCAN ledger" not in steps
+    assert "Seq Scan" not in steps
+    assert "INDEX" in steps.upper()

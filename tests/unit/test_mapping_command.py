@@ -1,0 +1,74 @@
+"""``mapping``: names, rules, what was changed, and what a call would get, from the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(signed_in: None, catalogue: Callable[..., None], app: Flask) -> Run:
+    catalogue("gpt-4.1", "gpt-5-mini")
+    app.extensions["gateway"].mapping.reset()
+    for name in app.extensions["gateway"].mapping.all():
+        app.extensions["gateway"].mapping.remove(name)
+    return lambda *arguments: app.test_cli_runner().invoke(args=["mapping", *arguments])
+
+
+def test_rules_and_names_are_set_shown_and_taken_back(run: Run) -> None:
+    assert run("show").output == "Nothing is mapped: every name passes as it is.\n"
+    assert run("set", "a", "gpt-4.1").output.endswith("a → gpt-4.1\n")
+    added = run("add", "claude-*", "gpt-5-mini", "gpt-4.1", "--fall-back", "--key", "ci", "--purpose", "title")
+    assert added.output.endswith("rule 1: claude-* → gpt-5-mini, gpt-4.1; keys ci; purposes title; falls back\n")
+    assert run("add", "*", "gpt-4.1", "--at", "1", "--note", "first").output.endswith("rule 1: * → gpt-4.1 (first)\n")
+    shown = run("show").output.splitlines()
+    assert [line.partition(":")[0] for line in shown] == ["rule 1", "rule 2", "a → gpt-4.1"]
+    assert run("remove", "1").output.endswith("Removed: rule 1.\n")
+    assert run("delete", "a").output.endswith("Deleted: a.\n")
+    history = run("history").output.splitlines()
+    assert [line.rpartition("  ")[2] for line in history] == [
+        "a deleted",
+        "rule 1 deleted",
+        "rule for * added",
+        "rule for claude-* added",
+        "a → gpt-4.1",
+    ]
+    assert all("  cli:" in line for line in history)
+    assert "before change 5 (a deleted)" in run("undo").output
+    assert "a → gpt-4.1" in run("show").output
+    assert run("undo", "1").exit_code == 0
+    assert run("show").output == "Nothing is mapped: every name passes as it is.\n"
+
+
+def test_a_dry_run(run: Run) -> None:
+    run("add", "x*", "unknown", "gpt-5-mini")
+    said = run("dry-run", "x1", "--key", "ci").output
+    assert said.startswith("A client with key ci that asks for x1 gets gpt-5-mini, by rule 1,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("remove", "1"), "no rule 1"),
+        (("delete", "nobody"), "not in the table"),
+        (("undo",), "no such change"),
+        (("set", "a", "line\nbreak"), "printable"),
+        (("set", " ", "b"), "printable"),
+        (("add", "x", "line\nbreak"), "'to'"),
+        (("add", " ", "y"), "'match'"),
+        (("add", "x", "y", "--note", "n" * 201), "'note'"),
+        (("add", "x", *["y"] * 11), "'to'"),
+        (("add", "x", "y", "--purpose", "dinner"), "dinner"),
+        (("dry-run", " "), "printable"),
+    ],
+)
+def test_mistakes_are_told(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    failed = run(*arguments)
+    assert failed.exit_code != 0
+    assert words in failed.output
+    assert run("history").output == "Nothing was changed.\n"
