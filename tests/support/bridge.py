@@ -91,6 +91,7 @@ class Bridge(Caller):
         app: str = "tests.support.recorded_wsgi:app",
     ) -> None:
         self._listener, self._app = listener, app
+        self.command = [sys.executable, "-m", "app.serving", app]
         self.port = int(listener.getsockname()[1]) if listener else free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api_key = api_key
@@ -116,7 +117,7 @@ class Bridge(Caller):
         self._reader: threading.Thread | None = None
 
     def __enter__(self) -> Bridge:
-        command = [sys.executable, "-m", "app.serving", self._app]
+        command = self.command
         # The working directory holds no .env of the developer's, which the service would read.
         home = self.data_dir / "home"
         home.mkdir(parents=True, exist_ok=True)
