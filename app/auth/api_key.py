@@ -126,10 +126,16 @@ class KeyRing:
         return None
 
 
-def session_of(secret: Secret, now: float) -> str:
-    """A word as of `KeyRing.new_session`, bound to this secret."""
-    body = f"{secrets.token_urlsafe(16)}.{int(now)}"
+def session_of(secret: Secret, now: float, *, whose: str = "") -> str:
+    """A word as of `KeyRing.new_session`, bound to this secret. whose: the id of a key, by which to find it again."""
+    mark = f"{whose}~" if whose else ""
+    body = f"{mark}{secrets.token_urlsafe(16)}.{int(now)}"
     return f"{body}.{_session_mac(secret, body)}"
+
+
+def whose_session(session: str) -> str:
+    """What `session_of` was told of the key; empty if nothing. Whether it is true, `is_session_of` says."""
+    return session.partition("~")[0] if "~" in session else ""
 
 
 def is_session_of(secret: Secret, session: str, now: float) -> bool:

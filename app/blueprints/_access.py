@@ -22,8 +22,9 @@ from app.auth.api_key import (
     is_session_of,
     presented_keys,
     session_of,
+    whose_session,
 )
-from app.clients.registry import CLIENTS
+from app.blueprints._navigation import ENDPOINTS, FOR_CLIENTS, page_at
 from app.errors import (
     DatabaseError,
     ForbiddenError,
@@ -39,18 +40,16 @@ from app.settings import DEFAULT_API_KEY, Secret
 
 COOKIE = "bridge_session"
 QUERY_KEY = "api_key"
-# Pages for people: here a browser's cookie counts, and a key in the address is swapped for one.
-PAGES = ("/", "/usage", "/auth/device", "/admin/mapping", "/setup", *(f"/setup/{name}" for name in CLIENTS))
-_COOKIE_PATHS = ("/usage", "/setup", "/auth/", "/admin/")
+# Beside the pages, what their forms and scripts ask for.
+_COOKIE_PATHS = ("/auth/", "/admin/")
 
 # Paths that only clients call; elsewhere a browser gets its errors as a page.
 CLIENT_PATHS = re.compile(r"/(v1|chat|embeddings|images|models|messages|responses)(/|$)")
-# Beside them, what a key of the role client may ask for: it is told of its own calls alone.
-_OWN_USAGE = "/usage/ledger"
 _FORM_KEY = "form-secret"
 _LOGGED_OUT = "logged-out:"
 _BROWSERS = ("Mozilla/", "Opera/")
 _MAX_FORM_BYTES = 8192
+_MAX_KNOWN_FORM_BYTES = 65_536
 _FORM_S = 5.0
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -89,13 +88,20 @@ def require_key() -> BaseResponse | None:
     in_query = request.args.get(QUERY_KEY)
     by_header = keys.judge(in_headers)
     by_query = keys.judge([in_query]) if in_query is not None else Access.NONE
-    by_cookie = judge_session() if _takes_cookie() else Access.NONE
+    session = request.cookies.get(COOKIE, "") if _takes_cookie() else ""
+    by_cookie = judge_session() if session else Access.NONE
     best = max((by_header, by_query, by_cookie), key=list(Access).index)
     named = None
-    if best is not Access.FULL and (named := _named_key([*in_headers, *([in_query] if in_query is not None else [])])):
+    if Access.FULL not in (by_header, by_query):
+        named = _named_key([*in_headers, *([in_query] if in_query is not None else [])])
+        if named is not None:
+            is_in_headers = in_query is None or named.digest != digest_of(in_query)
+            by_header, by_query = (Access.FULL, Access.NONE) if is_in_headers else (Access.NONE, Access.FULL)
+            g.is_named_key_shown = True
+        elif by_cookie is not Access.NONE:
+            named = _named_of_session(session)
+    if named is not None:
         best = _admit_named(named)
-        is_in_headers = in_query is None or named.digest != digest_of(in_query)
-        by_header, by_query = (Access.FULL, Access.NONE) if is_in_headers else (Access.NONE, Access.FULL)
     if best is Access.NONE:
         if in_headers or in_query is not None:
             refuse_after_wrong_keys()
@@ -103,13 +109,13 @@ def require_key() -> BaseResponse | None:
     if named is None:
         g.record.key = keys.name_of([*in_headers, in_query or ""])
     if g.record.key is None and by_cookie is not Access.NONE:
-        session = request.cookies[COOKIE]
-        g.record.key = keys.name_of_session(session) or getattr(_named_of_session(session), "name", None)
+        g.record.key = keys.name_of_session(session)
     if best is Access.WEAK:
         require_private_caller()
+    g.visitor = "admin" if named is None or named.is_admin else "client"
     if not (in_headers and by_header is not Access.NONE):
         refuse_foreign_page()
-    if in_query is not None and by_query is not Access.NONE and request.path in PAGES and wants_html():
+    if in_query is not None and by_query is not Access.NONE and request.endpoint in ENDPOINTS and wants_html():
         return _swap_key_for_cookie(in_query)
     return None
 
@@ -134,11 +140,12 @@ def _admit_named(key: Key) -> Access:
     """Note whose request this is. Raises: ForbiddenError for what only the operator's keys may do."""
     g.record.key, g.record.key_id = key.name, key.id
     g.record.admission = current_gateway().client_keys.admission(key)
-    if not key.is_admin and not CLIENT_PATHS.match(request.path) and request.path != _OWN_USAGE:
+    if not key.is_admin and not CLIENT_PATHS.match(request.path) and request.endpoint not in FOR_CLIENTS:
+        g.visitor = "client"
         raise ForbiddenError(
             Sentence(
-                "The key %(name)s may use the endpoints under /v1, and no others. This one needs API_KEY or a key of "
-                "the role admin.",
+                "The key %(name)s may use the endpoints under /v1 and the pages of its own figures, and no others. "
+                "This one needs API_KEY or a key of the role admin.",
                 name=repr(key.name),
             ),
             code="admin_key_needed",
@@ -168,6 +175,7 @@ def require_key_unless_first_run() -> BaseResponse | None:
     except GatewayError:
         return require_key()
     refuse_foreign_page()
+    g.visitor = "admin"
     if gateway.keys.has_default and wants_html() and not is_foreign_page():
         g.record.key = gateway.keys.name_of([DEFAULT_API_KEY])
         if judge_session() is Access.NONE:
@@ -256,7 +264,7 @@ def is_meant() -> bool:
         "Sec-Fetch-Site" in request.headers
         or in_address is Access.FULL
         or keys.knows(presented_keys(request.headers))
-        or g.record.key_id is not None
+        or g.get("is_named_key_shown", False)
         or (in_address is Access.WEAK and not _is_browser())
     ):
         return True
@@ -279,13 +287,14 @@ def require_form() -> None:
 
 def limit_form() -> None:
     """A form of ours is a few hundred bytes; parsing a huge one would hold up everybody in this worker. It is also
-    read before anybody has shown a key, so it has to come at once.
+    read before anybody has shown a key, so it has to come at once. Who has shown one may list many names.
 
     Raises: PayloadTooLargeError.
     """
-    if (request.content_length or 0) > _MAX_FORM_BYTES or "Transfer-Encoding" in request.headers:
+    limit = _MAX_FORM_BYTES if g.get("visitor") is None else _MAX_KNOWN_FORM_BYTES
+    if (request.content_length or 0) > limit or "Transfer-Encoding" in request.headers:
         raise PayloadTooLargeError(
-            Sentence("This form takes at most %(limit)s bytes, with their number told.", limit=_MAX_FORM_BYTES)
+            Sentence("This form takes at most %(limit)s bytes, with their number told.", limit=limit)
         )
     if (body := request.environ.get("bridge.body")) is not None:  # the worker's; see `serving.paced_body`
         body.within(_FORM_S)
@@ -323,14 +332,18 @@ def local(path: str) -> str:
 # ── known browsers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def start_session(key: str) -> bool:
-    """Know this browser from now on, if the key is right; the answer to this request will tell it."""
-    session = current_gateway().keys.new_session([key], time.time())
-    if session is None and (named := _named_key([key])) is not None and named.is_admin:
-        session = session_of(Secret(named.digest), time.time())
+def start_session(key: str) -> str | None:
+    """Know this browser from now on, if the key is right; the answer to this request will tell it.
+
+    Returns: what the log calls the key; None if it is wrong. Raises: UnauthorizedError for one that counts no longer.
+    """
+    ring, now = current_gateway().keys, time.time()
+    session, name = ring.new_session([key], now), ring.name_of([key])
+    if session is None and (named := _named_key([key])) is not None:
+        session, name = session_of(Secret(named.digest), now, whose=named.id), named.name
     if session is not None:
         g.session = session
-    return session is not None
+    return name
 
 
 def end_session() -> None:
@@ -356,14 +369,25 @@ def _worth_of(session: str) -> Access:
 
 
 def _named_of_session(session: str) -> Key | None:
-    """The key of the role admin by which a session was made."""
-    if not session:
+    """The named key by which a session was made, while it counts."""
+    id = whose_session(session)
+    if not id:
         return None
     try:
-        admins = current_gateway().client_keys.known.admins()
+        key = current_gateway().client_keys.known.by_id(id)
     except DatabaseError:
         return None
-    return next((key for key in admins if is_session_of(Secret(key.digest), session, time.time())), None)
+    if key is None or key.state(time.time()) != "active":
+        return None
+    return key if is_session_of(Secret(key.digest), session, time.time()) else None
+
+
+def is_client() -> bool:
+    """Whether this visitor came by a key of the role client, which sees its own figures only."""
+    if (visitor := g.get("visitor")) is not None:
+        return bool(visitor == "client")
+    named = _named_of_session(request.cookies.get(COOKIE, ""))  # where nobody has to show a key
+    return named is not None and not named.is_admin
 
 
 def tell_session(response: BaseResponse) -> None:
@@ -395,14 +419,14 @@ def _id_of(session: str) -> str:
 
 def _swap_key_for_cookie(key: str) -> BaseResponse | None:
     """Get the key out of the address bar, the history and the proxy's log."""
-    if request.method != "GET" or not start_session(key):
+    if request.method != "GET" or start_session(key) is None:
         return None
     rest = [(name, item) for name, item in request.args.items(multi=True) if name != QUERY_KEY]
     return redirect(local(request.path) + (f"?{urlencode(rest)}" if rest else ""), 303)
 
 
 def _takes_cookie() -> bool:
-    return request.path == "/" or request.path.startswith(_COOKIE_PATHS)
+    return request.path == "/" or page_at(request.path) is not None or request.path.startswith(_COOKIE_PATHS)
 
 
 def _wrong_key(any_presented: bool) -> Sentence:

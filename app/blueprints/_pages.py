@@ -8,24 +8,25 @@ from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, current_app, g, render_template, request
 from flask_babel import Babel
+from werkzeug.exceptions import HTTPException
 
 from app.auth.api_key import Access
 from app.blueprints import _language
 from app.blueprints._access import (
-    PAGES,
     QUERY_KEY,
     default_key_to_show,
     form_token,
+    is_client,
     is_private_visitor,
     judge_session,
     local,
 )
+from app.blueprints._navigation import ENDPOINTS, PAGES, Page, page_at
 from app.clients.text import Language, say
 from app.converters.neutral.notices import Notice, notices_of
 from app.errors import GatewayError, Sentence, SignInRequiredError
 from app.gateway import current_gateway
 
-_WITH_NOTICES = ("usage.usage", "setup.show", "admin.show")
 _ADDRESS = re.compile(r"(https://[\w./?=&#%:~+-]*[\w/])", re.ASCII)
 
 
@@ -46,7 +47,7 @@ def error_page(error: GatewayError, request_id: str) -> Response:
         translated=isinstance(error.message, Sentence),
         asks_for_key=asks_for_key,
         needs_sign_in=SignInRequiredError.path in error.message,
-        next=wanted if wanted in PAGES else "/",
+        next=wanted if wanted and _leads_to_a_page(wanted) else "/",
         request_id=request_id,
         notices={},  # who sees an error may have shown no key
     )
@@ -68,8 +69,16 @@ def _frame() -> dict[str, Any]:
         "known_browser": _is_known_browser(),
         "warning": current_gateway().keys.warning if is_private_visitor() else None,
         "default_key": default_key_to_show(),
-        "notices": _notices() if request.endpoint in _WITH_NOTICES else {},
+        "notices": _notices() if any(page.warns and page.endpoint == request.endpoint for page in PAGES) else {},
+        "pages": _pages(),
+        "page": page_at(request.path),
     }
+
+
+def _pages() -> list[Page]:
+    """What this visitor may see. Who has shown no key yet finds all of it behind the question for one."""
+    for_all = not is_client()
+    return [page for page in PAGES if page.for_clients or for_all]
 
 
 def _notices() -> dict[Notice, list[str]]:
@@ -95,6 +104,14 @@ def _switch_to(other: Language) -> str:
 
 def _is_page(path: str) -> bool:
     return request.method == "GET" or current_app.url_map.bind("").test(path, "GET")
+
+
+def _leads_to_a_page(path: str) -> bool:
+    try:
+        endpoint, _ = current_app.url_map.bind("").match(path, "GET")
+    except HTTPException:
+        return False
+    return endpoint in ENDPOINTS
 
 
 def _split_addresses(text: str) -> list[str]:

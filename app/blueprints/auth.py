@@ -10,7 +10,6 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.auth.device import SignIn
 from app.blueprints._access import (
-    PAGES,
     admits,
     end_session,
     is_foreign_page,
@@ -27,6 +26,7 @@ from app.blueprints._access import (
 from app.blueprints._endpoint import json_response
 from app.blueprints._facts import facts, models, shown_key
 from app.blueprints._language import translate
+from app.blueprints._navigation import page_at
 from app.blueprints._request_log import who
 from app.clients.first_call import first_call
 from app.clients.text import NO_KEY, PLACEHOLDER
@@ -107,17 +107,23 @@ def _refuse_foreign_and_huge() -> None:
 @bp.post("/key")
 @admits(_refuse_foreign_and_huge)
 def enter_key() -> BaseResponse:
-    """A person typed the API key into a page: remember the browser by a cookie.
+    """A person typed a key into a page: remember the browser by a cookie.
 
     Raises: UnauthorizedError, TooManyKeysError.
     """
-    if not start_session(request.form.get("api_key", "").strip()):
+    key = request.form.get("api_key", "").strip()
+    name = start_session(key)
+    if name is None:
         refuse_after_wrong_keys()
-        raise UnauthorizedError(Sentence("Wrong API key. It is the API_KEY that the bridge was started with."))
+        raise UnauthorizedError(
+            Sentence(
+                "Wrong API key. It is the API_KEY that the bridge was started with, or one that its operator made."
+            )
+        )
     target = request.form.get("next", "/")
-    g.record.key = current_gateway().keys.name_of([request.form.get("api_key", "").strip()])
+    g.record.key = name
     audit("browser let in", **who())
-    return redirect(local(target if target in PAGES else "/"), 303)
+    return redirect(local(target if page_at(target) else "/"), 303)
 
 
 @bp.post("/logout")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from app.blueprints._access import admits, anybody, local, require_key_unless_first_run
+from app.blueprints._access import admits, anybody, is_client, local, require_key_unless_first_run
 from app.blueprints._endpoint import json_response
 from app.gateway import current_gateway
 from app.version import VERSION
@@ -63,5 +63,7 @@ def home() -> Response | BaseResponse:
     """A browser goes on to what it needs next; a program is told what this is."""
     if request.method == "HEAD":
         return Response()
+    if is_client():
+        return redirect(local("/setup"), 303)
     linked = current_gateway().github_tokens.current() is not None
     return redirect(local("/usage" if linked else "/auth/device"), 303)

@@ -31,6 +31,7 @@ _NOTE_USE_EACH_S: Final = 60.0
 class _Copy:
     version: float
     by_digest: dict[str, Key] = field(repr=False)
+    by_id: dict[str, Key] = field(repr=False)
 
 
 class KnownKeys:
@@ -68,12 +69,9 @@ class KnownKeys:
             return key
         return None
 
-    def admins(self) -> list[Key]:
-        """The keys with that role that count now."""
-        if not self._registry.exists():
-            return []
-        now = self._now()
-        return [key for key in self._current(FRESH_S).by_digest.values() if key.is_admin and key.state(now) == "active"]
+    def by_id(self, id: str) -> Key | None:
+        """The key of this id, whatever its state. Raises: DatabaseError if that cannot be known."""
+        return self._current(FRESH_S).by_id.get(id) if self._registry.exists() else None
 
     def forget(self) -> None:
         """Look anew at the next chance: this worker has just changed something."""
@@ -123,7 +121,8 @@ class KnownKeys:
         try:
             version = self._registry.version()
             if self._copy is None or version != self._copy.version:
-                self._copy = _Copy(version, {key.digest: key for key in self._registry.all()})
+                keys = self._registry.all()
+                self._copy = _Copy(version, {key.digest: key for key in keys}, {key.id: key for key in keys})
         except DatabaseError:
             if self._copy is None:
                 raise

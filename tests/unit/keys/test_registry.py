@@ -173,10 +173,9 @@ def test_the_last_use_is_written_down_now_and_then(counted: Counted, known: Know
     assert counted.version() == version
 
 
-def test_admins_are_those_that_count(counted: Counted, known: KnownKeys, clock: Clock) -> None:
-    assert known.admins() == []
-    counted.make("alice", role="admin")
-    counted.make("bob")
-    counted.make("carol", role="admin", expires_at=5.0)
+def test_a_key_is_found_by_its_id(counted: Counted, known: KnownKeys) -> None:
+    assert known.by_id("nobody") is None
+    alice, _ = counted.make("alice")
     known.forget()
-    assert [key.name for key in known.admins()] == ["alice"]
+    assert known.by_id(alice.id) == alice
+    assert known.by_id(alice.digest) is None
