@@ -15,6 +15,7 @@ from app.background_call import BackgroundCall
 from app.converters.codec import ClientCodec, ClientSearch, Identity
 from app.converters.exchange import Converted, Encoding
 from app.converters.neutral.events import Event, Ping, ResponseStart, accumulate
+from app.converters.neutral.search_citations import Citations
 from app.converters.neutral.vocabulary import Response
 from app.converters.neutral.web_search import Failure, Findings, SearchTool, SearchTurn
 from app.logs import debug_excerpt, logger
@@ -81,7 +82,8 @@ class Searching:
         self._search = search
         self._asked = asked
         self._keep_alive_s = keep_alive_s
-        self._turn = SearchTurn(asked.tool, asked.words.origin, asked.words.blocks)
+        words = asked.words
+        self._turn = SearchTurn(asked.tool, words.origin, words.blocks, Citations() if words.cites else None)
         self.headers: Mapping[str, str] = {}
         self.batches = self._run()
 

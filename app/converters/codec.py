@@ -162,17 +162,19 @@ class NativePath:
 class ClientSearch:
     """How a dialect words a web search that the bridge runs for the model.
 
-    origin: whose the blocks are, in ``Opaque``. hosted_at: the upstream path where Copilot runs the dialect's search
+    origin: whose the blocks are, in ``Opaque``; None if the dialect has none. cites: whether it tells of a search by
+    what the texts after it cite. hosted_at: the upstream path where Copilot runs the dialect's search
     itself, so that the bridge need not. served: the body with a function in place of the search tool, and the
     tool; None if it offers none. blocks: see `Blocks`. unavailable: the whole answer to a request that is nothing but a
     search, where none can be served; None for any other request.
     """
 
-    origin: str
+    origin: str | None
     served: Callable[[Json], tuple[Json, SearchTool] | None]
     blocks: Blocks
     unavailable: Callable[[Json, Identity], Response | None] = lambda _body, _identity: None
     hosted_at: str | None = None
+    cites: bool = False
 
 
 @dataclass(frozen=True, slots=True)

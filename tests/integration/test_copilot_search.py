@@ -340,3 +340,104 @@ def test_a_function_of_the_clients_own_by_that_name(bridge: Bridge, upstream: Si
     prompt = '[[tool: web_search_2 {"query": "kites"}]][[next]][[say: They fly.]]'
     found, _ = respond(bridge, CLAUDE, False, tools=[own, {"type": "web_search"}], input=prompt)
     assert [item["type"] for item in found["output"]] == ["web_search_call", "message"]
+
+
+# ── clients of /v1/chat/completions ─────────────────────────────────────────────────────────────────────────────────
+
+
+def chat(bridge: Bridge, model: str, prompt: str, stream: bool, **fields: Any) -> tuple[dict[str, Any], Any]:
+    """The message, put together by the book if it was streamed, with its reason to end; and the answer's headers."""
+    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": stream, **fields}
+    answer = bridge.post("/v1/chat/completions", json={"web_search_options": {}, **body})
+    assert answer.status_code == 200, answer.text
+    if not stream:
+        choice = answer.json()["choices"][0]
+        return {**choice["message"], "finish_reason": choice["finish_reason"]}, answer
+    lines = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert lines.pop() == "[DONE]"
+    message: dict[str, Any] = {"content": ""}
+    for line in lines:
+        chunk = json.loads(line)
+        assert "server_tool_use" not in chunk
+        for choice in chunk["choices"]:
+            message["content"] += choice["delta"].pop("content", None) or ""
+            message["annotations"] = message.get("annotations", []) + choice["delta"].pop("annotations", [])
+            for piece in choice["delta"].pop("tool_calls", []):
+                calls = message.setdefault("tool_calls", [])
+                calls += [piece] if len(calls) == piece["index"] else []
+            message |= choice["delta"]
+            message["finish_reason"] = choice["finish_reason"]
+    return message, answer
+
+
+def notes_of(message: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Of each citation title and address, and the words it is of."""
+    assert all(note["type"] == "url_citation" for note in message["annotations"])
+    cited = [note["url_citation"] for note in message["annotations"]]
+    return [(one["title"], one["url"], message["content"][one["start_index"] : one["end_index"]]) for one in cited]
+
+
+@whole_and_streamed
+@pytest.mark.parametrize("model", [CLAUDE, CODEX, GEMINI])
+def test_a_chat_client_finds_the_pages_as_annotations(
+    bridge: Bridge, upstream: Simulator, model: str, stream: bool
+) -> None:
+    before = upstream.ledger()["searches"]
+    said = "They fly ([news](https://news.test/kites)). See https://wiki.test/kites."
+    message, answer = chat(bridge, model, f"[[say: I look.]]{KITES}[[next]][[say: {said}]]", stream)
+    assert message["content"] == f"I look.\n\n{said}"
+    assert message["finish_reason"] == "stop"
+    assert "tool_calls" not in message
+    assert notes_of(message) == [
+        (*PAGES[0], "[news](https://news.test/kites)"),
+        (*PAGES[1], "https://wiki.test/kites"),
+    ]
+    assert [call["path"] for call in generations(upstream)] == [PATHS[CODEX if model == CODEX else GEMINI]] * 2
+    assert initiators(upstream) == ["user", "agent"]
+    assert upstream.ledger()["searches"] == before + 1
+    assert "x-bridge-dropped" not in answer.headers
+    assert bridge.request_line(answer.headers["x-request-id"])["searches"] == 1
+
+
+@whole_and_streamed
+def test_pages_that_the_text_does_not_name_are_told_all_the_same(
+    bridge: Bridge, upstream: Simulator, stream: bool
+) -> None:
+    message, _ = chat(bridge, CLAUDE, f"{KITES}[[next]][[say: They fly.]]", stream)
+    assert notes_of(message) == [(*page, "They fly.") for page in PAGES]
+
+
+@whole_and_streamed
+def test_a_chat_client_that_needs_no_search(bridge: Bridge, upstream: Simulator, stream: bool) -> None:
+    message, _ = chat(bridge, GEMINI, "[[say: Hello.]]", stream)
+    assert message["content"] == "Hello."
+    assert not message.get("annotations")
+    assert searches(upstream) == []
+
+
+@whole_and_streamed
+def test_a_chat_clients_own_tool_beside_a_search(bridge: Bridge, upstream: Simulator, stream: bool) -> None:
+    own = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+    prompt = f'{KITES}[[tool: get_weather {{"city": "Kiel"}}]]'
+    message, _ = chat(bridge, CLAUDE, prompt, stream, tools=[own])
+    assert message["finish_reason"] == "tool_calls"
+    assert [call["function"]["name"] for call in message["tool_calls"]] == ["get_weather"]
+    assert len(searches(upstream)) == 1
+
+
+@whole_and_streamed
+def test_a_failed_search_of_a_chat_client(bridge: Bridge, upstream: Simulator, stream: bool) -> None:
+    upstream.config(mcp="error")
+    message, _ = chat(bridge, CLAUDE, FAILING, stream)
+    assert message["content"] == "I could not search."
+    assert not message.get("annotations")
+    assert "could not be run" in generations(upstream)[-1]["body"]
+
+
+def test_where_a_chat_client_is(bridge: Bridge, upstream: Simulator) -> None:
+    options = {"user_location": {"type": "approximate", "approximate": {"city": "Kiel"}}, "search_context_size": "low"}
+    chat(bridge, CLAUDE, f"{KITES}[[next]][[say: Done.]]", False, web_search_options=options)
+    assert searches(upstream)[0]["json"]["params"]["arguments"] == {"query": "kites (near Kiel)"}
+    wrong = {"model": CLAUDE, "messages": [{"role": "user", "content": "hi"}], "web_search_options": 7}
+    answer = bridge.post("/v1/chat/completions", json=wrong)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "web_search_options")

@@ -432,3 +432,11 @@ def test_off_a_forced_search_beside_other_tools_is_left_to_the_model(
     found = ask(plain, model, "[[say: I cannot.]]", tools=[SEARCH, WEATHER], tool_choice=choice)
     assert found["content"][0]["text"] == "I cannot."
     assert in_chat_terms(generations(upstream)[0]).get("tool_choice") in (None, "auto")
+
+
+@every_model
+def test_off_the_options_of_a_chat_client_are_named(plain: Bridge, upstream: Simulator, model: str) -> None:
+    said = [{"role": "user", "content": "[[say: I cannot.]]"}]
+    answer = plain.post("/v1/chat/completions", json={"model": model, "messages": said, "web_search_options": {}})
+    assert answer.json()["choices"][0]["message"]["content"] == "I cannot."
+    assert answer.headers["x-bridge-dropped"] == "web_search_options"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from app.converters.chat.client import web_search
 from app.converters.chat.client.request import decode_request
 from app.converters.chat.client.response import encode_response
 from app.converters.chat.client.stream import KEEP_ALIVE, StreamEncoder
@@ -16,7 +17,7 @@ from app.converters.chat.upstream.request import encode_request
 from app.converters.chat.upstream.response import decode_response
 from app.converters.chat.upstream.stream import StreamDecoder
 from app.converters.chat.vocabulary import outcome, outcome_of
-from app.converters.codec import ClientCodec, NativePath, UpstreamCodec
+from app.converters.codec import ClientCodec, ClientSearch, NativePath, UpstreamCodec
 from app.converters.wire.openai_errors import decode_error, encode_error
 
 PATH: Final = "/chat/completions"
@@ -50,6 +51,7 @@ CLIENT: Final = ClientCodec(
     ),
     encode_error=lambda error, _request_id: encode_error(error),
     native=NATIVE,
+    search=ClientSearch(origin=None, served=web_search.served, blocks=web_search.blocks, cites=True),
 )
 UPSTREAM: Final = UpstreamCodec(
     name="chat",

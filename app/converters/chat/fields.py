@@ -58,7 +58,7 @@ FIELDS: Final[dict[str, Field]] = {
     "copilot_thread_id": Field("carried", _COPILOT_SETTING),
     "copilot_skills": Field("carried", _COPILOT_SETTING),
     "state": Field("carried", _COPILOT_SETTING),
-    "web_search_options": Field("dropped", "a hosted search, which Copilot does not run"),
+    "web_search_options": Field("dropped", "a hosted search: the bridge runs it, else it goes (web-search.md)"),
     "moderation": Field("dropped", "a hosted check of the answer, which Copilot does not run"),
     "n": Field("refused", "a converted answer has exactly one choice.", harmless=(1,)),
     "audio": Field("refused", _NO_AUDIO),

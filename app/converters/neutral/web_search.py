@@ -8,9 +8,10 @@ it. `SearchTurn` is what makes one answer of several. Spec: Anthropic "Web searc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from itertools import chain, count
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 from app.converters.neutral.events import (
@@ -121,7 +122,25 @@ class Wanted:
 
 Blocks = Callable[[Wanted, "Findings | Failure | None"], tuple[dict[str, Any] | None, str]]
 """The client's block for a search (None) or its result, and what the model is told of the result. No block: the
-dialect tells of a search when it is over."""
+dialect tells of a search when it is over, or by what its texts cite."""
+
+
+class Citing(Protocol):
+    """Which of the found pages the texts of an answer cite (`search_citations`)."""
+
+    def note(self, sources: Iterable[Source]) -> None: ...
+    def cited(self, text: Text) -> Text: ...
+
+
+def free_name(taken: Container[str], name: str = "web_search") -> str:
+    """What the function is called: not as a tool of the client's own."""
+    names = chain((name,), (f"{name}_{number}" for number in count(2)))
+    return next(one for one in names if one not in taken)
+
+
+def location_in(given: Mapping[str, Any]) -> dict[str, str] | None:
+    """What is known of a place; None if nothing."""
+    return {field: given[field] for field in LOCATION if isinstance(given.get(field), str) and given[field]} or None
 
 
 def told_of_pages(pages: Iterable[tuple[str, str, str]]) -> str:
@@ -144,17 +163,24 @@ class SearchTurn:
     In each round: ``feed`` upstream's events; then, unless `ended`, for each of `wanted` ``begin``, search (unless
     ``judge`` knows better) and ``finish``; then ``go_on``. Every method gives the events for the client, whose grammar
     is that of one answer.
+
+    origin: whose the blocks are; None: there are none, and no count of searches either. citing: marks the pages that
+    the texts cite.
     """
 
-    def __init__(self, tool: SearchTool, origin: str, blocks: Blocks) -> None:
+    def __init__(self, tool: SearchTool, origin: str | None, blocks: Blocks, citing: Citing | None = None) -> None:
         self._tool = tool
         self._origin = origin
         self._blocks = blocks
+        self._citing = citing
         self._rounds = 0
         self._uses = 0
         self._next = 0
         self._usage = Usage()
         self._account: dict[str, Any] | None = None
+        self._open: Part | None = None
+        self._gap = ""  # before the text that is open
+        self._said: tuple[int, str | None] | None = None  # the last words: in which round, and of which phase
         self.searches = 0
         self.ended = False
         self._begin_round()
@@ -181,7 +207,7 @@ class SearchTurn:
             match event:
                 case PartDelta():
                     if self._is_passing:
-                        out.append(replace(event, index=self._next))
+                        out.append(replace(event, index=self._next, value=self._apart(event)))
                 case PartStart():
                     out += self._start(event)
                 case PartEnd():
@@ -202,6 +228,7 @@ class SearchTurn:
     def _start(self, event: PartStart) -> list[Event]:
         self._is_holding = self._is_holding or self._is_search(event.part)
         self._is_passing = not self._is_holding
+        self._open = event.part
         return [PartStart(self._next, event.part)] if self._is_passing else []
 
     def _end(self, event: PartEnd) -> list[Event]:
@@ -219,12 +246,26 @@ class SearchTurn:
             self._parts.append(replace(part, call_id=wanted.id))
             return []
         self._parts.append(part)
+        if self._citing is not None and isinstance(part, Text):
+            part = self._citing.cited(replace(part, text=self._gap + part.text))
+            self._gap = ""
         if not self._is_passing:
             self._held.append(part)
             return []
         self._is_passing = False
         self._next += 1
         return [PartEnd(self._next - 1, part)]
+
+    def _apart(self, event: PartDelta) -> str:
+        """The value. Where no block stands between, a blank line parts the words before a search from those after."""
+        if self._citing is None or event.field != "text" or not isinstance(self._open, Text):
+            return event.value
+        before, self._said = self._said, (self._rounds, self._open.phase)
+        if before is None or before[0] == self._rounds:
+            return event.value
+        # Where the phase changes, the dialect parts them itself.
+        self._gap = "\n\n" if before[1] == self._open.phase else ""
+        return self._gap + event.value
 
     def _end_round(self, event: ResponseEnd) -> list[Event]:
         self.is_round_over = True
@@ -269,7 +310,10 @@ class SearchTurn:
     def finish(self, wanted: Wanted, outcome: Findings | Failure) -> list[Event]:
         """Its result is told, to the client now and to the model in the next round."""
         block, told = self._blocks(wanted, outcome)
-        self.searches += isinstance(outcome, Findings)
+        if isinstance(outcome, Findings):
+            self.searches += 1
+            if self._citing is not None:
+                self._citing.note(outcome.sources)
         self._results.append(ToolResult(wanted.id, (Text(told),), is_error=isinstance(outcome, Failure)))
         return self._tell_block(block)
 
@@ -291,7 +335,7 @@ class SearchTurn:
         return [event for part in held for event in self._tell(part)]
 
     def _tell_block(self, block: dict[str, Any] | None) -> list[Event]:
-        return self._tell(Opaque(self._origin, block)) if block is not None else []
+        return self._tell(Opaque(self._origin, block)) if block is not None and self._origin is not None else []
 
     def _tell(self, part: Part) -> list[Event]:
         """A part that is whole, at its place in the client's answer."""
@@ -305,7 +349,7 @@ class SearchTurn:
     def _end_all(self, event: ResponseEnd) -> list[Event]:
         self.ended = True
         extra = {**event.extra, **accounting.extra_with(self._account)}
-        if self._uses or self.searches:
+        if self._origin is not None and (self._uses or self.searches):
             own = {"server_tool_use": {"web_search_requests": self.searches}}
             extra[self._origin] = {**extra.get(self._origin, {}), **own}
         return [replace(event, usage=self._usage, extra=extra)]

@@ -6,17 +6,17 @@ Spec: OpenAI "Web search"; contract §7.4, §14.2. Pure, on the wire form.
 
 from __future__ import annotations
 
-from itertools import chain, count
 from typing import Any, Final
 
 from app.converters.neutral.web_search import (
     DESCRIPTION,
-    LOCATION,
     SCHEMA,
     Failure,
     Findings,
     SearchTool,
     Wanted,
+    free_name,
+    location_in,
     told_of,
 )
 from app.converters.wire import reading
@@ -42,7 +42,9 @@ def served(body: Json) -> tuple[Json, SearchTool] | None:
     at = next((at for at, tool in enumerate(tools) if is_search(tool)), None)
     if at is None:
         return None
-    name = _free_name(tools)
+    # Anything may stand where a name should be; those that are none are refused later, by their path.
+    given_names = [one.get("name") for one in tools if isinstance(one, dict)]
+    name = free_name({one for one in given_names if isinstance(one, str)})
     tool = _search_tool(tools[at], name, body.get("max_tool_calls"), f"tools[{at}]")
     function: Json = {
         "type": "function",
@@ -62,15 +64,6 @@ def served(body: Json) -> tuple[Json, SearchTool] | None:
     return changed, tool
 
 
-def _free_name(tools: list[Any]) -> str:
-    """What the function is called: not as a tool of the client's own."""
-    # Anything may stand where a name should be; those that are none are refused later, by their path.
-    given = [tool.get("name") for tool in tools if isinstance(tool, dict)]
-    taken = {name for name in given if isinstance(name, str)}
-    names = chain((_NAME,), (f"{_NAME}_{number}" for number in count(2)))
-    return next(name for name in names if name not in taken)
-
-
 def _search_tool(tool: Json, name: str, most: Any, path: str) -> SearchTool:
     filters = reading.opt_obj(tool.get("filters"), f"{path}.filters") or {}
     allowed = _domains(filters, "allowed_domains", path)
@@ -79,9 +72,8 @@ def _search_tool(tool: Json, name: str, most: Any, path: str) -> SearchTool:
     # The preview had it nested one deeper, as chat does.
     inner = location.get("approximate")
     location = inner if isinstance(inner, dict) else location
-    known = {field: location[field] for field in LOCATION if isinstance(location.get(field), str) and location[field]}
     uses = most if type(most) is int and most > 0 else None
-    return SearchTool(name, uses, allowed, blocked, known or None)
+    return SearchTool(name, uses, allowed, blocked, location_in(location))
 
 
 def _domains(filters: Json, field: str, path: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.converters.neutral.events import Event, Ping, ResponseEnd, StreamError, accumulate, check, explode
+from app.converters.neutral.search_citations import Citations
 from app.converters.neutral.vocabulary import (
     Message,
     Opaque,
@@ -57,10 +58,16 @@ def answer(*parts: Part, finish: Any = None) -> list[Event]:
 
 
 def run(
-    *rounds: list[Event], tool: SearchTool = TOOL, outcome: Callable[[str], Findings | Failure] = lambda query: FOUND
+    *rounds: list[Event],
+    tool: SearchTool = TOOL,
+    outcome: Callable[[str], Findings | Failure] = lambda query: FOUND,
+    citing: Citations | None = None,
 ) -> tuple[Response, list[tuple[Message, ...]]]:
-    """The client's whole answer (its grammar is checked), and what the model got after each round."""
-    turn = SearchTurn(tool, "messages", blocks)
+    """The client's whole answer (its grammar is checked), and what the model got after each round.
+
+    citing: for a dialect that tells of a search by nothing else.
+    """
+    turn = SearchTurn(tool, "messages" if citing is None else None, blocks, citing)
     events: list[Event] = []
     sent: list[tuple[Message, ...]] = []
     for one in rounds:
@@ -222,3 +229,36 @@ def test_a_failure_of_upstream_ends_it_and_pings_pass() -> None:
 )
 def test_domains(url: str, allowed: tuple[str, ...], blocked: tuple[str, ...], expected: bool) -> None:
     assert SearchTool("s", allowed_domains=allowed, blocked_domains=blocked).allows(url) is expected
+
+
+# ── a dialect that tells of a search by what its texts cite ─────────────────────────────────────────────────────────
+
+
+def test_texts_cite_what_was_found_and_nothing_else_tells_of_the_search() -> None:
+    response, (messages,) = run(
+        answer(Text("I look."), search()), answer(Text("They fly."), Text(" Indeed.")), citing=Citations()
+    )
+    before, cited, after = response.parts
+    assert before == Text("I look.")
+    assert isinstance(cited, Text)
+    assert cited.text == "\n\nThey fly."
+    assert [(note.url, note.title) for note in cited.annotations] == [("https://kites.test/", "Kites")]
+    assert after == Text(" Indeed.")
+    assert messages[0].parts[0] == Text("I look.")
+    assert response.extra == {}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ((), (Text("They fly."),), ["They fly."]),
+        ((Text(""),), (Text("They fly."),), ["", "They fly."]),
+        ((Text("I look."),), (Text(""), Text("They fly.")), ["I look.", "", "\n\nThey fly."]),
+        ((Text("I look.", phase="commentary"),), (Text("Yes.", phase="final_answer"),), ["I look.", "Yes."]),
+        ((THOUGHT, Text("I look.")), (THOUGHT, Text("Yes.")), ["I look.", "\n\nYes."]),
+        ((Text("I "), Text("look.")), (Text("Yes."),), ["I ", "look.", "\n\nYes."]),
+    ],
+)
+def test_the_words_of_two_rounds_stay_apart(first: tuple[Part, ...], then: tuple[Part, ...], told: list[str]) -> None:
+    response, _ = run(answer(*first, search()), answer(*then), citing=Citations())
+    assert [part.text for part in response.parts if isinstance(part, Text)] == told
