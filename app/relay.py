@@ -35,7 +35,7 @@ from app.converters.wire.openai_errors import is_full
 from app.copier import Passage
 from app.errors import GatewayError, NotFoundError, StoreError, UpstreamError, UpstreamProtocolError
 from app.logs import loggable_name, logger
-from app.reply import EVENT_STREAM, JSON, Record, Reply, header_safe
+from app.reply import EVENT_STREAM, JSON, Attempt, Record, Reply, header_safe
 from app.routing import EMBEDDINGS, Model, choose_endpoint, find_model, is_auto, near_matches, require_endpoint, usable
 from app.store.mapping import ModelMapping
 from app.store.rules import Choice
@@ -501,11 +501,15 @@ class Relay:
     def _sent(self, call: Call, record: Record) -> UpstreamAnswer:
         """One call to Copilot; the record says what became of it. Raises: GatewayError."""
         record.sent = "asked"
+        attempt = Attempt(record.served_model)
+        record.attempts.append(attempt)
+        headers = call.extra_headers
         if record.traceparent is not None:
-            call = replace(call, extra_headers={**call.extra_headers, "traceparent": record.traceparent})
-        answer = self._client.send(call)
+            headers = {**headers, "traceparent": record.traceparent}
+        answer = self._client.send(replace(call, extra_headers=headers, on_repeat=attempt.repeats.append))
+        attempt.answered, attempt.status = time.monotonic(), answer.status
         record.sent = "answered" if answer.status < 400 else "refused"
-        record.upstream_request_id = answer.headers.get("x-github-request-id")
+        record.upstream_request_id = attempt.request_id = answer.headers.get("x-github-request-id")
         return answer
 
     def _learn(self, record: Record, path: str, name: str) -> None:

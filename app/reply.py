@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -32,10 +33,29 @@ class Admission(Protocol):
 
 
 @dataclass(slots=True)
+class Attempt:
+    """One call to Copilot on behalf of a request. began, answered: of a monotonic clock; answered: when its headers had
+    come, None if they never did. repeats: why it was sent again, each time that it was."""
+
+    model: str
+    began: float = field(default_factory=time.monotonic)
+    answered: float | None = None
+    status: int | None = None
+    request_id: str | None = None
+    repeats: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def since(began: float, at: float | None) -> int | None:
+        """Milliseconds between two moments, if there were both."""
+        return None if at is None else max(0, round((at - began) * 1000))
+
+
+@dataclass(slots=True)
 class Record:
     """What one request came to, for its log line. Filled along the way, logged when the answer has ended."""
 
     request_id: str
+    began: float = field(default_factory=time.monotonic)
     traceparent: str | None = None  # of W3C Trace Context, as the client sent it
     key: str | None = None  # its name: see `key_name`, or of a named key
     key_id: str | None = None  # of a named key
@@ -57,6 +77,7 @@ class Record:
     nano_credits: int | None = None  # what the answer cost; None if upstream did not tell
     is_partial: bool = False  # that is not all: an answer of several rounds was cut off
     sent: Sent = "no"
+    attempts: list[Attempt] = field(default_factory=list)
     entry: Mapping[str, Any] | None = None  # the model's in the catalogue
     conversation: bytes = b""  # see `conversation_key`
     upstream_request_id: str | None = None

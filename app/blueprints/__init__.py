@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.blueprints import (
     admin,
     auth,
+    calls,
     chat,
     description,
     embeddings,
@@ -29,6 +30,7 @@ ENDPOINTS = (
     images.bp,
     models.bp,
     usage.bp,
+    calls.bp,
     metrics.bp,
     setup.bp,
     mapping_rules.bp,

@@ -88,7 +88,7 @@ class SingleSlashes:
 def _begin() -> None:
     given = request.headers.get("x-request-id", "")
     g.started_at = time.monotonic()
-    g.record = Record(given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
+    g.record = Record(given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4()), began=g.started_at)
     trace = request.headers.get("traceparent", "")
     if trace and _TRACE.fullmatch(trace):
         g.record.traceparent = trace

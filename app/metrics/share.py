@@ -1,8 +1,9 @@
 """How the workers of one master tell each other their numbers: a folder of the master's, one file for each worker.
 
-A worker replaces its file when something has changed, about once a second, and keeps the tally of its calls in shared
-memory beside it. When a worker has ended the master adds what it counted to one file, ``ended.json``, and removes its
-own. Nothing is ever locked: whose numbers were added stands in the same file as the sum.
+A worker replaces its files when something has changed, about once a second: one of numbers, one of its last calls. It
+keeps the tally of its calls in shared memory beside them. When a worker has ended the master adds what it counted to
+one file, ``ended.json``, its last calls to another, and removes its own. Nothing is ever locked: whose numbers were
+added stands in the same file as the sum.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any, Final
 
 from app.ledger.tally import Lost, lost_of
 from app.metrics.numbers import Numbers
+from app.metrics.recent import MOST
 
 _ENDED: Final = "ended.json"
+_ENDED_CALLS: Final = "ended.calls"
 _PREFIX: Final = "copilot-bridge-"
 
 
@@ -61,6 +64,15 @@ class WorkerShare:
             _replace(self._folder / f"{self._name}.json", content)
             self._last = content
 
+    def tell_calls(self, lines: bytes) -> None:
+        """Let the others know of the last calls (see `RecentCalls.lines`). Failures are nobody's business."""
+        with contextlib.suppress(OSError):
+            _replace(self._folder / f"{self._name}.calls", lines)
+
+    def calls_of_others(self) -> list[bytes]:
+        """The last calls of the other workers, and of those that have ended."""
+        return [_bytes(path) for path in self._folder.glob("*.calls") if path.stem != self._name]
+
     def others(self) -> list[Told]:
         """What the other workers told last, and those that have ended."""
         found = {path.stem: _read(path) for path in self._folder.glob("*.json") if path.name != _ENDED}
@@ -87,9 +99,25 @@ def worker_ended(folder: Path, name: str) -> Lost:
     told = {"workers": [*ended.get("workers", ())[-1000:], name], "numbers": sum_.dump()}
     with contextlib.suppress(OSError):
         _replace(folder / _ENDED, json.dumps(told).encode())
-        for suffix in ("json", "tally"):
+        _keep_calls(folder, name)
+        for suffix in ("json", "tally", "calls"):
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     return lost
+
+
+def _keep_calls(folder: Path, name: str) -> None:
+    """The last calls of a worker go on to be shown, beside those of others that have ended."""
+    if own := _bytes(folder / f"{name}.calls"):
+        ended = folder / _ENDED_CALLS
+        lines = [*_bytes(ended).splitlines(), *own.splitlines()][-MOST:]
+        _replace(ended, b"\n".join(lines))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from app.ledger.booking import Booking
 from app.ledger.books import Books
 from app.metrics.numbers import Numbers
+from app.metrics.recent import RecentCalls, Row, read_rows
 from app.metrics.share import Told, WorkerShare
 from app.reply import Ended
 
@@ -26,6 +27,8 @@ class WorkerMetrics:
     def __init__(self) -> None:
         self.streams = 0
         self._numbers = Numbers()
+        self._recent = RecentCalls()
+        self._told_version = 0
         self._lock = threading.Lock()
         self._headers: Mapping[str, str] = {}
         self._quotas: dict[str, dict[str, float]] = {"quota_percent": {}, "quota_remaining": {}}
@@ -59,16 +62,27 @@ class WorkerMetrics:
             self._numbers.note(ended, booking)
             if ended.record.quotas:
                 self._headers = ended.record.quotas  # read when somebody wants to know
+        if booking is not None:
+            self._recent.note(ended, booking)
 
     def tell(self) -> None:
         """Let the other workers know; nothing happens where there are none."""
         if self._share is not None:
             self._share.tell(self._told())
+            if (version := self._recent.version) != self._told_version:
+                self._told_version = version
+                self._share.tell_calls(self._recent.lines())
 
     def all(self) -> list[Told]:
         """What this worker and all others tell."""
         self._books.settle()
         return [self._told(), *(self._share.others() if self._share is not None else ())]
+
+    def calls(self) -> list[Row]:
+        """The last calls of this worker and all others, the newest first; those of others as they were a second ago."""
+        self._books.settle()
+        others = self._share.calls_of_others() if self._share is not None else []
+        return read_rows([self._recent.lines(), *others])
 
     def _told(self) -> Told:
         tally = self._books.tally

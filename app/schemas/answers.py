@@ -300,6 +300,10 @@ class MappingUndone(Boundary):
     rules = fields.List(fields.Nested(Rule), required=True)
 
 
+class RecentCalls(Boundary):
+    calls = fields.List(fields.Dict, required=True)
+
+
 class DryRun(Boundary):
     model = _text()
     served = _text()

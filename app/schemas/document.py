@@ -261,6 +261,20 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "get",
+        "/requests",
+        "Operating",
+        Sentence("The last calls, with what became of them; a client key sees its own"),
+        answers.RecentCalls,
+        more=(_PAGE,),
+        errors=(400, *_KEYED),
+        parameters=(
+            _query("key", "calls with this key only"),
+            _query("model", "calls for this model only, as asked for or as served"),
+            _query("error", "calls that ended like this: a code, an outcome, or any that failed"),
+        ),
+    ),
+    Operation(
+        "get",
         "/metrics",
         "Health",
         Sentence("Numbers for Prometheus; METRICS_ACCESS says who may read them"),

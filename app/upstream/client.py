@@ -184,6 +184,7 @@ class CopilotClient:
                 if call.session is not None and not is_renewed and self._is_about_session(response):
                     is_renewed = True
                     call.session.token = call.session.renew()
+                    call.on_repeat("session renewed")
                     continue
                 if response.status_code in REFUSALS and self._is_about_token(response):
                     if is_replayed:
@@ -193,6 +194,7 @@ class CopilotClient:
                         if renewed is not token:
                             is_replayed = True
                             token = renewed
+                            call.on_repeat("token renewed")
                             continue
                 elif response.status_code < 500:
                     self._tokens.renewals.note_served(call.path)
@@ -277,4 +279,5 @@ class CopilotClient:
         return ""
 
     def _note_retry(self, call: Call, why: str) -> None:
+        call.on_repeat(why)
         logger.warning("upstream call repeated", extra={"fields": {"path": call.path, "why": why}})

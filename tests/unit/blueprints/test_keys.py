@@ -28,6 +28,7 @@ PUBLIC = (
     "/api/hello",
     "/auth/key",
     "/usage/ledger",
+    "/requests",
     "/metrics",
 )
 ANSWER = {
