@@ -44,7 +44,7 @@ def show() -> Response:
             number=len(found),
             filters=_filters(rows),
             page_number=page,
-            pages=pages,
+            last_page=pages,
             is_live=is_live,
             every_s=_EVERY_S,
             own_only=own_key_id() is not None,
