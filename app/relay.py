@@ -384,6 +384,7 @@ class Relay:
                 record.nano_credits, record.is_partial = searching.nano_credits, True
             record.first_byte_ms, record.searches = self._since(started_at), searching.searches
             record.note(outcome_of(response))
+            record.is_partial = searching.is_cut
             headers = self._headers(searching, record) | JSON
             whole = exchange.encoded(response)
             return Reply(200, headers, at_end(whole) if at_end is not None else whole)
@@ -408,6 +409,7 @@ class Relay:
                 record.searches = searching.searches
                 if record.nano_credits is None:  # cut off: what it came to until then is paid
                     record.nano_credits, record.is_partial = searching.nano_credits, True
+                record.is_partial = record.is_partial or searching.is_cut
 
         background = BackgroundCall(open_stream, discard=lambda opened: opened.answer.close())
         return self._opened(background, pieces(), record, Passage())

@@ -76,6 +76,7 @@ class Record:
     finish_reason: str | None = None
     nano_credits: int | None = None  # what the answer cost; None if upstream did not tell
     is_partial: bool = False  # that is not all: an answer of several rounds was cut off
+    is_read_on: bool = False  # the client has its end, but what it came to is about to be known
     sent: Sent = "no"
     attempts: list[Attempt] = field(default_factory=list)
     entry: Mapping[str, Any] | None = None  # the model's in the catalogue

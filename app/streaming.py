@@ -24,7 +24,7 @@ class Answered(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]: ...
-    def finish(self) -> None: ...
+    def finish(self, heard: Callable[[bytes], object] = ..., over: Callable[[], None] = ...) -> None: ...
     def close(self) -> None: ...
 
 
@@ -95,7 +95,7 @@ def pass_on(
                 if out:
                     yield out
                 out = _copy(opened, passage)
-        if out := _ending(opened, out, at_end):
+        if out := _ending(opened, exchange, out, record, at_end):
             yield out
     except GatewayError as error:
         record.error = error.code
@@ -122,12 +122,29 @@ def _note(exchange: Exchange, transformer: StreamTransformer, record: Record) ->
         record.error = transformer.error.code
 
 
-def _ending(opened: Opened, last: bytes, at_end: Callable[[bytes], bytes] | None) -> bytes:
+def _ending(
+    opened: Opened, exchange: Exchange, last: bytes, record: Record, at_end: Callable[[bytes], bytes] | None
+) -> bytes:
     """What ends an answer, for the client. last: the last that its transformer has given."""
-    if opened.transformer.ended:
-        opened.answer.finish()
-    out = last + opened.transformer.finish()
+    transformer, out = opened.transformer, last
+    if transformer.is_cut:
+        _read_on(opened, exchange, record)
+    else:
+        if transformer.ended:
+            opened.answer.finish()
+        out += transformer.finish()
     return at_end(out) if at_end is not None and out else out
+
+
+def _read_on(opened: Opened, exchange: Exchange, record: Record) -> None:
+    """Learn, for the books, what an answer comes to that was ended here. The client does not wait for it."""
+
+    def over() -> None:
+        _note(exchange, opened.transformer, record)
+        record.is_read_on = False
+
+    record.is_read_on = True
+    opened.answer.finish(opened.transformer.feed, over)
 
 
 def _copy(opened: Opened, passage: Passage) -> bytes:
@@ -181,6 +198,7 @@ class _Whole:
     account: dict[str, Any] | None = None
     ended = True
     started = True
+    is_cut = False
     error: GatewayError | None = None
 
     def feed(self, _data: bytes) -> bytes:

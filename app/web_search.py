@@ -18,6 +18,7 @@ from app.converters.neutral.events import Event, Ping, ResponseStart, accumulate
 from app.converters.neutral.search_citations import Citations
 from app.converters.neutral.vocabulary import Response
 from app.converters.neutral.web_search import Failure, Findings, SearchTool, SearchTurn
+from app.converters.stop_sequences import CuttingDecoder
 from app.logs import debug_excerpt, logger
 from app.search_engines import Engines, Outcome
 from app.upstream.client import UpstreamAnswer
@@ -82,6 +83,7 @@ class Searching:
         self._search = search
         self._asked = asked
         self._keep_alive_s = keep_alive_s
+        self._is_cut = False
         words = asked.words
         self._turn = SearchTurn(asked.tool, words.origin, words.blocks, Citations() if words.cites else None)
         self.headers: Mapping[str, str] = {}
@@ -105,9 +107,17 @@ class Searching:
         """Whatever is under way ends, and its connection is cut."""
         self.batches.close()
 
-    def finish(self) -> None:
+    @property
+    def is_cut(self) -> bool:
+        """The last round was ended here, and what it cost is not known."""
+        return self._is_cut
+
+    def finish(
+        self, _heard: Callable[[bytes], object] = lambda _piece: None, over: Callable[[], None] = lambda: None
+    ) -> None:
         """Nothing more is wanted."""
         self.close()
+        over()
 
     def whole(self) -> Response:
         """The whole answer. Raises: GatewayError."""
@@ -146,6 +156,7 @@ class Searching:
             for piece in answer.iter_bytes(silence_s=self._keep_alive_s):
                 events: list[Event] = self._named(turn.feed(decoder.feed_bytes(piece))) if piece else [Ping()]
                 if turn.ended or turn.is_round_over:
+                    self._is_cut = isinstance(decoder, CuttingDecoder) and decoder.cutter.is_cut
                     answer.finish()
                     yield events
                     return

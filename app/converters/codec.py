@@ -92,7 +92,8 @@ class StreamTransformer(Protocol):
 
     feed: any cut. finish: upstream closed properly. fail: the connection broke; ends in the client's error form.
     ended: an end or an error has been given out. error: the failure, also before anything was given out.
-    started: something of the answer has been given out. usage, finish_reason, account: for the log, by
+    started: something of the answer has been given out. is_cut: it was ended here, and upstream goes on; what is fed
+    then gives nothing, but what the answer came to may be in it. usage, finish_reason, account: for the log, by
     `Exchange.outcome`.
     """
 
@@ -107,6 +108,8 @@ class StreamTransformer(Protocol):
     def ended(self) -> bool: ...
     @property
     def started(self) -> bool: ...
+    @property
+    def is_cut(self) -> bool: ...
     @property
     def error(self) -> GatewayError | None: ...
 

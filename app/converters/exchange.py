@@ -161,7 +161,9 @@ class Converted:
         return UpstreamRequest(json_bytes.dumps_unicode(body), tuple(losses), self._upstream.request_headers(body))
 
     def transformer(self) -> StreamTransformer:
-        return Translation(self.decoder(), self.encoder(), self._identity, self.names)
+        decoder = self.decoder()
+        kind = CutTranslation if isinstance(decoder, CuttingDecoder) else Translation
+        return kind(decoder, self.encoder(), self._identity, self.names)
 
     def outcome(self, transformer: StreamTransformer | None = None) -> Outcome:
         if transformer is None:
@@ -315,6 +317,22 @@ class Translation(Encoding):
 
     def finish(self) -> bytes:
         return self.encode(self._decoder.finish())
+
+
+class CutTranslation(Translation):
+    """The same, where the answer is cut at a stop sequence. Fed on after that it learns what upstream's came to."""
+
+    _decoder: CuttingDecoder
+
+    @property
+    def is_cut(self) -> bool:
+        return self._ended and self._decoder.cutter.is_cut
+
+    def feed(self, data: bytes) -> bytes:
+        out = super().feed(data)
+        if self._ended and (rest := self._decoder.cutter.rest) is not None:
+            self.usage, self.account = counts(rest.usage) or self.usage, account_of(rest.extra)
+        return out
 
 
 def inline_images(request: Request, inlined: Mapping[str, str]) -> Request:

@@ -1,7 +1,7 @@
 """Stop sequences for a model whose upstream has none (``/responses``): the answer is cut where one begins.
 
 What stands behind a stop sequence is not waited for, as if upstream had stopped there itself. A stream that is cut ends
-without upstream's usage, and tells an estimate instead.
+without upstream's usage, and tells an estimate instead. Whoever reads on learns, for the books, what it came to.
 """
 
 from __future__ import annotations
@@ -30,18 +30,21 @@ def cut_response(response: Response, stops: Sequence[str]) -> Response:
 class StreamCutter:
     """The same for events as they come: ``feed`` gives those to pass on. One per answer.
 
-    Text that may be the beginning of a stop sequence is held back until it is clear that it is none.
+    Text that may be the beginning of a stop sequence is held back until it is clear that it is none. is_cut: one was
+    met. rest: the end that upstream itself told after that.
     """
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._stops = request.stop
         self._told = self._held = ""  # of the text that is open
-        self._is_text = self._is_ended = False
+        self._is_text = self.is_cut = False
+        self.rest: ResponseEnd | None = None
 
     def feed(self, event: Event) -> list[Event]:
         """Nothing comes after the end."""
-        if self._is_ended:
+        if self.is_cut:
+            self.rest = event if isinstance(event, ResponseEnd) else self.rest
             return []
         match event:
             case PartStart():
@@ -66,7 +69,7 @@ class StreamCutter:
         return [PartDelta(event.index, "text", given)] if given else []
 
     def _cut(self, index: int, last: str, stop: str) -> list[Event]:
-        self._is_ended = True
+        self.is_cut = True
         part: Part = Text(self._told + last)
         events: list[Event] = [PartDelta(index, "text", last)] if last else []
         usage = Usage(input_tokens=estimate_input(self._request), output_tokens=estimate(self._told + last))
@@ -74,11 +77,11 @@ class StreamCutter:
 
 
 class CuttingDecoder:
-    """A decoder whose events end where the answer is cut (a `StreamDecoder`)."""
+    """A decoder whose events end where the answer is cut (a `StreamDecoder`). What it is fed after that only counts."""
 
     def __init__(self, decoder: StreamDecoder, request: Request) -> None:
         self._decoder = decoder
-        self._cutter = StreamCutter(request)
+        self.cutter = StreamCutter(request)
 
     def feed_bytes(self, data: bytes) -> list[Event]:
         return self._cut(self._decoder.feed_bytes(data))
@@ -87,7 +90,7 @@ class CuttingDecoder:
         return self._cut(self._decoder.finish())
 
     def _cut(self, events: list[Event]) -> list[Event]:
-        return [passed for event in events for passed in self._cutter.feed(event)]
+        return [passed for event in events for passed in self.cutter.feed(event)]
 
 
 def _first(text: str, stops: Sequence[str]) -> tuple[int, str] | None:

@@ -144,7 +144,8 @@ class Books:
             if self._stopped.is_set():
                 return  # `close` writes the rest
             self._told.clear()
-            if not self.flush() and self.waiting:
+            self.flush()
+            if self.waiting:
                 self._told.set()
             self._tidy()
 
@@ -152,9 +153,13 @@ class Books:
         return min(FLUSH_S * float(2**self._failures), _LONGEST_PAUSE_S)
 
     def _sort(self) -> None:
-        """What was noted becomes bookings, and others are told."""
-        while self._noted:
+        """What was noted becomes bookings, and others are told. A call of which more is about to be known waits for
+        the next time, unless there is none."""
+        for _ in range(len(self._noted)):
             ended, (account, secret) = self._noted.popleft()
+            if ended.record.is_read_on and not self._stopped.is_set():
+                self._noted.append((ended, (account, secret)))
+                continue
             booking = None
             try:
                 if ended.record.protocol:

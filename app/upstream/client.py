@@ -60,6 +60,7 @@ class UpstreamAnswer:
     hint: str = ""
     _pieces: Pieces | None = None
     _is_draining: bool = False
+    _heard: Callable[[bytes], object] = lambda _piece: None
 
     @property
     def status(self) -> int:
@@ -90,15 +91,21 @@ class UpstreamAnswer:
         )
         return self._pieces
 
-    def finish(self) -> None:
+    def finish(
+        self, heard: Callable[[bytes], object] = lambda _piece: None, over: Callable[[], None] = lambda: None
+    ) -> None:
         """Nothing more is wanted, for by its protocol the answer is complete: read over the end of the body, so that
         the connection can serve again. Never waits; what has not come yet is waited for in the background, shortly.
+
+        heard: gets what is read over. over: is called at the end of that.
         """
+        self._heard = heard
         if self._drain(0.0):
             self.close()
+            over()
         else:
             self._is_draining = True
-            threading.Thread(target=self._drain_and_close, name="draining", daemon=True).start()
+            threading.Thread(target=self._drain_and_close, args=(over,), name="draining", daemon=True).start()
 
     def close(self) -> None:
         """Give the connection back, or cut it if the body was not read to its end. May be called twice."""
@@ -113,6 +120,7 @@ class UpstreamAnswer:
         left = _MOST_DRAINED
         try:
             for piece in self._pieces:
+                self._heard(piece)
                 left -= len(piece)
                 if left < 0:
                     return True  # that is no end: it is cut
@@ -122,11 +130,12 @@ class UpstreamAnswer:
             pass
         return True
 
-    def _drain_and_close(self) -> None:
+    def _drain_and_close(self, over: Callable[[], None]) -> None:
         try:
             self._drain(_DRAIN_S)
         finally:
             self.response.close()
+            over()
 
 
 class CopilotClient:

@@ -142,3 +142,20 @@ def test_numbers_leave_nothing_behind(simulator_process: Simulator, tmp_path: Pa
         bridge.terminate()
         bridge.wait()
     assert not list(tmp_path.glob("copilot-bridge-*"))
+
+
+def test_a_stream_that_is_cut_at_a_stop_sequence_is_booked_as_it_was_billed(
+    simulator_process: Simulator, tmp_path: Path
+) -> None:
+    """Upstream knows no stop sequences there; what it says after the cut nobody waits for, but the books."""
+    said = {"model": "gpt-5.3-codex", "stream": True, "stop": ["Observation:"]}
+    said["messages"] = [{"role": "user", "content": "[[say: Action: look Observation: a cat Thought: I see]]"}]
+    with bridge_on(simulator_process, tmp_path, workers=1) as bridge:
+        answer = bridge.post("/v1/chat/completions", json=said)
+        assert answer.text.endswith("data: [DONE]\n\n")
+        assert "Observation" not in answer.text
+        until(lambda: bridge.get("/usage/ledger").json()["total"]["calls"] == 1)
+        total = bridge.get("/usage/ledger").json()["total"]
+    (billed,) = simulator_process.bills().values()
+    assert billed > 0
+    assert (total["nano_credits"], total["nano_credits_estimated"]) == (billed, 0)

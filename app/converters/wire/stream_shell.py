@@ -38,6 +38,11 @@ class StreamShell:
         return self._started
 
     @property
+    def is_cut(self) -> bool:
+        """The answer was ended here, and upstream goes on."""
+        return False
+
+    @property
     def error(self) -> GatewayError | None:
         """The error that ended the stream."""
         return self._error

@@ -130,6 +130,50 @@ def test_stream_is_cut_where_the_whole_answer_is(pieces: list[str], stops: list[
     assert (given.finish_reason, given.stop_sequence) == (whole.finish_reason, whole.stop_sequence)
 
 
+@pytest.mark.parametrize("upstream", ["chat", "messages", "responses"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_read_on_after_the_cut_it_is_known_what_upstreams_answer_came_to(upstream: str, size: int) -> None:
+    """Nothing of it is given out: the client has its end already."""
+    body = asking_for_stream("chat", {**request_of("chat", "text"), "stop": ["o"]})
+    exchange = exchange_between("chat", upstream, body)
+    exchange.payload(frozenset({"stop", "stop_sequences"}))
+    account = {"token_details": [], "total_nano_aiu": 2500}
+    stream = with_account(upstream, stream_of(upstream, "text"), account)
+    transformer = exchange.transformer()
+    at = 0
+    while not transformer.ended:
+        transformer.feed(stream[at : at + size])
+        at += size
+    assert transformer.is_cut
+    estimated = exchange.outcome(transformer)
+    if at < len(stream):
+        assert estimated.nano_credits is None
+    assert b"".join(transformer.feed(stream[at : at + size]) for at in range(at, len(stream), size)) == b""
+    known = exchange.outcome(transformer)
+    assert (known.nano_credits, known.finish_reason) == (2500, "stop_sequence")
+    assert known.usage is not None
+    assert known.usage["output_tokens"] == outcome_of_uncut(upstream)["output_tokens"]
+
+
+def outcome_of_uncut(upstream: str) -> dict[str, int]:
+    exchange = exchange_between("chat", upstream, asking_for_stream("chat", request_of("chat", "text")))
+    exchange.payload()
+    transformer = exchange.transformer()
+    transformer.feed(stream_of(upstream, "text"))
+    usage = exchange.outcome(transformer).usage
+    assert usage is not None
+    return usage
+
+
+def with_account(upstream: str, stream: bytes, account: dict[str, object]) -> bytes:
+    """The stream with an account in its last event that is none of the mere marks of an end."""
+    lines = stream.decode().split("\n")
+    wanted = {"chat": '"usage"', "messages": '"message_delta"', "responses": '"response.completed"'}[upstream]
+    at = max(at for at, line in enumerate(lines) if line.startswith("data: {") and wanted in line)
+    lines[at] = "data: " + json.dumps(json.loads(lines[at][6:]) | {"copilot_usage": account})
+    return "\n".join(lines).encode()
+
+
 def test_estimate_is_a_token_for_four_bytes() -> None:
     assert estimate("") == 0
     assert estimate("four") == 1

@@ -134,6 +134,29 @@ def test_whoever_stops_writes_what_is_there_and_counts_what_cannot_be_written(sh
     assert books.waiting == 0
 
 
+def test_a_call_of_which_more_is_about_to_be_known_waits_for_that(shelf: Shelf) -> None:
+    books = books_on(shelf)
+    cut, whole = call(1), call(2)
+    cut.record.sent, cut.record.is_read_on = "answered", True
+    books(cut)
+    books(whole)
+    assert books.flush()
+    assert [one.request_id for one in shelf.written] == ["r-2"]
+    assert books.waiting == 1
+    cut.record.nano_credits, cut.record.is_read_on = 7, False
+    assert books.flush()
+    assert [(one.request_id, one.nano_credits, one.is_estimated) for one in shelf.written[1:]] == [("r-1", 7, False)]
+
+
+def test_whoever_stops_books_what_is_known(shelf: Shelf) -> None:
+    books = books_on(shelf)
+    cut = call(1)
+    cut.record.is_read_on = True
+    books(cut)
+    books.close()
+    assert [one.request_id for one in shelf.written] == ["r-1"]
+
+
 def test_a_flush_ends_in_time(shelf: Shelf) -> None:
     now = [0.0]
     books = books_on(shelf, clock=lambda: now[0])
