@@ -6,15 +6,19 @@ import shutil
 import sys
 from pathlib import Path
 
+from app.settings import demo_env_file
+
 _CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def own_command(words: str, *, env_file: Path | None = None) -> str:
     """``copilot-bridge <words>`` where that is installed; in a checkout ``flask --app wsgi <words>``.
 
-    env_file: settings to read. A path is relative to the working directory, which in a checkout is the repository's for
-    every command; never a path of this machine.
+    env_file: settings to read; in a demo's service the demo's, unless another is named. The path of the program is
+    relative to the working directory, which in a checkout is the repository's for every command; never a path of this
+    machine.
     """
+    env_file = env_file or demo_env_file()
     settings = f" --env-file {env_file}" if env_file else ""
     if is_installed():
         return f"copilot-bridge{settings} {words}"

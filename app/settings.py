@@ -724,6 +724,16 @@ def use_folders(*, config: Path, data: Path, env_file: Path | None) -> None:
         os.environ["DATA_DIR"] = str(data)
 
 
+DEMO_ENV_FILE = "COPILOT_BRIDGE_DEMO_ENV_FILE"
+"""The variable by which ``demo`` tells its service where commands find the demo's settings."""
+
+
+def demo_env_file() -> Path | None:
+    """The env file of the demo whose service this process is; None outside of a demo."""
+    named = os.environ.get(DEMO_ENV_FILE)
+    return Path(named) if named else None
+
+
 def override(changes: Mapping[str, str]) -> None:
     """Set variables for this process, before everything else that sets them."""
     os.environ.update(changes)

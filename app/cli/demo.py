@@ -25,7 +25,7 @@ import click
 
 from app.cli.processes import SERVICE, child, python_environment, wait_until_alive
 from app.commands import is_installed, own_command
-from app.settings import DEFAULT_API_KEY, VARIABLES, environment_for
+from app.settings import DEFAULT_API_KEY, DEMO_ENV_FILE, VARIABLES, environment_for
 
 _MODEL: Final = "claude-haiku-4.5"
 # An installed package has it inside; in a checkout it is with the tests, whose stand-in it is.
@@ -61,9 +61,10 @@ def demo(port: int, sign_in: bool, log_level: str) -> None:
         folder = Path(name)
         urls = running.enter_context(_simulator(folder))
         settings = _settings(folder, urls, port, log_level, signed_in=not sign_in)
-        bridge = running.enter_context(_bridge(folder, settings))
+        env_file = _for_commands(folder, settings)
+        bridge = running.enter_context(_bridge(folder, settings, env_file))
         if wait_until_alive("127.0.0.1", port, lambda: bridge.poll() is None and not stop.wanted):
-            click.echo(_hints(port, urls, sign_in, _for_commands(folder, settings)))
+            click.echo(_hints(port, urls, sign_in, env_file))
         while not stop.wanted and bridge.poll() is None:
             time.sleep(0.1)
     if not stop.wanted:
@@ -129,9 +130,9 @@ def _for_commands(folder: Path, settings: Mapping[str, str]) -> Path:
 
 
 @contextlib.contextmanager
-def _bridge(folder: Path, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _bridge(folder: Path, settings: Mapping[str, str], env_file: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The service itself. Its working directory is the temporary folder, because it reads .env from there."""
-    env = python_environment(settings, without=VARIABLES)
+    env = python_environment({**settings, DEMO_ENV_FILE: str(env_file)}, without=VARIABLES)
     with child([*SERVICE], cwd=folder, env=env, stdin=subprocess.DEVNULL) as process:
         yield process
 

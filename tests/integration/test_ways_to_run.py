@@ -7,9 +7,12 @@ Only what this machine cannot give is put in another place: the folders of the c
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import os
+import re
 import resource
+import shlex
 import signal
 import socket
 import subprocess
@@ -178,3 +181,14 @@ def test_demo_is_not_stopped_by_empty_settings() -> None:
     env = {"PATH": os.environ["PATH"], "HOME": "/", **empty, "PORT": str(port)}
     with started([sys.executable, "-m", "app", "demo"], env, ROOT, port):
         assert streamed_answer(port)
+
+
+def test_the_command_on_the_demos_page_works_when_pasted(folder: Path) -> None:
+    port = free_port()
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PORT": str(port)}
+    with started([sys.executable, "-m", "app", "demo"], env, ROOT, port):
+        headers = {"Authorization": f"Bearer {DEFAULT_API_KEY}", "Accept": "text/html"}
+        page = requests.get(f"http://127.0.0.1:{port}/setup", headers=headers, timeout=30).text
+        command = next(code for code in re.findall(r"<code>(.*?)</code>", page) if "configure codex --write" in code)
+        subprocess.run(shlex.split(html.unescape(command)), cwd=ROOT, env=env, check=True, capture_output=True)
+    assert f":{port}/" in (folder / ".codex" / "config.toml").read_text()

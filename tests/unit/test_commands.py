@@ -63,3 +63,10 @@ def test_an_env_file_is_named_before_the_words(flask: Path) -> None:
     assert own_command("doctor", env_file=Path("/demo/env")) == (
         ".venv/bin/flask --env-file /demo/env --app wsgi doctor"
     )
+
+
+def test_a_demos_service_names_the_demos_settings(flask: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COPILOT_BRIDGE_DEMO_ENV_FILE", "/demo/env")
+    assert own_command("configure codex --write") == (
+        ".venv/bin/flask --env-file /demo/env --app wsgi configure codex --write"
+    )
