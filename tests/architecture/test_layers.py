@@ -54,7 +54,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.github_hosts": (set(), set()),
     "app.logs": ({"app.masking"}, set()),
     "app.version": (set(), set()),
-    "app.commands": (set(), set()),
+    "app.commands": ({"app.settings"}, set()),
     "app.memory": ({"app.errors"}, set()),
     "app.descriptors": ({"app.errors"}, set()),
     "app.outbound": (
