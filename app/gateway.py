@@ -19,6 +19,7 @@ from app.auth.device import DeviceSignIn
 from app.auth.github import GitHub
 from app.auth.github_app import AppIdentity, GitHubApp
 from app.auth.github_token import GitHubTokens
+from app.bundles.recorder import Recorder
 from app.converters.registry import UPSTREAMS
 from app.converters.removable import is_rememberable
 from app.database import Database
@@ -80,6 +81,7 @@ class Gateway:
     relay: Relay
     outbounds: tuple[Outbound, ...]
     memory: Budget
+    recorder: Recorder
     brake: Brake = field(default_factory=Brake)
     warming: threading.Lock = field(default_factory=threading.Lock)
     observers: list[Observer] = field(default_factory=list)
@@ -168,6 +170,7 @@ class Gateway:
                 "database_up": lambda: database.trouble() is None,
             },
         )
+        recorder = Recorder(store, models=lambda: [model.id for model in catalog.known()])
         client_keys = ClientKeys(database, store, redis_url=redis_url, workers=settings.web_concurrency)
         return cls(
             settings=settings,
@@ -200,10 +203,12 @@ class Gateway:
                 answer_probes=settings.answer_probes,
                 auto=auto,
                 stored=stored_responses if stored_responses.is_on else None,
+                tape_for=recorder.tape_for,
             ),
             outbounds=(to_github, to_copilot),
             memory=memory,
-            observers=[client_keys.settle, books],
+            recorder=recorder,
+            observers=[client_keys.settle, books, recorder],
         )
 
     def close_idle_connections(self) -> None:

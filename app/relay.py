@@ -41,6 +41,7 @@ from app.store.mapping import ModelMapping
 from app.store.rules import Choice
 from app.stored_responses import Recalled, StoredResponses, owner_of
 from app.streaming import Answered, Opened, first_event, pass_bytes, pass_on
+from app.tape import Tape
 from app.upstream.auto import AutoMode, Question
 from app.upstream.catalog import Catalog
 from app.upstream.client import CopilotClient, UpstreamAnswer
@@ -88,6 +89,7 @@ class Relay:
         answer_probes: bool = False,
         auto: AutoMode | None = None,
         stored: StoredResponses | None = None,
+        tape_for: Callable[[Record, bytes, Mapping[str, str]], Tape | None] = lambda *_: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._by_path = {codec.path: codec for codec in upstreams.values()}
@@ -101,6 +103,7 @@ class Relay:
         self._answer_probes = answer_probes
         self._auto = auto
         self._stored = stored
+        self._tape_for = tape_for
         self._clock = clock
 
     def answer(
@@ -112,6 +115,7 @@ class Relay:
         Raises: GatewayError while nothing has been given out; later failures end the stream in the protocol's own way.
         """
         started_at = self._clock()
+        record.tape = self._tape_for(record, raw, headers)
         recalled = self._recall(client, raw, body, record)
         traits = client.traits(recalled.body)
         record.protocol, record.model, record.stream = client.name, traits.model, traits.stream
@@ -508,7 +512,16 @@ class Relay:
         headers = call.extra_headers
         if record.traceparent is not None:
             headers = {**headers, "traceparent": record.traceparent}
-        answer = self._client.send(replace(call, extra_headers=headers, on_repeat=attempt.repeats.append))
+        reel = record.tape.reel(call.path, call.body or b"") if record.tape is not None else None
+        try:
+            answer = self._client.send(replace(call, extra_headers=headers, on_repeat=attempt.repeats.append))
+        except GatewayError:
+            if reel is not None:
+                reel.ended("none")
+            raise
+        if reel is not None:
+            answer.reel = reel
+            reel.status, reel.headers = answer.status, {name.lower(): it for name, it in answer.headers.items()}
         attempt.answered, attempt.status = time.monotonic(), answer.status
         record.sent = "answered" if answer.status < 400 else "refused"
         record.upstream_request_id = attempt.request_id = answer.headers.get("x-github-request-id")

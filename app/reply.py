@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from app.converters.neutral.outcome import Outcome
 from app.copier import Passage
+from app.tape import Tape
 
 EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 JSON = {"Content-Type": "application/json"}
@@ -85,6 +86,7 @@ class Record:
     quotas: Mapping[str, str] = field(default_factory=dict)  # Copilot's headers about what is left
     error: str | None = None
     admission: Admission | None = None  # of a named key
+    tape: Tape | None = None  # while recording is on for its key
 
     def note(self, outcome: Outcome) -> None:
         """What the answer came to."""

@@ -59,7 +59,7 @@ def demo(port: int, sign_in: bool, log_level: str) -> None:
     _require_free(port)
     with tempfile.TemporaryDirectory(prefix="copilot-bridge-demo-") as name, contextlib.ExitStack() as running:
         folder = Path(name)
-        urls = running.enter_context(_simulator(folder))
+        urls = running.enter_context(simulator(folder))
         settings = _settings(folder, urls, port, log_level, signed_in=not sign_in)
         env_file = _for_commands(folder, settings)
         bridge = running.enter_context(_bridge(folder, settings, env_file))
@@ -84,7 +84,7 @@ def _require_free(port: int) -> None:
 
 
 @contextlib.contextmanager
-def _simulator(folder: Path) -> Iterator[dict[str, str]]:
+def simulator(folder: Path) -> Iterator[dict[str, str]]:
     """The simulator as a process of its own, on free ports; gives its addresses."""
     command = [sys.executable, "-m", _SIMULATOR, "--demo", "--exit-with-stdin", "--port-base", "0"]
     env = python_environment({})
@@ -93,11 +93,13 @@ def _simulator(folder: Path) -> Iterator[dict[str, str]]:
         log.open("w") as errors,
         child(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
     ):
+        assert process.stdin is not None
         assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise click.ClickException(f"The simulator did not start:\n{log.read_text()}")
-        yield json.loads(line)
+        with process.stdin, process.stdout:
+            line = process.stdout.readline()
+            if not line:
+                raise click.ClickException(f"The simulator did not start:\n{log.read_text()}")
+            yield json.loads(line)
 
 
 def _settings(folder: Path, urls: Mapping[str, str], port: int, log_level: str, *, signed_in: bool) -> dict[str, str]:

@@ -304,6 +304,15 @@ class RecentCalls(Boundary):
     calls = fields.List(fields.Dict, required=True)
 
 
+class Recording(Boundary):
+    recording = fields.Dict(required=True, allow_none=True)
+    bundles = fields.List(fields.Dict, required=True)
+
+
+class Bundle(Boundary):
+    format = _text()
+
+
 class DryRun(Boundary):
     model = _text()
     served = _text()

@@ -22,11 +22,19 @@ from dataclasses import dataclass
 import requests
 
 from app.auth.copilot_token import CopilotToken, CopilotTokens, skew_hint
-from app.errors import GatewayError, LocalSettingError, Sentence, UpstreamConnectError, UpstreamError
+from app.errors import (
+    GatewayError,
+    LocalSettingError,
+    Sentence,
+    UpstreamConnectError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from app.http_body import set_patience
 from app.logs import logger
 from app.outbound import Outbound, read_whole
 from app.settings import Settings
+from app.tape import Reel
 from app.upstream.headers import Call, Initiator, Scheme, copilot_headers, usual_scheme
 from app.upstream.stream import Pieces
 from app.upstream.token_refusal import REFUSALS, is_about_session, is_about_token
@@ -51,6 +59,7 @@ class UpstreamAnswer:
     """Copilot's answer: status, headers (case-insensitive) and a body that is read once, whole or piece by piece.
 
     idle_timeout_s: for a silence, and for a whole body. answer_timeout_s: for a streamed one, whatever comes.
+    reel: what is to record the answer, if anything is.
     hint: a sentence that may explain a refusal (this machine's clock, our configuration), else empty.
     """
 
@@ -58,6 +67,7 @@ class UpstreamAnswer:
     idle_timeout_s: float
     answer_timeout_s: float
     hint: str = ""
+    reel: Reel | None = None
     _pieces: Pieces | None = None
     _is_draining: bool = False
     _heard: Callable[[bytes], object] = lambda _piece: None
@@ -77,7 +87,15 @@ class UpstreamAnswer:
     def read(self) -> bytes:
         """The whole body. Raises: UpstreamTimeoutError, UpstreamProtocolError, UpstreamConnectError."""
         try:
-            return read_whole(self.response, within_s=self.idle_timeout_s)
+            content = read_whole(self.response, within_s=self.idle_timeout_s)
+            if self.reel is not None:
+                self.reel.add(content)
+                self.reel.ended("whole")
+            return content
+        except GatewayError as error:
+            if self.reel is not None:
+                self.reel.ended("silent" if isinstance(error, UpstreamTimeoutError) else "cut")
+            raise
         finally:
             self.close()
 
@@ -87,7 +105,11 @@ class UpstreamAnswer:
         Raises: UpstreamTimeoutError, UpstreamProtocolError.
         """
         self._pieces = Pieces(
-            self.response, silence_s=silence_s, idle_s=self.idle_timeout_s, answer_s=self.answer_timeout_s
+            self.response,
+            silence_s=silence_s,
+            idle_s=self.idle_timeout_s,
+            answer_s=self.answer_timeout_s,
+            reel=self.reel,
         )
         return self._pieces
 

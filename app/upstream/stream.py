@@ -15,6 +15,7 @@ from app.errors import Sentence, UpstreamProtocolError, UpstreamTimeoutError, br
 from app.http_body import NOTHING_CAME, Lookout
 from app.memory import Share
 from app.outbound import explain
+from app.tape import End, Reel
 
 __all__ = ["NOTHING_CAME", "Pieces"]
 
@@ -39,11 +40,13 @@ class Pieces(Iterator[bytes]):
         silence_s: float,
         idle_s: float,
         answer_s: float,
+        reel: Reel | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = response.url or ""
         self._idle_s, self._answer_s = idle_s, answer_s
         self._clock = clock
+        self._reel = reel
         self._ends_at, self._left = clock() + answer_s, MOST_BYTES
         self._share = Share.current()
         self._since, self._held = 0.0, 0
@@ -55,21 +58,37 @@ class Pieces(Iterator[bytes]):
         try:
             piece = next(self._pieces)
             self._check(piece)
+        except StopIteration:
+            self._record_end("whole")
+            raise
+        except UpstreamTimeoutError:
+            self._record_end("silent")
+            raise
         except http_body.FramingError as error:
+            self._record_end("cut")
             raise UpstreamProtocolError("Copilot's answer is not valid chunked HTTP.") from error
         except (urllib3.exceptions.HTTPError, requests.RequestException, http.client.HTTPException, OSError) as error:
             explained = explain(error, self._url)
+            self._record_end("silent" if isinstance(explained, UpstreamTimeoutError) else "cut")
             if isinstance(explained, UpstreamTimeoutError):
                 raise explained from error
             # There was a connection, and an answer on it: whatever broke it, this answer is torn.
             raise broken_off("It closed the connection.") from error
+        if self._reel is not None:
+            self._reel.add(piece)
         return piece
 
     def lookout(self) -> Lookout | None:
         """A second way to the pieces for as long as they are whole lines within the bounds (see `http_body.Lookout`);
         None while something is held that only this one knows."""
+        if self._reel is not None:
+            return None
         lookout = self._lookout
         return lookout if lookout is not None and not self._held and lookout.is_clear else None
+
+    def _record_end(self, how: End) -> None:
+        if self._reel is not None:
+            self._reel.ended(how)
 
     def _is_plain(self, piece: bytes) -> bool:
         """Whether nothing is to be said of a piece."""

@@ -17,6 +17,7 @@ APP = ROOT / "app"
 
 GROUND = {
     "app.copier",
+    "app.tape",
     "app.errors",
     "app.settings",
     "app.logs",
@@ -119,7 +120,13 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.dry_run": ({"app.converters.neutral.prices", "app.routing", "app.store"}, set()),
     "app.background_call": ({"app.http_connection", "app.memory"}, set()),
     "app.tokens": ({"app.converters.neutral.vocabulary"}, {"rs_bpe"}),
-    "app.reply": ({"app.converters.neutral.outcome", "app.copier"}, set()),
+    "app.reply": ({"app.converters.neutral.outcome", "app.copier", "app.tape"}, set()),
+    "app.tape": (set(), set()),
+    "app.bundles": (
+        GROUND
+        | {"app.bundles", "app.converters.messages.upstream.betas", "app.ledger.booking", "app.reply", "app.store"},
+        {"gevent"},
+    ),
     "app.streaming": (
         GROUND
         | NEUTRAL
@@ -180,6 +187,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.converters",
             "app.routing",
             "app.auth",
+            "app.bundles",
         },
         {"flask", "flask_babel", "werkzeug", "orjson", "zstandard"},
     ),
@@ -190,6 +198,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         GROUND
         | {
             "app.backup",
+            "app.bundles",
             "app.cli",
             "app.clients",
             "app.commands",
@@ -198,11 +207,12 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.gateway",
             "app.keys",
             "app.ledger",
+            "app.reply",
             "app.schemas",
             "app.serving.address",
             "app.store",
         },
-        {"flask", "click", "rich"},
+        {"click", "flask", "requests", "rich", "sseclient", "werkzeug"},
     ),
     "app.clients": (
         {"app.clients", "app.converters.neutral.prices", "app.errors", "app.routing"},
@@ -236,6 +246,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         GROUND
         | {
             "app.auth",
+            "app.bundles",
             "app.converters.registry",
             "app.converters.refusal",
             "app.converters.removable",

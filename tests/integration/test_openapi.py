@@ -38,7 +38,15 @@ CHECKED = CHECKS.get_by_names(
     ]
 )
 # What is no part of the API: pages and their forms, and what clients look for first.
-UNDESCRIBED = {"/", "/api/hello", "/docs", "/openapi.json", "/auth/logout", "post /admin/mapping"}
+UNDESCRIBED = {
+    "/",
+    "/api/hello",
+    "/docs",
+    "/openapi.json",
+    "/auth/logout",
+    "post /admin/mapping",
+    "post /admin/recording",
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
 """Puts the five ports together: records each request, lets scripted faults act, then calls the host's handler."""
 
+import base64
 import sys
 import traceback
 
 from . import capi, control, rest, web, wire
 from .faults import Action
-from .server import ClientGone, Closed, Exchange, Port, Request
+from .server import ClientGone, Closed, Exchange, Port, Request, pause
 from .state import World, dumps
 
 HOSTS = ("web", "api", "capi", "capi_business")
@@ -83,6 +84,25 @@ def before_headers(world: World, exchange: Exchange, action: Action) -> bool:
         exchange.break_off(reset=False)
     if action.status is None:
         return False
+    if action.pieces is not None:
+        _play(exchange, action, [base64.b64decode(piece) for piece in action.pieces])
+        return True
     body = action.body if isinstance(action.body, str) else dumps(action.body).decode() + "\n"
     exchange.reply(action.status, [("content-type", action.content_type), *action.headers.items()], body.encode())
     return True
+
+
+_SILENCE_S = 3600.0
+
+
+def _play(exchange: Exchange, action: Action, pieces: list[bytes]) -> None:
+    """An answer that somebody has recorded: these pieces, and this end."""
+    assert action.status is not None
+    exchange.begin(action.status, [("content-type", action.content_type), *action.headers.items()])
+    for piece in pieces:
+        exchange.write(piece)
+    if action.ending == "silent":
+        pause(exchange.sock, _SILENCE_S)
+    elif action.ending == "cut":
+        exchange.break_off(reset=False)
+    exchange.end()

@@ -156,6 +156,8 @@ class Action:
     cut_kind: str = "clean"  # clean: proper end of the body; abrupt: FIN inside it; reset: RST
     stream_error: list[str] | None = None  # [code, message]
     stream_error_bare: bool = False
+    pieces: list[str] | None = None  # the body in these pieces, base64, chunked; it ends as `ending` says
+    ending: str = "whole"  # whole: as HTTP says; cut: FIN inside it; silent: nothing comes any more
 
 
 #: spellings the control API also takes

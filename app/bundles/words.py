@@ -1,0 +1,138 @@
+"""Words of the protocols: the only ones that a bundle keeps as they are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_WORDS: Final = """
+include_obfuscation snippy
+$defs $ref $schema DONE accepted_prediction_tokens access_programs access_type_sku action actions adaptive
+adaptive_thinking additionalProperties additional_spend_limit_reached additional_tools advisory after after_id agent
+agent_mode_limit_exceeded allOf allowed allowed_callers allowed_domains allowed_tools amazon_bedrock annotation
+annotation_index annotations anthropic_beta anthropic_version any anyOf api_error applied_edits apply_patch
+apply_patch_call apply_patch_call_output apply_patch_tool_type approve approved approximate arguments array asc ascii
+assistant async audio audio_tokens authentication_error authorize_url auto auxiliary available back background
+background_options base64 base_instructions batch_size before before_id betas between_tools billing billing_error
+billing_not_configured billing_policy blank blocked_domains boolean bridge_structured_answer bridge_structured_value
+budget_tokens button cache cache_control cache_control.ttl cache_creation cache_creation_input_tokens cache_price
+cache_read_input_tokens cache_read_price cache_write cache_write1h_price cache_write_1h_price cache_write_price
+cache_write_price_1h cache_write_tokens cached_input cached_input_tokens cached_tokens call_id caller calls cancelled
+capabilities carried changed chat chat.completion chat.completion.chunk chat_enabled choice choices chunk ci citation
+citations citations_delta cited_text clear_think client client_metadata client_side client_version_deprecated
+client_version_unsupported cmp code code_interpreter code_interpreter_call colon command commands compact compaction
+compaction_trigger completed completed_at completion_tokens completion_tokens_details completions computer computer_2
+computer_call computer_call_output computer_screenshot computer_use_preview const container container_upload content
+content_block content_block_delta content_block_start content_block_stop content_filter content_filter_offsets
+content_filter_results content_index content_policy_violation context context_length_exceeded context_management
+context_max context_overflow context_window continue conversation conversation_id conversation_not_found coordinate
+copilot copilot_annotations copilot_cache_control copilot_errors copilot_plan copilot_references copilot_skills
+copilot_thread_id copilot_usage cost_per_batch cot_id cot_summary count create create_file created created_at
+created_by credits credits_per_million_tokens credits_used ctc cursor custom custom_tool_call custom_tool_call_output
+data decode_error default default_reasoning_level default_verbosity defer_loading definition definitions delete
+delete_file delta denied deprecat desc description detail details developer diagnostics diff disable_parallel_tool_use
+disabled discount_percent display display_height_px display_name display_width_px document document.pdf document_index
+document_title dropped duration eager_input_streaming edits effort else embedding enabled encode_answer encode_error
+encoding_format encrypted_content encrypted_index end end_index end_turn ending entitlement enum env environment
+ephemeral ephemeral_1h_input_tokens ephemeral_5m_input_tokens error error_code error_description error_events
+error_frame error_in error_of examples exclusiveMaximum exclusiveMinimum exec execution exhausted
+experimental_supported_tools explanation extension_blocked failed failure_of fallback_credit_token fallbacks false
+family fc field file file_data file_id file_search file_search_call file_text file_url filename filters finish_message
+finish_reason first_id flex float format forward free free_limited_copilot free_quota_exceeded freeform
+frequency_penalty fs function function_call function_call_output functions gemini generate_summary gif grammar groups
+has_arguments has_json has_made_id has_more has_open_call has_part has_placeholder has_quota has_role head hide high
+hosted id if ig image image_generation image_generation_call image_url in_progress include include_usage incomplete
+incomplete_details index inference_geo info_messages inner input input_audio input_examples input_file input_image
+input_json_delta input_modalities input_price input_schema input_text input_tokens input_tokens_details input_video
+insert insert_line insert_text instruction instructions insufficient_quota integer integration_rate_limited intent
+intent_threshold internal_error invalid_api_key invalid_encrypted_content invalid_image_url invalid_item_id
+invalid_parameter invalid_prompt invalid_reasoning_effort invalid_request invalid_request_body invalid_request_error
+invalid_tool_input invalid_value is is_additional is_chat_default is_chat_fallback is_cipher is_closed is_custom
+is_done is_enveloped is_error is_instructions is_over is_settled is_signed it item item_id item_not_found
+item_reference items jpeg json json_object json_schema key keys kind labels last_id left legacy length limit
+limited_user_quotas limited_user_reset_date limits list local local_shell local_shell_call local_shell_call_output
+locally logit_bias logprobs logs lone long_context low main major mapped mapped_to match max maxItems maxLength
+max_completion_tokens max_context_window_tokens max_input_tokens max_messages max_non_streaming_output_tokens
+max_output_length max_output_tokens max_prompt_images max_prompt_tokens max_thinking_budget max_tokens max_tool_calls
+max_uses max_uses_exceeded maximum mcp mcp_approval_request mcp_approval_response mcp_call mcp_list_tools
+mcp_server_name mcp_servers mcp_tool_use media_type medium memory memory_consolidation message
+message.input_image.image_url message.output_text.logprobs message_delta message_start message_stop messages
+messages.name metadata metadata.user_id minItems minLength min_thinking_budget minimal minimum minor
+misdirected_request missing_required_parameter modalities mode model model_context_window_exceeded
+model_max_prompt_tokens_exceeded model_not_available_for_integrator model_not_found model_not_supported
+model_overloaded model_picker_category model_picker_enabled model_picker_price_category models moderation
+monthly_quotas msg multiplier n name named names namespace namespace_description new_path new_str no none not
+not_found not_found_error notes notification null number obfuscation object off_topic old_path old_str omitted oneOf
+openai operation optional opus or order original output output_config output_config.effort output_config.format
+output_config.task_budget output_format output_index output_price output_schema output_text output_tokens
+output_tokens_details outputs overage_count overage_entitlement overage_limit_reached overloaded overloaded_error
+owned_by padding page_age parallel_tool_calls param parameters parsed parsed_arguments part partial_json parts path
+pattern patternProperties pause pause_turn pending_safety_checks percent_remaining percent_used permission_denied
+permission_error phase pieces ping png policy pool_empty prediction premium_interactions presence_penalty preview
+previous_response_id previous_response_not_found prewarm prices priority probe program program_output
+programmatic_tool_calling promo prompt prompt_cache_key prompt_cache_options prompt_cache_retention
+prompt_filter_results prompt_tokens prompt_tokens_details proof properties provider_specific_fields queries query
+query_too_long queued quota_exceeded quota_reset_at quota_reset_date quota_reset_date_utc quota_snapshots quotas
+rate_limit_error rate_limit_exceeded rate_limited raw reason reasoning reasoning.context reasoning.effort
+reasoning.encrypted_content reasoning.generate_summary reasoning.mode reasoning.summary reasoning_content
+reasoning_effort reasoning_opaque reasoning_text reasoning_tokens reasons received redacted redacted_thinking refusal
+refused region rejected_prediction_tokens remaining rename replace request_id request_kind request_timeout
+request_too_large required response response.cancelled response.completed response.content_part
+response.content_part.added response.content_part.done response.created response.custom_tool_call_input
+response.custom_tool_call_input.delta response.custom_tool_call_input.done response.error response.failed
+response.function_call_arguments response.function_call_arguments.delta response.function_call_arguments.done
+response.in_progress response.incomplete response.output_item.added response.output_item.done response.output_text
+response.output_text.annotation.added response.output_text.delta response.output_text.done response.queued
+response.reasoning_summary_part response.reasoning_summary_part.added response.reasoning_summary_part.done
+response.reasoning_summary_text response.reasoning_summary_text.delta response.reasoning_summary_text.done
+response.reasoning_text response.reasoning_text.delta response.refusal response.refusal.delta response.refusal.done
+response.web_search_call.completed response.web_search_call.in_progress response.web_search_call.searching
+response_format responses restart result results review right role role_id rs safeguards safety_identifier schema
+scroll_amount scroll_direction scroll_x scroll_y search search_result section seed sequence_number server server_error
+server_is_overloaded server_label server_tool_use service_tier session session_id session_quota_exceeded sh shell
+shell_call shell_call_output shell_command shell_type signature signature_delta slug source sources speed standard
+start start_coordinate start_index started state status stderr stdout steered stop stop_details stop_reason
+stop_sequence stop_sequences store str_replace stream stream_options stream_options.include_obfuscation
+stream_options.include_usage streaming strict string structured_answer structured_outputs subagent subagent_kind
+summarized summary summary_index summary_text support support_verbosity supported_endpoints supported_in_api
+supported_reasoning_levels supports supports_parallel_tool_calls supports_reasoning_summaries
+supports_reasoning_summary_parameter supports_tools supports_vision surrogatepass syntax system system_fingerprint
+tail task_budget temperature text text.format text.format.description text.format.name text.format.schema
+text.format.strict text.format.type text.verbosity text_delta then thinking thinking.adaptive thinking.budget_tokens
+thinking.display thinking.enabled thinking.type thinking_budget thinking_delta thinking_tokens thought
+thought_signature thread thread_not_found thread_source thread_unsupported_request tier timeout_ms timezone title
+token_based_billing token_count token_details token_prices token_type tokens told too_many_images too_many_requests
+tool tool_addition tool_call_id tool_calls tool_choice tool_choice.allowed_tools tool_choice.disable_parallel_tool_use
+tool_choice.name tool_choice.tools tool_choice.type tool_config tool_name tool_reference tool_references tool_removal
+tool_result tool_round tool_search tool_search_call tool_search_output tool_use tool_use_id tools
+tools.allowed_callers tools.cache_control tools.defer_loading tools.description tools.eager_input_streaming
+tools.input_examples tools.input_schema tools.name tools.strict tools.type top_k top_logprobs top_p total_nano_aiu
+total_tokens transcript true truncation truncation_policy ts ttl turn type unavailable unexpected_parameter unit
+unknown unknown_parameter unlimited unnamed unsupported unsupported_api_for_model unsupported_parameter
+unsupported_value up update_file upgrade upstream_error upstream_id upstream_index upstream_overloaded
+upstream_provider_rate_limit url url_citation usage used user user_global_rate_limited user_id user_location
+user_model_rate_limited user_profile_id user_weekly_rate_limited validated value values vendor verbosity version view
+view_range visibility vision warning warning_messages web_fetch web_fetch_tool_result web_search web_search_call
+web_search_options web_search_preview web_search_requests web_search_result web_search_result_location
+web_search_tool_result web_search_tool_result_error webp wheel window_number wire workflow working_directory
+workspace_id ws x_search xhigh
+"""
+WORDS: Final = frozenset(_WORDS.split())
+"""Fields, types, roles, statuses and codes of the three dialects, on both sides. A test looks for those of tables."""
+
+_IN_ERRORS: Final = """
+a accepted added additional after allowed already an and are argument arguments array assistant at authentication
+authorization available bad be been before being beta between body boolean both but by call calls cannot characters
+closed completions configured connection content context could credentials currently data deprecated did does empty
+endpoint enabled error exceeded exceeds expected expired extra failed field fields final first followed for forbidden
+format found function had has have header header(s) id if image images in input integer internal invalid is issued it
+item items key least length less limit limits longer longest malformed match maximum may message messages min minimum
+missing model models more must name no nor not null number object of off on one only or order organization out
+overloaded parameter parameters parse parsing permitted please previous problem prompt property quota range rate reached
+reason reasoning recognized refused repeated request requested require required requires response role schema server
+set should size some specified start status stream string supported system temporarily text than that the their then
+there these thinking this those time timeout to together token tokens too tool tools top try type unauthorized
+unavailable unexpected unknown unless unrecognized unsupported until use used user using valid value values version was
+when which while with within without you your
+"""
+ERROR_WORDS: Final = WORDS | frozenset(_IN_ERRORS.split())
+"""What is kept of the sentence in which upstream refuses something: by it the bridge knows what to do next."""
