@@ -6,12 +6,10 @@ Nothing reaches the real services: the bridge and the simulator are made for thi
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +22,7 @@ from werkzeug.utils import import_string
 from app.bundles.bundle import FORMAT, outcome_told, unpacked
 from app.cli.demo import simulator
 from app.reply import Ended
-from app.settings import Settings
+from app.settings import Settings, override
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _API_KEY: Final = "test-replay"
@@ -132,38 +130,23 @@ def _played(folder: Path, urls: Mapping[str, str], bundle: Mapping[str, Any]) ->
         "WARM_UP": "false",
     }
     seen: list[Ended] = []
-    with _without_proxies():
-        factory: Callable[[Settings], Flask] = import_string("app:create_app")
-        app = factory(Settings.from_env(settings))
-        gateway = app.extensions["gateway"]
-        gateway.observers.append(seen.append)
-        headers = {**bundle["request"]["headers"], "x-api-key": _API_KEY}
-        headers.setdefault("content-type", "application/json")
-        body = _ADDRESS.sub(rb"\1" + _PICTURE, unpacked(bundle["request"]["body"]))
-        try:
-            with app.test_client().post(bundle["request"]["path"], data=body, headers=headers) as response:
-                answer = response.get_data()
-        finally:
-            gateway.close()
+    override(dict.fromkeys(("NO_PROXY", "no_proxy"), _LOCAL))  # the simulator is here, whatever proxy leads out
+    factory: Callable[[Settings], Flask] = import_string("app:create_app")
+    app = factory(Settings.from_env(settings))
+    gateway = app.extensions["gateway"]
+    gateway.observers.append(seen.append)
+    headers = {**bundle["request"]["headers"], "x-api-key": _API_KEY}
+    headers.setdefault("content-type", "application/json")
+    body = _ADDRESS.sub(rb"\1" + _PICTURE, unpacked(bundle["request"]["body"]))
+    try:
+        with app.test_client().post(bundle["request"]["path"], data=body, headers=headers) as response:
+            answer = response.get_data()
+    finally:
+        gateway.close()
     if not seen:
         raise click.ClickException("The bridge has not answered this request.")
     ended = seen[-1]
     return outcome_told(ended), answer
-
-
-@contextlib.contextmanager
-def _without_proxies() -> Iterator[None]:
-    """The simulator is on this machine, whatever proxy leads out of it."""
-    before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
-    os.environ.update(dict.fromkeys(before, _LOCAL))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _shown(value: Any) -> str:

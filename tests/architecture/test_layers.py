@@ -377,6 +377,7 @@ def test_the_environment_is_read_in_one_place() -> None:
 WITH_A_GUARD = [
     "app.auth.device",
     "app.blueprints._request_log",
+    "app.bundles.recorder",
     *["app.database.database"] * 3,
     "app.doctor.examination",
     "app.keys.rates",
