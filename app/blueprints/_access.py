@@ -307,9 +307,14 @@ def form_token() -> str:
     return hmac.new(secret.encode(), _session().encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
 
+def is_form_token(word: str) -> bool:
+    """Whether it is the word in this browser's forms."""
+    return hmac.compare_digest(word.encode(), form_token().encode())
+
+
 def _has_form_token() -> bool:
     limit_form()
-    return hmac.compare_digest(request.form.get("token", "").encode(), form_token().encode())
+    return is_form_token(request.form.get("token", ""))
 
 
 def _is_browser() -> bool:

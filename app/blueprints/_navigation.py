@@ -35,6 +35,8 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
     Page("usage.usage", "/usage", Sentence("Usage"), parts=("usage.ledger",), warns=True),
     Page("calls.show", "/requests", Sentence("Requests"), for_clients=True),
+    Page("catalogue.show", "/catalogue", Sentence("Models"), for_clients=True),
+    Page("learned.show", "/admin/learned", Sentence("Learned")),
     Page("recording.show", "/admin/recording", Sentence("Recording")),
     Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
     Page("auth.device", "/auth/device", Sentence("Sign-in")),

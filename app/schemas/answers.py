@@ -304,6 +304,10 @@ class RecentCalls(Boundary):
     calls = fields.List(fields.Dict, required=True)
 
 
+class Learned(Boundary):
+    learned = fields.List(fields.Dict, required=True)
+
+
 class Recording(Boundary):
     recording = fields.Dict(required=True, allow_none=True)
     bundles = fields.List(fields.Dict, required=True)

@@ -275,6 +275,23 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "get",
+        "/catalogue",
+        "Models",
+        Sentence("The account's models for people; for programs as /v1/models"),
+        answers.OpenAIModels,
+        more=(_PAGE,),
+        errors=(*_KEYED, *_UPSTREAM),
+    ),
+    Operation(
+        "get",
+        "/admin/learned",
+        "Operating",
+        Sentence("What Copilot refused by name and is left out since"),
+        answers.Learned,
+        more=(_PAGE,),
+    ),
+    Operation(
+        "get",
         "/admin/recording",
         "Operating",
         Sentence("Recorded calls: whether recording is on, and what can be fetched"),

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import orjson
 
@@ -110,6 +111,41 @@ class Catalog:
         account = self._account()
         found = self._mine(account) or self._load(account)
         return found.models if found is not None else ()
+
+    def enable(self, id: str) -> None:
+        """Accept the terms of a model for this account (contract §4.6), and ask for the list anew. Other workers see it
+        when their list is due. Ask the person first.
+
+        Raises: SignInRequiredError, AccountError, UpstreamError.
+        """
+        answer = self._client.send(
+            Call(
+                path=f"/models/{quote(id, safe='')}/policy",
+                request_id=str(uuid.uuid4()),
+                body=orjson.dumps({"state": "enabled"}),
+                intent="model-access",
+                patience_s=_PATIENCE_S,
+            )
+        )
+        body = answer.read()
+        if answer.status == 403:
+            raise AccountError(
+                Sentence("Copilot does not let this account enable the model: its organisation decides about it."),
+                code="model_not_enabled",
+            )
+        if not 200 <= answer.status < 300:
+            raise UpstreamStatusError(
+                Sentence(
+                    "Copilot did not enable the model (HTTP %(status)s: %(said)s).%(hint)s",
+                    status=answer.status,
+                    said=_excerpt(body),
+                    hint=answer.hint,
+                ),
+                status=502,
+            )
+        account = self._account()
+        with self._lock:
+            self._snapshot = self._fetch(account)
 
     def _account(self) -> str:
         token = self._github_tokens.current()

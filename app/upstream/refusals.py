@@ -7,6 +7,7 @@ may be remembered at all is decided by whoever learns it; a row that cannot be r
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import orjson
 
@@ -15,6 +16,16 @@ from app.store.base import Store
 
 _MOST = 50
 _PREFIX = "refused:"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Names that one endpoint refused for a model. ttl_s: how long they are kept yet; None: for good."""
+
+    model: str
+    path: str
+    names: tuple[str, ...]
+    ttl_s: float | None
 
 
 class Refusals:
@@ -63,6 +74,17 @@ class Refusals:
             if names := self._read(text):
                 found.append((model, path, tuple(names)))
         return sorted(found)
+
+    def remembered(self) -> list[Learned]:
+        """The same, with what is left of their time. Raises: StoreError."""
+        found = []
+        for entry in self._store.dump():
+            if not entry.key.startswith(_PREFIX):
+                continue
+            path, _, model = entry.key.removeprefix(_PREFIX).partition(":")
+            if names := self._read(entry.value):
+                found.append(Learned(model, path, tuple(names), entry.ttl_s))
+        return sorted(found, key=lambda row: (row.model, row.path))
 
     def forget(self, model: str, name: str | None = None) -> int:
         """Forget one name of a model, or all of them, at every endpoint; how many were forgotten."""

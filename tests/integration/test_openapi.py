@@ -46,6 +46,8 @@ UNDESCRIBED = {
     "/auth/logout",
     "post /admin/mapping",
     "post /admin/recording",
+    "post /admin/learned",
+    "post /catalogue",
 }
 
 
