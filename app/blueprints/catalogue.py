@@ -158,8 +158,8 @@ def _why(name: str, models: tuple[Model, ...], mapping: dict[str, str]) -> Sente
     close = near_matches(target, (known.id for known in models))
     if close:
         return Sentence(
-            "Copilot does not list %(name)s for this account: the plan, the organisation or the name may be the reason. "
-            "Close to it: %(names)s.",
+            "Copilot does not list %(name)s for this account: the plan, the organisation or the name may be the reason."
+            " Close to it: %(names)s.",
             name=target,
             names=", ".join(close),
         )
