@@ -28,7 +28,8 @@ FORMAT = "copilot-bridge backup"
 VERSION = 2
 _WITHOUT_DATABASE = 1
 """The format of before there was a database. It is written where there is none, so that older programs can read it."""
-KEPT_FILES = ("hosts.json",)
+_ENCRYPTS = "account-tokens.key"
+KEPT_FILES = ("hosts.json", _ENCRYPTS)
 """The files of DATA_DIR that are state, beside the store's own. A file that is not named here is in no backup."""
 
 _SQLITE_FILES = tuple(name + end for name in ("state.db", "bridge.db") for end in ("", "-wal", "-shm"))
@@ -97,7 +98,8 @@ def restore(
                 contents.fill(written.enter_context(database.write()), backup.database)
             store.load(entries)
             is_loaded = True
-        for name in set(KEPT_FILES) - set(backup.files):
+        # The key stays: what it encrypted may have stayed as well, and is of no use without it.
+        for name in set(KEPT_FILES) - {_ENCRYPTS} - set(backup.files):
             (data_dir / name).unlink(missing_ok=True)
     except DatabaseError:
         if is_loaded:

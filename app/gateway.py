@@ -15,16 +15,16 @@ from flask import current_app
 from app.auth.api_key import KeyRing
 from app.auth.brake import Brake
 from app.auth.copilot_token import CopilotTokens
-from app.auth.device import DeviceSignIn
+from app.auth.device import DeviceSignIn, OwnAccount
 from app.auth.github import GitHub
 from app.auth.github_app import AppIdentity, GitHubApp
 from app.auth.github_token import GitHubTokens
+from app.bindings import Bindings
 from app.bundles.recorder import Recorder
-from app.converters.registry import UPSTREAMS
 from app.converters.removable import is_rememberable
 from app.database import Database
 from app.database.stored_responses import StoredResponseRows
-from app.errors import DatabaseError, GatewayError, StoreError
+from app.errors import DatabaseError, GatewayError, NotFoundError, StoreError
 from app.keys.service import ClientKeys
 from app.ledger.books import Books
 from app.ledger.entries import LedgerEntries
@@ -36,18 +36,15 @@ from app.relay import Relay
 from app.reply import Observer
 from app.route_settings import check_bundle
 from app.sealing import Seal, key_of
-from app.search_engines import TOOLSET, Absences, CopilotSearch, Engines, ModelSearch
-from app.settings import Settings
+from app.search_engines import Engines
+from app.seats import Seat, SeatMaker, Seats
+from app.settings import Secret, Settings
 from app.store import ModelMapping, open_store
 from app.store.guarded import GuardedStore
 from app.stored_responses import StoredResponses
-from app.upstream.auto import AutoMode
 from app.upstream.catalog import Catalog
-from app.upstream.client import CopilotClient
 from app.upstream.images.fetch import ImageFetcher
-from app.upstream.mcp import McpEndpoint
 from app.upstream.refusals import Refusals
-from app.web_search import WebSearch
 
 _PREPARE_PAUSE_S = 5.0
 _IDLE_S = 60.0
@@ -71,14 +68,11 @@ class Gateway:
     mapping: ModelMapping
     github: GitHub
     github_tokens: GitHubTokens
-    copilot_tokens: CopilotTokens
     sign_in: DeviceSignIn
-    catalog: Catalog
+    bindings: Bindings
+    seats: Seats
     refusals: Refusals
     stored_responses: StoredResponses
-    engines: Engines
-    auto: AutoMode
-    relay: Relay
     outbounds: tuple[Outbound, ...]
     memory: Budget
     recorder: Recorder
@@ -105,22 +99,6 @@ class Gateway:
             github_base_url=settings.github_base_url,
             app=identity.fingerprint if identity else None,
         )
-        copilot_tokens = CopilotTokens(
-            store=store,
-            github=github,
-            github_tokens=github_tokens,
-            app=app,
-            is_copilot_address=settings.is_copilot_address,
-        )
-        sign_in = DeviceSignIn(
-            store=store,
-            github=github,
-            github_tokens=github_tokens,
-            copilot_tokens=copilot_tokens,
-            github_base_url=settings.github_base_url,
-        )
-        client = CopilotClient(settings=settings, outbound=to_copilot, tokens=copilot_tokens)
-        catalog = Catalog(store=store, client=client, github_tokens=github_tokens, ttl_s=settings.catalog_ttl_s)
         verify = to_copilot.route(settings.github_base_url)[1]
         check_bundle(verify)
         images = ImageFetcher(
@@ -130,23 +108,30 @@ class Gateway:
             proxies_for=to_copilot.proxies_for,
             verify=verify,
         )
-        auto = AutoMode(
-            store=store, client=client, catalog=catalog, github_tokens=github_tokens, tier=settings.auto_tier or None
-        )
         refusals = Refusals(store, ttl_s=settings.refusals_ttl_s, is_usable=is_rememberable)
-        absences = Absences(store, github_tokens)
-        mcp = McpEndpoint(settings=settings, outbound=to_copilot, tokens=copilot_tokens, toolset=TOOLSET)
-        own = CopilotSearch(mcp, absences=absences, github_tokens=github_tokens)
-        by_model = ModelSearch(
-            settings.web_search_model or None,
-            codec=UPSTREAMS["responses"],
-            mapping=mapping,
-            catalog=catalog,
-            client=client,
-            absences=absences,
+        recorder = Recorder(store, models=lambda: [model.id for model in own.catalog.known()])
+        maker = SeatMaker(
+            settings, store, github, to_copilot, mapping, images, refusals, stored_responses, recorder.tape_for
         )
-        engines = Engines((by_model,) if settings.web_search_model else (own, by_model))
-        database = Database.at(data_dir=settings.data_dir, url=database_url)
+        own = maker.make(github_tokens, app)
+        client_keys = ClientKeys(database, store, redis_url=redis_url, workers=settings.web_concurrency)
+        bindings = Bindings(
+            registry=client_keys.registry,
+            store=store,
+            seal=_seal(settings, "account-tokens.key", settings.account_tokens_key),
+            github=github,
+            github_base_url=settings.github_base_url,
+            own=github_tokens,
+            forget=lambda token: maker.make(token).forget(),
+        )
+        seats = Seats(own, maker.make, bindings.token)
+        keeper = OwnAccount(
+            github=github,
+            github_tokens=github_tokens,
+            copilot_tokens=own.copilot_tokens,
+            refuse=functools.partial(_refuse_account_of_key, bindings),
+        )
+        sign_in = DeviceSignIn(store=store, github=github, keeper=keeper, github_base_url=settings.github_base_url)
         ledger = LedgerEntries(
             database, keep_calls_days=settings.ledger_calls_days, keep_sums_days=settings.ledger_sums_days
         )
@@ -161,7 +146,7 @@ class Gateway:
             books,
             counters={
                 "refusals_learned": lambda: refusals.learned,
-                "token_exchanges": lambda: copilot_tokens.exchanges,
+                "token_exchanges": seats.exchanges,
                 "upstream_connections": lambda: sum(it.connections()[0] for it in (to_github, to_copilot)),
             },
             gauges={
@@ -170,8 +155,6 @@ class Gateway:
                 "database_up": lambda: database.trouble() is None,
             },
         )
-        recorder = Recorder(store, models=lambda: [model.id for model in catalog.known()])
-        client_keys = ClientKeys(database, store, redis_url=redis_url, workers=settings.web_concurrency)
         return cls(
             settings=settings,
             keys=KeyRing(settings.api_keys),
@@ -184,32 +167,34 @@ class Gateway:
             mapping=mapping,
             github=github,
             github_tokens=github_tokens,
-            copilot_tokens=copilot_tokens,
             sign_in=sign_in,
-            catalog=catalog,
+            bindings=bindings,
+            seats=seats,
             refusals=refusals,
             stored_responses=stored_responses,
-            engines=engines,
-            auto=auto,
-            relay=Relay(
-                upstreams=UPSTREAMS,
-                mapping=mapping,
-                catalog=catalog,
-                client=client,
-                images=images,
-                refusals=refusals,
-                keep_alive_s=settings.keep_alive_s,
-                search=WebSearch(engines) if settings.searches_the_web else None,
-                answer_probes=settings.answer_probes,
-                auto=auto,
-                stored=stored_responses if stored_responses.is_on else None,
-                tape_for=recorder.tape_for,
-            ),
             outbounds=(to_github, to_copilot),
             memory=memory,
             recorder=recorder,
             observers=[client_keys.settle, books, recorder],
         )
+
+    # Of the bridge's own account. What a request goes by is for `seats` to say.
+
+    @property
+    def copilot_tokens(self) -> CopilotTokens:
+        return self.seats.own.copilot_tokens
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.seats.own.catalog
+
+    @property
+    def engines(self) -> Engines:
+        return self.seats.own.engines
+
+    @property
+    def relay(self) -> Relay:
+        return self.seats.own.relay
 
     def close_idle_connections(self) -> None:
         """Let go of connections that have not been used for a while."""
@@ -220,6 +205,8 @@ class Gateway:
         """What is due now and then. The worker calls this."""
         self.close_idle_connections()
         self.client_keys.tidy()
+        with contextlib.suppress(DatabaseError):
+            self.seats.keep_only(self.client_keys.known.bound)
         if self.stored_responses.is_tidying_due():
             threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
@@ -260,8 +247,17 @@ class Gateway:
             self.warming.release()
 
     def account(self) -> tuple[str, bytes]:
-        """The name of the GitHub account in use, and what only its owner knows; empty if nobody is signed in."""
+        """The name of the bridge's own GitHub account, and what only its owner knows; empty if nobody is signed in."""
         return _account_of(self.github_tokens)
+
+    def seat_of(self, key: str | None) -> Seat:
+        """The account that calls of the key of this name go by. Raises: AccountError, StoreError."""
+        if key is None:
+            return self.seats.own
+        try:
+            return self.seats.of(self.client_keys.registry.find(key))
+        except NotFoundError:  # one of API_KEY, or of nobody
+            return self.seats.own
 
     def close_books(self) -> None:
         """Write down the calls that are not in the ledger yet, or not settled. The worker does so last of all."""
@@ -285,11 +281,20 @@ def _account_of(tokens: GitHubTokens) -> tuple[str, bytes]:
     return token.user or token.fingerprint[:8], (token.secret.reveal() or token.identity).encode()
 
 
+def _refuse_account_of_key(bindings: Bindings, login: str) -> None:
+    """Raises: ForbiddenError."""
+    with contextlib.suppress(StoreError):  # the bridge can be signed in while the database is away
+        bindings.refuse_own(login)
+
+
+def _seal(settings: Settings, file: str, given: Secret | None) -> Seal:
+    return Seal(settings.data_dir / file, key_of(given.reveal()) if given else None)
+
+
 def _stored_responses(settings: Settings, database: Database) -> StoredResponses:
-    given = settings.stored_responses_key
     return StoredResponses(
         StoredResponseRows(database),
-        Seal(settings.data_dir / "stored-responses.key", key_of(given.reveal()) if given else None),
+        _seal(settings, "stored-responses.key", settings.stored_responses_key),
         ttl_s=settings.stored_responses_ttl_s,
         most_bytes=settings.stored_response_max_bytes,
         total_bytes=settings.stored_responses_total_bytes,

@@ -60,6 +60,8 @@ class Record:
     traceparent: str | None = None  # of W3C Trace Context, as the client sent it
     key: str | None = None  # its name: see `key_name`, or of a named key
     key_id: str | None = None  # of a named key
+    # The GitHub account that the key is bound to, and what only its owner knows. None: it is the bridge's own.
+    account: tuple[str, bytes] | None = field(default=None, repr=False)
     protocol: str = ""
     upstream: str = ""
     model: str = ""  # as asked for

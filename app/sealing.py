@@ -1,4 +1,5 @@
-"""What is kept for clients is encrypted at rest: AES-256-GCM (NIST SP 800-38D), with a key in a file of its own.
+"""What is kept for clients, and the sign-ins of their keys, is encrypted at rest: AES-256-GCM (NIST SP 800-38D), with
+keys in files of their own.
 
 The library is imported when the first answer is sealed: it costs a start 15 ms, and a worker some megabytes.
 """
@@ -48,6 +49,10 @@ class Seal:
             return self._opened().decrypt(nonce, rest, context.encode("utf-8", "surrogatepass"))
         except (InvalidTag, ValueError):
             return None
+
+    def read_anew(self) -> None:
+        """Look into the file at the next use: it may hold another key by now."""
+        self._cipher = None
 
     def _opened(self) -> AESGCM:
         if self._cipher is None:

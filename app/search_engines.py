@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from app.auth.github_token import GitHubTokens
+from app.auth.github_token import TokenSource
 from app.converters import copilot_search
 from app.converters.codec import UpstreamCodec
 from app.converters.neutral.events import Event, accumulate
@@ -66,7 +66,7 @@ class SearchEngine(Protocol):
 class Absences:
     """What GitHub does not offer to an account, for a while. Without the store each process remembers for itself."""
 
-    def __init__(self, store: Store, github_tokens: GitHubTokens) -> None:
+    def __init__(self, store: Store, github_tokens: TokenSource) -> None:
         self._store = store
         self._github_tokens = github_tokens
 
@@ -93,7 +93,7 @@ class CopilotSearch:
     name = "Copilot's own search"
     _NAME: Final = "copilot"
 
-    def __init__(self, endpoint: McpEndpoint, *, absences: Absences, github_tokens: GitHubTokens) -> None:
+    def __init__(self, endpoint: McpEndpoint, *, absences: Absences, github_tokens: TokenSource) -> None:
         self._endpoint = endpoint
         self._absences = absences
         self._github_tokens = github_tokens

@@ -575,6 +575,14 @@ class Settings:
         "stored-responses.key in DATA_DIR, which is made when it is missing",
         "STORED_RESPONSES_KEY=<openssl rand -base64 32>",
     )
+    account_tokens_key: Secret | None = setting(
+        "ACCOUNT_TOKENS_KEY",
+        None,
+        _sealing_key,
+        "key that encrypts the GitHub sign-ins of keys with an account of their own, 32 bytes in base64, the same on "
+        "all hosts that share a database; otherwise account-tokens.key in DATA_DIR, which is made when it is missing",
+        "ACCOUNT_TOKENS_KEY=<openssl rand -base64 32>",
+    )
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES",
         32 * 1024 * 1024,
@@ -699,7 +707,8 @@ class Settings:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for the log filter."""
-        found = [*self.api_keys, self.gh_copilot_token, self.redis_url, self.database_url, self.stored_responses_key]
+        found = [*self.api_keys, self.gh_copilot_token, self.redis_url, self.database_url]
+        found += [self.stored_responses_key, self.account_tokens_key]
         in_url = urlsplit(self.database_url.reveal()).password if self.database_url else None
         return (*(secret.reveal() for secret in found if secret), *((unquote(in_url),) if in_url else ()))
 

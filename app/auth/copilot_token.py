@@ -26,7 +26,7 @@ import orjson
 
 from app.auth.github import Answer, GitHub, expect_object
 from app.auth.github_app import GitHubApp, forget_installation_tokens
-from app.auth.github_token import GitHubToken, GitHubTokens
+from app.auth.github_token import GitHubToken, TokenSource
 from app.auth.renewals import RenewalLimit
 from app.errors import (
     AccountError,
@@ -132,7 +132,7 @@ class CopilotTokens:
         *,
         store: Store,
         github: GitHub,
-        github_tokens: GitHubTokens,
+        github_tokens: TokenSource,
         app: GitHubApp | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -225,6 +225,14 @@ class CopilotTokens:
         self._failure = None
         self._renew_early_at = 0.0
 
+    def forget(self) -> None:
+        """Drop what is stored of this account: its key is bound to it no longer."""
+        token = self._github_tokens.current()
+        if token is not None:
+            self._store.delete(_token_key(token.fingerprint))
+            self._store.delete(_refused_key(token.fingerprint))
+        self._token = None
+
     def forget_all(self) -> None:
         """Drop every stored Copilot token: the operator signed out."""
         for prefix in (_token_key(""), _refused_key("")):
@@ -301,7 +309,7 @@ class CopilotTokens:
         """Take another worker's token if it has a good one, else exchange; one exchange over all workers at a time."""
         account = github_token.fingerprint
         if not github_token.is_configured and self._is_refused(account):
-            raise _revoked()
+            raise _revoked(github_token)
         lease = f"exchange:{account}"
         # Monotonic, and bounded: whoever holds the lease may have died, and clocks may jump.
         take_over_at = time.monotonic() + _TAKE_OVER_S
@@ -477,7 +485,17 @@ def _server_time(answer: Answer, now: float) -> float:
         return now
 
 
-def _revoked() -> SignInRequiredError:
+def _revoked(token: GitHubToken) -> AccountError:
+    if token.source == "key":
+        return AccountError(
+            Sentence(
+                "GitHub no longer accepts the sign-in of %(account)s, the account that this API key is bound to "
+                "(revoked or expired). %(advice)s",
+                account=token.user,
+                advice=_NO_OTHER_ACCOUNT,
+            ),
+            code=TOKEN_REVOKED,
+        )
     return SignInRequiredError(
         Sentence(
             "GitHub no longer accepts the stored sign-in (revoked or expired). Open /auth/device in a browser to sign "
@@ -500,6 +518,13 @@ _ADVICE = {
 }
 
 
+_OF_KEY = Sentence(
+    "This API key is bound to it, and no other account is used in its place. Get a Copilot plan for it, or ask the "
+    "operator of the bridge to unbind the key."
+)
+_NO_OTHER_ACCOUNT = Sentence(
+    "No other account is used in its place: ask the operator of the bridge for a new invitation, or to unbind the key."
+)
 _NOT_FOR_INSTALLATIONS = Sentence(
     "GitHub gives Copilot no token for this installation of the GitHub App. An owner of the organization has to allow "
     "Copilot requests of Apps, and the App needs the permission “Copilot Requests”."
@@ -526,7 +551,7 @@ def explain_refusal(answer: Answer, github_token: GitHubToken, what: str = TOKEN
                 ),
                 code=TOKEN_REVOKED,
             )
-        return _revoked()
+        return _revoked(github_token)
     if answer.is_rate_limited:
         return UpstreamStatusError(
             Sentence("GitHub limits how often this account may ask for tokens. Wait and try again."),
@@ -535,11 +560,14 @@ def explain_refusal(answer: Answer, github_token: GitHubToken, what: str = TOKEN
             retry_after=answer.headers.get("Retry-After"),
         )
     if answer.status == 403:
-        return _no_access(body)
+        return _no_access(body, github_token)
     if answer.status == 404 and what == ACCOUNT_INFORMATION and github_token.kind in ("ghu", "gho"):
         # A token of a sign-in is known there; what is not is a plan (contract §3.7).
         return AccountError(
-            Sentence("GitHub has no Copilot plan for this account. %(advice)s", advice=_ADVICE["no_copilot_access"]),
+            Sentence(
+                "GitHub has no Copilot plan for this account. %(advice)s",
+                advice=_advice("no_copilot_access", github_token),
+            ),
             code="no_copilot_access",
         )
     if answer.status == 404:
@@ -548,7 +576,7 @@ def explain_refusal(answer: Answer, github_token: GitHubToken, what: str = TOKEN
                 "GitHub's %(what)s does not know this token (%(kind)s_…). %(advice)s",
                 what=what,
                 kind=github_token.kind,
-                advice=_CLASSIC if github_token.kind == "ghp" else _SIGN_IN_AGAIN,
+                advice=_CLASSIC if github_token.kind == "ghp" else _again(github_token),
             ),
             code="token_not_exchangeable",
         )
@@ -600,13 +628,22 @@ def no_plan_of_installations() -> AccountError:
     return AccountError(_NO_PLAN_OF_INSTALLATIONS, code="no_account_information")
 
 
-def _no_access(body: dict[str, Any]) -> AccountError:
+def _again(token: GitHubToken) -> Sentence:
+    return _NO_OTHER_ACCOUNT if token.source == "key" else _SIGN_IN_AGAIN
+
+
+def _advice(reason: str, token: GitHubToken) -> Sentence:
+    advice = _ADVICE.get(reason) or Sentence("See https://github.com/settings/copilot.")
+    return _OF_KEY if token.source == "key" and SignInRequiredError.path in advice else advice
+
+
+def _no_access(body: dict[str, Any], token: GitHubToken) -> AccountError:
     details = body.get("error_details")
     details = details if isinstance(details, dict) else {}
     reason = str(details.get("notification_id") or "forbidden")
     said = str(details.get("message") or body.get("message") or "access denied").strip().rstrip(".")
     link = str(details.get("url") or "").replace("{EDITOR}", "vscode")
-    advice = _ADVICE.get(reason) or Sentence("See https://github.com/settings/copilot.")
+    advice = _advice(reason, token)
     more = Sentence(" More: %(link)s", link=link) if link.startswith("https://") else ""
     return AccountError(
         Sentence(

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as dataclass_fields
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -106,16 +106,67 @@ def _in_background(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="device-sign-in", daemon=True).start()
 
 
+class Keeper(Protocol):
+    """Where the token goes that GitHub granted."""
+
+    def keep(self, token: str, sign_in: SignIn) -> str:
+        """Keep it, and tell whose it is: the login, "" if that cannot be known. Raises: GatewayError."""
+
+
+class OwnAccount:
+    """The bridge's own sign-in.
+
+    refuse: raises a GatewayError for a login that must not become the bridge's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        github: GitHub,
+        github_tokens: GitHubTokens,
+        copilot_tokens: CopilotTokens,
+        refuse: Callable[[str], None] = lambda _login: None,
+    ) -> None:
+        self._github = github
+        self._github_tokens = github_tokens
+        self._copilot_tokens = copilot_tokens
+        self._refuse = refuse
+
+    def keep(self, token: str, sign_in: SignIn) -> str:
+        user = self._login_of(token)
+        self._refuse(user)
+        former = self._github_tokens.current()
+        before = former and (former.user or former.source)
+        # Another tab may have started a new sign-in meanwhile; the grant is real all the same, so it is kept.
+        self._github_tokens.save(token, user or None)
+        self._copilot_tokens.accept_anew()
+        audit("signed in", actor=sign_in.actor or "?", address=sign_in.address, before=before, after=user or "?")
+        return user
+
+    def _login_of(self, token: str) -> str:
+        """The account's name, for display: nothing else may depend on it."""
+        try:
+            return login_of(self._github.account(Secret(token)))
+        except GatewayError:
+            return ""
+
+
+def login_of(answer: Answer) -> str:
+    """Whose account it is that GitHub told about; "" if it did not say."""
+    login = (answer.body or {}).get("login")
+    return login if isinstance(login, str) else ""
+
+
 class DeviceSignIn:
-    """Starts, continues and shows the device sign-in."""
+    """Starts, continues and shows the device sign-in. scope: names it, if it is not the bridge's own."""
 
     def __init__(
         self,
         *,
         store: Store,
         github: GitHub,
-        github_tokens: GitHubTokens,
-        copilot_tokens: CopilotTokens,
+        keeper: Keeper,
+        scope: str = "",
         github_base_url: str = "https://github.com",
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -123,8 +174,10 @@ class DeviceSignIn:
     ) -> None:
         self._store = store
         self._github = github
-        self._github_tokens = github_tokens
-        self._copilot_tokens = copilot_tokens
+        self._keeper = keeper
+        self._key, self._start_lease, self._poll_lease = (
+            f"{name}:{scope}" if scope else name for name in (_KEY, _START_LEASE, _POLL_LEASE)
+        )
         self._github_base_url = github_base_url
         self._clock = clock
         self._sleep = sleep
@@ -154,13 +207,13 @@ class DeviceSignIn:
         owner = uuid.uuid4().hex
         waits_left = _MOST_WAITS
         while not (current := self._live_other_than(replaced_id)):
-            if self._store.acquire(_START_LEASE, owner=owner, ttl_s=_LEASE_S) or waits_left == 0:
+            if self._store.acquire(self._start_lease, owner=owner, ttl_s=_LEASE_S) or waits_left == 0:
                 try:
                     # Another tab may have begun one between our look and our lease.
                     current = self._live_other_than(replaced_id) or self._request_code(actor, address)
-                    self._store.put(_KEY, current.to_json(), ttl_s=current.expires_at - self._clock() + _KEEP_S)
+                    self._store.put(self._key, current.to_json(), ttl_s=current.expires_at - self._clock() + _KEEP_S)
                 finally:
-                    self._store.release(_START_LEASE, owner=owner)
+                    self._store.release(self._start_lease, owner=owner)
                 break
             waits_left -= 1
             self._sleep(_WAIT_STEP_S)
@@ -180,10 +233,10 @@ class DeviceSignIn:
 
     def cancel(self) -> None:
         """Drop the sign-in, running or finished."""
-        self._store.delete(_KEY)
+        self._store.delete(self._key)
 
     def _read(self) -> SignIn | None:
-        text = self._store.get(_KEY)
+        text = self._store.get(self._key)
         return SignIn.from_json(text) if text else None
 
     def _live_other_than(self, replaced_id: str | None) -> SignIn | None:
@@ -217,11 +270,11 @@ class DeviceSignIn:
 
     def _poll_until_done(self) -> None:
         owner = uuid.uuid4().hex  # per poller, not per worker: a second one here must not get the lease too
-        if not self._store.acquire(_POLL_LEASE, owner=owner, ttl_s=_LEASE_S):
+        if not self._store.acquire(self._poll_lease, owner=owner, ttl_s=_LEASE_S):
             return
         try:
             while (current := self._read()) is not None and current.state == "pending":
-                self._store.acquire(_POLL_LEASE, owner=owner, ttl_s=_LEASE_S + current.interval_s)
+                self._store.acquire(self._poll_lease, owner=owner, ttl_s=_LEASE_S + current.interval_s)
                 self._sleep(current.interval_s + min(1.0, current.interval_s * _MARGIN_SHARE))
                 self._poll_once(current.id)
         except GatewayError as error:
@@ -230,7 +283,7 @@ class DeviceSignIn:
             # The last guard of this thread: what it raises would be printed past the log's filter.
             logger.exception("sign-in polling failed")
         finally:
-            self._store.release(_POLL_LEASE, owner=owner)
+            self._store.release(self._poll_lease, owner=owner)
 
     def _poll_once(self, id: str) -> None:
         current = self._read()
@@ -273,23 +326,12 @@ class DeviceSignIn:
             self._change(current, trouble=Sentence("GitHub's answer made no sense; still trying."))
 
     def _complete(self, current: SignIn, token: str) -> None:
-        user = self._login_of(token)
-        former = self._github_tokens.current()
-        before = former and (former.user or former.source)
-        # Another tab may have started a new sign-in meanwhile; the grant is real all the same, so it is kept.
-        self._github_tokens.save(token, user or None)
-        self._copilot_tokens.accept_anew()
-        audit("signed in", actor=current.actor or "?", address=current.address, before=before, after=user or "?")
-        self._finish(current, "done", user=user)
-
-    def _login_of(self, token: str) -> str:
-        """The account's name, for display only: nothing depends on it."""
         try:
-            body = self._github.account(Secret(token)).body or {}
-        except GatewayError:
-            return ""
-        login = body.get("login")
-        return login if isinstance(login, str) else ""
+            user = self._keeper.keep(token, current)
+        except GatewayError as error:  # the code has been used up: it would be of no use to go on
+            self._finish(current, "failed", error=error.code, message=error.message)
+            return
+        self._finish(current, "done", user=user)
 
     def _finish(self, current: SignIn, state: State, **fields: str) -> SignIn:
         return self._change(current, state=state, device_code="", trouble="", **fields)
@@ -301,7 +343,7 @@ class DeviceSignIn:
             stored = SignIn.from_json(text) if text else None
             return replace(stored, **fields).to_json() if stored is not None and stored.id == current.id else text
 
-        self._store.update(_KEY, apply)
+        self._store.update(self._key, apply)
         return replace(current, **fields)
 
 

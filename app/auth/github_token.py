@@ -1,4 +1,5 @@
-"""Where the GitHub token comes from: the environment, a GitHub App, our own sign-in, or an editor's (contract §1.8).
+"""Where the GitHub token comes from: the environment, a GitHub App, our own sign-in, or an editor's (contract §1.8);
+for a key that is bound to an account of its own, from there and nowhere else.
 
 Ours is ``DATA_DIR/hosts.json`` in the shape that editors use, so that the same reader serves all:
 ``{"github.com": {"user": "octocat", "oauth_token": "ghu_…"}}``.
@@ -10,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from app.errors import Sentence, StoreError
@@ -18,7 +19,7 @@ from app.logs import logger
 from app.settings import Secret
 from app.store.private_file import write_private
 
-Source = Literal["environment", "app", "bridge", "editor"]
+Source = Literal["environment", "app", "bridge", "editor", "key"]
 Stamp = tuple[int, int, int] | None
 
 
@@ -54,6 +55,23 @@ class GitHubToken:
             return "ghs"
         value = self.secret.reveal()
         return "github_pat" if value.startswith("github_pat_") else value.split("_", 1)[0]
+
+
+class TokenSource(Protocol):
+    """Whose calls these are: the bridge's own account, or that of one key."""
+
+    def current(self) -> GitHubToken | None:
+        """The token to use now, or None when nobody is signed in."""
+
+
+class BoundToken:
+    """The sign-in of the account that a key is bound to. There is no other for its calls, whatever becomes of it."""
+
+    def __init__(self, secret: Secret, account: str) -> None:
+        self._token = GitHubToken(secret, "key", account)
+
+    def current(self) -> GitHubToken:
+        return self._token
 
 
 class GitHubTokens:

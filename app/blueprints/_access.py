@@ -24,7 +24,7 @@ from app.auth.api_key import (
     session_of,
     whose_session,
 )
-from app.blueprints._navigation import ENDPOINTS, FOR_CLIENTS, page_at
+from app.blueprints._navigation import ENDPOINTS, FOR_BOUND_CLIENTS, FOR_CLIENTS, page_at
 from app.errors import (
     DatabaseError,
     ForbiddenError,
@@ -140,7 +140,10 @@ def _admit_named(key: Key) -> Access:
     """Note whose request this is. Raises: ForbiddenError for what only the operator's keys may do."""
     g.record.key, g.record.key_id = key.name, key.id
     g.record.admission = current_gateway().client_keys.admission(key)
-    if not key.is_admin and not CLIENT_PATHS.match(request.path) and request.endpoint not in FOR_CLIENTS:
+    if key.binding is not None:
+        g.key, g.record.account = key, (key.binding.account, b"")
+    theirs = FOR_BOUND_CLIENTS if key.binding is not None else FOR_CLIENTS
+    if not key.is_admin and not CLIENT_PATHS.match(request.path) and request.endpoint not in theirs:
         g.visitor = "client"
         raise ForbiddenError(
             Sentence(

@@ -40,9 +40,11 @@ from app.errors import (
 )
 from app.gateway import current_gateway
 from app.keys.admission import BudgetSpentError
+from app.keys.key import Key
 from app.logs import logger
 from app.memory import Share
 from app.reply import Record, Reply, header_safe
+from app.seats import Seat
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -127,6 +129,19 @@ def _refuse_websocket() -> None:
 def current_record() -> Record:
     record: Record = g.record
     return record
+
+
+def current_seat() -> Seat:
+    """The GitHub account that this request goes by: that of its key, or else the bridge's own; never one in place of
+    the other.
+
+    Raises: AccountError, StoreError if it cannot be used.
+    """
+    key: Key | None = g.get("key")
+    seat = current_gateway().seats.of(key)
+    if key is not None and (token := seat.github_tokens.current()) is not None:
+        g.record.account = (token.user or "", token.secret.reveal().encode())
+    return seat
 
 
 def read_json(*, may_be_empty: bool = False) -> tuple[bytes, dict[str, Any]]:

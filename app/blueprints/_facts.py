@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import request
 
+from app.blueprints._endpoint import current_seat
 from app.clients.models import Selection, select
 from app.clients.record import Facts, Platform
 from app.clients.text import NO_KEY, PLACEHOLDER
@@ -16,8 +17,7 @@ def models(wish: str | None = None) -> Selection:
 
     Raises: InvalidRequestError for a wish that is no model; SignInRequiredError, AccountError, UpstreamError.
     """
-    gateway = current_gateway()
-    return select(gateway.catalog.models(), main=gateway.mapping.resolve(wish) if wish else None)
+    return select(current_seat().catalog.models(), main=current_gateway().mapping.resolve(wish) if wish else None)
 
 
 def facts(models: Selection) -> Facts:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.blueprints._dialect import speaks
-from app.blueprints._endpoint import client_headers, current_record, read_json, to_response
+from app.blueprints._endpoint import client_headers, current_record, current_seat, read_json, to_response
 from app.converters.codec import ClientCodec
-from app.gateway import current_gateway
 from app.schemas.base import Boundary, check
 
 
@@ -19,7 +18,7 @@ def generates(bp: Blueprint, client: ClientCodec, schema: Boundary, *paths: str)
         current_record().protocol = client.name  # also of a call whose body cannot be read
         raw, body = read_json()
         check(schema, body)
-        return to_response(current_gateway().relay.answer(client, raw, body, client_headers(), current_record()))
+        return to_response(current_seat().relay.answer(client, raw, body, client_headers(), current_record()))
 
     for path in paths:
         bp.add_url_rule(path, "create", create, methods=["POST"])

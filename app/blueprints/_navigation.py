@@ -52,6 +52,9 @@ FOR_CLIENTS: Final = frozenset(
 )
 """Endpoints outside the API that a key of the role client may ask for. What they tell it is its own."""
 
+FOR_BOUND_CLIENTS: Final = FOR_CLIENTS | {"usage.usage"}
+"""The same for a key that is bound to a GitHub account of its own, of which it may know what is left."""
+
 
 def page_at(path: str) -> Page | None:
     """The page that this address belongs to."""

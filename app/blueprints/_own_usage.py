@@ -12,12 +12,14 @@ from app.ledger import reconciliation, report
 from app.schemas.usage import day_of
 
 
-def own_usage(gateway: Gateway, summary: dict[str, Any], *, account: str, key: str | None) -> dict[str, Any]:
+def own_usage(
+    gateway: Gateway, summary: dict[str, Any], *, account: str, key: str | None, is_own: bool = False
+) -> dict[str, Any]:
     """What ``/usage`` has beside GitHub's figures.
 
     ``{"bridge": {"today": {…}, "period": {"since", …}}, "reconciliation": {…} | null}``; both null, and
     ``ledger_trouble`` in words, while the database is away. summary: GitHub's figures, see `summarize`. key: the sums
-    of this key only, which says nothing about the account: then nothing is reconciled.
+    of this key only, which says nothing about the account: then nothing is reconciled. is_own: unless it is the key's.
     """
     gateway.books.flush(within_s=1.0)
     today = datetime.now(UTC).date()
@@ -31,7 +33,7 @@ def own_usage(gateway: Gateway, summary: dict[str, Any], *, account: str, key: s
             "period": {"since": since.isoformat(), **report.told(of_period)},
         }
         found = None
-        told = reconciliation.used_of(summary["quotas"]["premium_interactions"]) if key is None else None
+        told = reconciliation.used_of(summary["quotas"]["premium_interactions"]) if key is None or is_own else None
         if told is not None:
             used, unit = told
             of_account = ledger.total(since.isoformat(), today.isoformat(), account=account)

@@ -21,7 +21,7 @@ from app.blueprints._access import (
     judge_session,
     local,
 )
-from app.blueprints._navigation import ENDPOINTS, PAGES, Page, page_at
+from app.blueprints._navigation import ENDPOINTS, FOR_BOUND_CLIENTS, FOR_CLIENTS, PAGES, Page, page_at
 from app.clients.text import Language, say
 from app.converters.neutral.notices import Notice, notices_of
 from app.errors import GatewayError, Sentence, SignInRequiredError
@@ -77,8 +77,8 @@ def _frame() -> dict[str, Any]:
 
 def _pages() -> list[Page]:
     """What this visitor may see. Who has shown no key yet finds all of it behind the question for one."""
-    for_all = not is_client()
-    return [page for page in PAGES if page.for_clients or for_all]
+    theirs = FOR_BOUND_CLIENTS if "key" in g else FOR_CLIENTS
+    return [page for page in PAGES if page.endpoint in theirs or not is_client()]
 
 
 def _notices() -> dict[Notice, list[str]]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.blueprints._dialect import speaks
-from app.blueprints._endpoint import client_headers, current_record, read_json, to_response
+from app.blueprints._endpoint import client_headers, current_record, current_seat, read_json, to_response
 from app.converters import cursor
 from app.converters.registry import CLIENTS
-from app.gateway import current_gateway
 from app.schemas.base import check
 from app.schemas.chat import CHAT_REQUEST, INPUT_REQUEST
 
@@ -23,4 +22,4 @@ def create_chat_completion() -> Response:
     raw, body = read_json()
     client = cursor.codec_for(body)
     check(INPUT_REQUEST if client is cursor.CLIENT else CHAT_REQUEST, body)
-    return to_response(current_gateway().relay.answer(client, raw, body, client_headers(), current_record()))
+    return to_response(current_seat().relay.answer(client, raw, body, client_headers(), current_record()))

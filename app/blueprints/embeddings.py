@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from app.blueprints._endpoint import current_record, read_json, to_response
+from app.blueprints._endpoint import current_record, current_seat, read_json, to_response
 from app.converters.registry import UPSTREAMS
-from app.gateway import current_gateway
 from app.schemas.base import check
 from app.schemas.embeddings import EMBEDDINGS_REQUEST
 
@@ -19,4 +18,4 @@ def create_embeddings() -> Response:
     current_record().protocol = "embeddings"
     _, body = read_json()
     check(EMBEDDINGS_REQUEST, body)
-    return to_response(current_gateway().relay.embed(UPSTREAMS["chat"], body, current_record()))
+    return to_response(current_seat().relay.embed(UPSTREAMS["chat"], body, current_record()))

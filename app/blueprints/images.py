@@ -6,11 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from app.blueprints._endpoint import current_record, read_body, read_json, to_response
+from app.blueprints._endpoint import current_record, current_seat, read_body, read_json, to_response
 from app.converters.listings.images import ImageRequest, form_field
 from app.converters.registry import UPSTREAMS
 from app.errors import InvalidRequestError
-from app.gateway import current_gateway
 from app.schemas.base import check
 from app.schemas.images import IMAGES_REQUEST
 
@@ -53,4 +52,4 @@ def _text(raw: bytes, content_type: str, name: str) -> Any:
 def _passed(path: str, raw: bytes, body: dict[str, Any], *, form: str | None = None) -> Response:
     check(IMAGES_REQUEST, body)
     asked = ImageRequest(path, raw, body, form)
-    return to_response(current_gateway().relay.pass_through(UPSTREAMS["chat"], asked, current_record()))
+    return to_response(current_seat().relay.pass_through(UPSTREAMS["chat"], asked, current_record()))

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from app.blueprints._endpoint import current_record, json_response, read_json
 from app.blueprints._request_log import who
@@ -15,7 +15,7 @@ from app.gateway import current_gateway
 from app.keys.key import Key, Limits, moment
 from app.keys.spending import Account
 from app.logs import audit
-from app.schemas.keys import KEY_CHANGE, NEW_KEY, placed, read_key
+from app.schemas.keys import KEY_CHANGE, NEW_KEY, placed, read_invitation, read_key
 
 bp = Blueprint("keys", __name__)
 
@@ -61,12 +61,33 @@ def change(name: str) -> Response:
 @bp.delete("/admin/keys/<path:name>")
 def revoke(name: str) -> Response:
     """It counts no longer, from the next second on everywhere. It stays in the list, for the ledger names it."""
-    client_keys = current_gateway().client_keys
-    now = time.time()
-    before, after = client_keys.registry.change(name, lambda key: replace(key, revoked_at=key.revoked_at or now))
-    client_keys.known.forget()
+    before, after = current_gateway().bindings.revoke(name)
+    current_gateway().client_keys.known.forget()
     if before.revoked_at is None:
         audit("key revoked", **who(), name=after.name)
+    return json_response(shown(after))
+
+
+@bp.post("/admin/keys/<name>/invitation")
+def invite(name: str) -> Response:
+    """A link by which the key's holder binds it to a GitHub account of their own. Nobody can show it again, and the one
+    before it is good no longer. Body: ``{"hours": 24}``, or none."""
+    _, body = read_json(may_be_empty=True)
+    hours = read_invitation(body)
+    invitation, link = current_gateway().bindings.invite(name, hours=hours)
+    audit("key invited", **who(), name=invitation.name, expires_at=moment(invitation.expires_at))
+    address = f"{request.url_root}auth/invitation?link={link}"
+    return json_response({"name": invitation.name, "link": address, "expires_at": moment(invitation.expires_at)})
+
+
+@bp.delete("/admin/keys/<name>/binding")
+def unbind(name: str) -> Response:
+    """From the next second on the bridge's own account serves the key; the sign-in of the other one is forgotten, and
+    an invitation is good no longer."""
+    before, after = current_gateway().bindings.unbind(name)
+    current_gateway().client_keys.known.forget()
+    if before.binding is not None:
+        audit("key unbound", **who(), name=after.name, before=before.binding.account)
     return json_response(shown(after))
 
 
@@ -80,7 +101,14 @@ def own() -> Response:
     limits = {**limits_shown(key.limits), "budgets": _standing(key)}
     expires = moment(key.expires_at) if key.expires_at is not None else None
     return json_response(
-        {"name": key.name, "role": key.role, "owner": key.owner, "expires_at": expires, "limits": limits}
+        {
+            "name": key.name,
+            "role": key.role,
+            "owner": key.owner,
+            "account": key.binding.account if key.binding is not None else None,
+            "expires_at": expires,
+            "limits": limits,
+        }
     )
 
 
@@ -98,6 +126,7 @@ def shown(key: Key) -> dict[str, Any]:
         "last_used_at": _moment(key.last_used_at),
         "expires_at": _moment(key.expires_at),
         "revoked_at": _moment(key.revoked_at),
+        "account": key.binding.account if key.binding is not None else None,
         **limits_shown(key.limits),
     }
 

@@ -119,7 +119,7 @@ def try_out() -> Response:
         raise InvalidRequestError(f"'purpose' must be one of {', '.join(PURPOSES)}.", param="purpose")
     gateway = current_gateway()
     try:
-        models = gateway.catalog.models()
+        models = gateway.seat_of(key).catalog.models()
     except GatewayError:
         models = None
     return json_response(dry_run(gateway.mapping, models, str(model), key=key, purpose=purpose).told())

@@ -5,10 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.blueprints._dialect import speaks
-from app.blueprints._endpoint import client_headers, current_record, json_response, read_json
+from app.blueprints._endpoint import client_headers, current_record, current_seat, json_response, read_json
 from app.blueprints._generation import generates
 from app.converters.registry import CLIENTS
-from app.gateway import current_gateway
 from app.schemas.base import check
 from app.schemas.messages import COUNT_TOKENS_REQUEST, MESSAGES_REQUEST
 
@@ -25,5 +24,5 @@ def count_tokens() -> Response:
     current_record().protocol = "count_tokens"
     raw, body = read_json()
     check(COUNT_TOKENS_REQUEST, body)
-    relay = current_gateway().relay
+    relay = current_seat().relay
     return json_response({"input_tokens": relay.count_tokens(MESSAGES, raw, body, client_headers(), current_record())})

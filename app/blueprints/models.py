@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from app.blueprints._dialect import speaks
-from app.blueprints._endpoint import current_record, json_response
+from app.blueprints._endpoint import current_record, current_seat, json_response
 from app.converters.codec import ClientCodec
 from app.converters.listings.codex_models import codex_list
 from app.converters.listings.models import anthropic_list, anthropic_model, openai_list, openai_model, with_aliases
@@ -67,9 +67,9 @@ def get_model(name: str) -> Response:
 
 def _models() -> tuple[Model, ...]:
     """The catalogue, and auto mode where the account has it: of this, what the key may use."""
-    gateway = current_gateway()
-    models = gateway.catalog.models()
-    if not any(model.id == AUTO for model in models) and gateway.auto.is_offered():
+    seat = current_seat()
+    models = seat.catalog.models()
+    if not any(model.id == AUTO for model in models) and seat.auto.is_offered():
         models = (*models, auto_entry(models))
     admission = current_record().admission
     return models if admission is None else tuple(model for model in models if admission.admits(model.id))

@@ -14,7 +14,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from app.auth.copilot_token import ACCOUNT_INFORMATION, NOT_SIGNED_IN, explain_refusal, no_plan_of_installations
 from app.auth.github import expect_object
 from app.blueprints._access import wants_html
-from app.blueprints._endpoint import json_response
+from app.blueprints._endpoint import current_record, current_seat, json_response
 from app.blueprints._own_usage import own_key, own_usage
 from app.converters.listings.usage import summarize
 from app.errors import SignInRequiredError
@@ -27,8 +27,8 @@ bp = Blueprint("usage", __name__)
 
 @bp.get("/usage")
 def usage() -> Response:
-    gateway = current_gateway()
-    token = gateway.github_tokens.current()
+    gateway, seat = current_gateway(), current_seat()
+    token = seat.github_tokens.current()
     if token is None:
         raise SignInRequiredError(NOT_SIGNED_IN)
     if token.kind == "ghs":
@@ -36,12 +36,14 @@ def usage() -> Response:
     answer = gateway.github.account(token.secret)
     if answer.status != 200:
         if answer.status == 401:
-            gateway.copilot_tokens.note_refusal(token)
+            seat.copilot_tokens.note_refusal(token)
         raise explain_refusal(answer, token, what=ACCOUNT_INFORMATION)
     summary = summarize(expect_object(answer, ACCOUNT_INFORMATION))
     if not wants_html():
-        account = gateway.account()[0]
-        return json_response({**summary, **own_usage(gateway, summary, account=account, key=own_key())})
+        bound = current_record().account
+        account = bound[0] if bound is not None else gateway.account()[0]
+        told = own_usage(gateway, summary, account=account, key=own_key(), is_own=bound is not None)
+        return json_response({**summary, **told})
     reset_on = day_of(str(summary["quota_reset_date"])[:10])
     days_left = (reset_on - datetime.now(UTC).date()).days if reset_on is not None else None
     return make_response(

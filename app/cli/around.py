@@ -1,4 +1,4 @@
-"""What surrounds commands that touch the state: errors in one line, and whose the files are."""
+"""What surrounds commands that touch the state: errors in one line, whose the files are, addresses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from pathlib import Path
 import click
 
 from app.errors import GatewayError
+from app.settings import parse_url
+
+
+def base_url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Reads an option: the bridge as its clients reach it."""
+    if value is None:
+        return None
+    try:
+        return parse_url(value).removesuffix("/v1")
+    except ValueError as problem:
+        raise click.BadParameter(f"{value!r} {problem}; example: http://localhost:8000") from None
 
 
 @contextlib.contextmanager

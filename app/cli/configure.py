@@ -12,6 +12,7 @@ from typing import NamedTuple, get_args
 import click
 from flask.cli import with_appcontext
 
+from app.cli.around import base_url
 from app.clients.files.merge import MergeError, render
 from app.clients.files.shell import SHELLS
 from app.clients.files.write import Written, apply, plan, take_back
@@ -22,7 +23,7 @@ from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, shell_lines
 from app.commands import own_command
 from app.errors import GatewayError, SignInRequiredError
 from app.gateway import Gateway, current_gateway
-from app.settings import DEFAULT_API_KEY, parse_url
+from app.settings import DEFAULT_API_KEY
 
 
 class Places(NamedTuple):
@@ -30,15 +31,6 @@ class Places(NamedTuple):
 
     home: Path
     moved: Mapping[str, Path]
-
-
-def _url(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        return parse_url(value).removesuffix("/v1")
-    except ValueError as problem:
-        raise click.BadParameter(f"{value!r} {problem}; example: http://localhost:8000") from None
 
 
 def moved_by(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +47,7 @@ def moved_by(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("client", required=False, metavar="[CLIENT]")
 @click.option("--write", is_flag=True, help="Merge the settings into the client's files, with a backup of each.")
 @click.option("--undo", is_flag=True, help="Put back what was there before the last --write.")
-@click.option("--url", callback=_url, help="The bridge as the client reaches it.  [default: http://localhost:PORT]")
+@click.option("--url", callback=base_url, help="The bridge as the client reaches it.  [default: http://localhost:PORT]")
 @click.option("--model", help="The model to begin with, instead of the one chosen from your list.")
 @click.option("--small-model", help="The model for titles and other small things.")
 @click.option("--shell", type=click.Choice(SHELLS), help="Print shell variables alone, to evaluate or to keep.")

@@ -1,4 +1,4 @@
-"""``keys``: named keys for clients, with limits."""
+"""``keys``: named keys for clients, with limits, and with GitHub accounts of their own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
-from app.cli.around import as_owner_of, told
+from app.cli.around import as_owner_of, base_url, told
 from app.gateway import Gateway, current_gateway
-from app.keys.key import ROLES, UNITS, Key, Limits, moment
+from app.keys.key import HOURS, MOST_HOURS, ROLES, UNITS, Key, Limits, moment
 from app.logs import audit
 from app.schemas.keys import KEY_CHANGE, NEW_KEY, placed, read_key
+from app.serving.address import local_url
 
 _BUDGET = re.compile(
     r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[a-z_ ]*?)\s*"
@@ -84,7 +85,7 @@ def list_keys() -> None:
     gateway = current_gateway()
     with told(), _files_of(gateway):
         found = gateway.client_keys.registry.all()
-    rows = [("NAME", "BEGINS", "ROLE", "STATE", "OWNER", "LAST USED", "LIMITS"), *map(_row, found)]
+    rows = [("NAME", "BEGINS", "ROLE", "STATE", "OWNER", "ACCOUNT", "LAST USED", "LIMITS"), *map(_row, found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows if found else ():
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
@@ -120,11 +121,48 @@ def edit(name: str, **given: Any) -> None:
 def revoke(name: str) -> None:
     """Make the key NAME count no longer, from the next second on. It stays in the list."""
     gateway = current_gateway()
-    now = time.time()
     with told(), _files_of(gateway):
-        _, after = gateway.client_keys.registry.change(name, lambda key: replace(key, revoked_at=key.revoked_at or now))
+        _, after = gateway.bindings.revoke(name)
     audit("key revoked", actor=actor(), name=after.name)
     click.echo(f"Revoked: {after.name}.")
+
+
+@keys.command("invite")
+@click.argument("name")
+@click.option(
+    "--hours", type=click.IntRange(1, MOST_HOURS), default=HOURS, show_default=True, help="How long the link is good."
+)
+@click.option("--url", callback=base_url, help="The bridge as its people reach it.  [default: http://localhost:PORT]")
+@with_appcontext
+def invite(name: str, hours: int, url: str | None) -> None:
+    """Print a link by which the holder of the key NAME signs in to a GitHub account of their own.
+
+    From then on calls with that key go by that account, and by no other. The link is good once; a new one takes the
+    place of the one before.
+    """
+    gateway = current_gateway()
+    base = url or local_url(gateway.settings)
+    with told(), _files_of(gateway):
+        invitation, link = gateway.bindings.invite(name, hours=hours)
+    until = moment(invitation.expires_at)
+    audit("key invited", actor=actor(), name=invitation.name, expires_at=until)
+    click.echo(f"{base}/auth/invitation?link={link}")
+    click.echo(f"It binds the key {invitation.name!r}, once, until {until}. Send it to nobody else.", err=True)
+
+
+@keys.command("unbind")
+@click.argument("name")
+@with_appcontext
+def unbind(name: str) -> None:
+    """Forget the GitHub account of the key NAME: the bridge's own serves it again, from the next second on."""
+    gateway = current_gateway()
+    with told(), _files_of(gateway):
+        before, after = gateway.bindings.unbind(name)
+    if before.binding is None:
+        click.echo(f"{after.name} was bound to no account of its own.")
+        return
+    audit("key unbound", actor=actor(), name=after.name, before=before.binding.account)
+    click.echo(f"Unbound: {after.name}. The bridge's own account serves it now.")
 
 
 def _files_of(gateway: Gateway) -> ExitStack:
@@ -189,7 +227,8 @@ def _row(key: Key) -> tuple[str, ...]:
         state_shown = f"until {moment(key.expires_at)[:10]}"
     else:
         state_shown = state
-    return key.name, f"{key.prefix}…", key.role, state_shown, key.owner or "–", last, _limits(key.limits)
+    account = key.binding.account if key.binding is not None else "–"
+    return key.name, f"{key.prefix}…", key.role, state_shown, key.owner or "–", account, last, _limits(key.limits)
 
 
 def _limits(limits: Limits) -> str:

@@ -160,7 +160,7 @@ def undo(number: int | None) -> None:
 def try_out(model: str, key: str | None, purpose: str | None) -> None:
     """Say what a call for MODEL would get, why, and at what price. Nothing is called."""
     try:
-        models = current_gateway().catalog.models()
+        models = current_gateway().seat_of(key).catalog.models()
     except GatewayError as error:
         click.echo(f"There is no model list: {error.message}", err=True)
         models = None

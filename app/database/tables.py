@@ -109,6 +109,17 @@ CLIENT_KEYS: Final = Table(
     Column("budgets", Text, nullable=False),
 )
 
+KEY_BINDINGS: Final = Table(
+    # The GitHub account that a key's calls go by, if it is not the bridge's own. account: its login; sealed: the token
+    # of its sign-in.
+    "key_bindings",
+    METADATA,
+    Column("key_id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("bound_at", Float, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 KEY_SPENDING: Final = Table(
     # What a key has used of a budget, in the period that began then.
     "key_spending",

@@ -23,6 +23,9 @@ PER_UNIT: Final[dict[Unit, int]] = {"credits": 10**9, "premium_requests": 1000, 
 exact."""
 
 WARNS_AT: Final = 0.8
+HOURS: Final = 24
+"""How long an invitation is good, unless somebody says otherwise; and at most."""
+MOST_HOURS: Final = 7 * 24
 
 _MARK: Final = "cb-"
 _SECRET_BYTES: Final = 32
@@ -96,9 +99,21 @@ class Limits:
         return self.concurrent is not None or bool(self.budgets)
 
 
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The GitHub account that a key's calls go by. account: its login. sealed: the token of its sign-in, encrypted."""
+
+    account: str
+    bound_at: float
+    sealed: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key, without itself. Times: epoch seconds. digest: SHA-256 of it, in hex. prefix: what may be shown of it."""
+    """One key, without itself. Times: epoch seconds. digest: SHA-256 of it, in hex. prefix: what may be shown of it.
+
+    binding: None, if the bridge's own account serves it.
+    """
 
     id: str
     name: str
@@ -112,6 +127,7 @@ class Key:
     revoked_at: float | None = None
     last_used_at: float | None = None
     limits: Limits = Limits()
+    binding: Binding | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -121,6 +137,15 @@ class Key:
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "active"
+
+
+def may_share(one: Key, other: Key) -> bool:
+    """Whether both may be bound to one GitHub account: they are keys of one person, and the operator has said so.
+
+    A seat is licensed to a person. One that served several people would be spread over them, and one that several keys
+    took turns at would be a pool.
+    """
+    return bool(one.owner.strip()) and one.owner.strip().casefold() == other.owner.strip().casefold()
 
 
 def new_secret() -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.errors import DatabaseError
-from app.keys.key import Key, digest_of, looks_like_key
+from app.keys.key import Binding, Key, digest_of, looks_like_key
 from app.keys.registry import KeyRegistry
 from app.store.guarded import in_background
 
@@ -72,6 +72,12 @@ class KnownKeys:
     def by_id(self, id: str) -> Key | None:
         """The key of this id, whatever its state. Raises: DatabaseError if that cannot be known."""
         return self._current(FRESH_S).by_id.get(id) if self._registry.exists() else None
+
+    def bound(self) -> dict[str, Binding]:
+        """The accounts of keys, by the keys' ids."""
+        if not self._registry.exists():
+            return {}
+        return {key.id: key.binding for key in self._current(FRESH_S).by_digest.values() if key.binding is not None}
 
     def forget(self) -> None:
         """Look anew at the next chance: this worker has just changed something."""

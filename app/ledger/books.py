@@ -45,7 +45,8 @@ class Entries(Protocol):
 class Books:
     """An observer of requests. One per process; in a worker `begin` it, elsewhere what is noted waits for a `flush`.
 
-    account: the name of the GitHub account in use, and a secret of it. observe: is told of the bookings and of requests
+    account: the name of the bridge's own GitHub account, and a secret of it; a call that goes by another says so in its
+    record. observe: is told of the bookings and of requests
     that are no calls, in the background, once. most: how many bookings are kept unwritten.
     """
 
@@ -87,7 +88,7 @@ class Books:
                 return
         elif len(self._noted) >= self._most:
             return
-        self._noted.append((ended, self._whose() if is_call else _NOBODY))
+        self._noted.append((ended, (ended.record.account or self._whose()) if is_call else _NOBODY))
         self._told.set()
 
     def _whose(self) -> tuple[str, bytes]:

@@ -60,7 +60,7 @@ class WorkerMetrics:
     def observe(self, ended: Ended, booking: Booking | None) -> None:
         with self._lock:
             self._numbers.note(ended, booking)
-            if ended.record.quotas:
+            if ended.record.quotas and ended.record.account is None:  # what is left of the bridge's own account
                 self._headers = ended.record.quotas  # read when somebody wants to know
         if booking is not None:
             self._recent.note(ended, booking)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from app.errors import InvalidRequestError
-from app.keys.key import PER_UNIT, PERIODS, ROLES, UNITS, Budget, Limits, is_key_name
+from app.keys.key import HOURS, MOST_HOURS, PER_UNIT, PERIODS, ROLES, UNITS, Budget, Limits, is_key_name
 from app.schemas.base import Count
 
 _LONGEST = 500
@@ -144,23 +144,38 @@ class NewKey(KeyChange):
     name = KeyName(required=True)
 
 
+class NewInvitation(Schema):
+    """``POST /admin/keys/{name}/invitation``."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "is no field of an invitation"}
+
+    hours = Count(
+        load_default=HOURS, validate=validate.Range(min=1, max=MOST_HOURS, error=f"must be from 1 to {MOST_HOURS}")
+    )
+
+
 KEY_CHANGE = KeyChange()
 NEW_KEY = NewKey()
+NEW_INVITATION = NewInvitation()
 
 
 def read_key(schema: Schema, body: Any) -> dict[str, Any]:
     """The fields of a key that a body names, as `Key` and `Limits` have them. Raises: InvalidRequestError."""
-    try:
-        found: dict[str, Any] = schema.load(body)
-    except ValidationError as problem:
-        path, words = _first(problem.messages)
-        raise InvalidRequestError(f"'{path}' {words}.", param=path) from None
+    found = _loaded(schema, body)
     for name in ("models", "budgets"):
         if name in found:
             found[name] = tuple(found[name] or ())
     if "budgets" in found:
         found["budgets"] = budgets_of(found["budgets"])
     return found
+
+
+def read_invitation(body: Any) -> int:
+    """For how many hours it is to be good. Raises: InvalidRequestError."""
+    return int(_loaded(NEW_INVITATION, body)["hours"])
 
 
 def placed(before: Limits, fields: dict[str, Any]) -> dict[str, Any]:
@@ -179,6 +194,15 @@ def budgets_of(given: tuple[dict[str, Any], ...]) -> tuple[Budget, ...]:
         if budget.amount < 1:
             least = 1 / PER_UNIT[budget.unit]
             raise InvalidRequestError(f"'budgets' must hold at least {least:g} of a unit.", param="budgets")
+    return found
+
+
+def _loaded(schema: Schema, body: Any) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = schema.load(body)
+    except ValidationError as problem:
+        path, words = _first(problem.messages)
+        raise InvalidRequestError(f"'{path}' {words}.", param=path) from None
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.auth.github_token import GitHubTokens
+from app.auth.github_token import TokenSource
 from app.errors import GatewayError, NotFoundError, Sentence, StoreError, UpstreamStatusError
 from app.logs import logger
 from app.routing import AUTO, Model, find_model
@@ -68,7 +68,7 @@ class AutoMode:
         store: Store,
         client: CopilotClient,
         catalog: Catalog,
-        github_tokens: GitHubTokens,
+        github_tokens: TokenSource,
         tier: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -111,6 +111,12 @@ class AutoMode:
         finally:
             self._probing.release()
         return True
+
+    def forget(self) -> None:
+        """Drop what is stored of this account: picks, with the tokens of their sessions. Raises: StoreError."""
+        account = self._account()
+        for key in (*self._store.scan(f"auto:{account}:"), f"auto-offered:{account}"):
+            self._store.delete(key)
 
     # -- what is kept ------------------------------------------------------------------------------------------------
 

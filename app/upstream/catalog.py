@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import orjson
 
-from app.auth.github_token import GitHubTokens
+from app.auth.github_token import TokenSource
 from app.converters.neutral.notices import notices_of
 from app.errors import AccountError, GatewayError, Sentence, StoreError, UpstreamStatusError
 from app.logs import logger
@@ -55,7 +55,7 @@ class Catalog:
         *,
         store: Store,
         client: CopilotClient,
-        github_tokens: GitHubTokens,
+        github_tokens: TokenSource,
         ttl_s: float,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -146,6 +146,11 @@ class Catalog:
         account = self._account()
         with self._lock:
             self._snapshot = self._fetch(account)
+
+    def forget(self) -> None:
+        """Drop the stored list: nobody calls for this account any more. Raises: StoreError."""
+        self._store.delete(_key(self._account()))
+        self._snapshot = None
 
     def _account(self) -> str:
         token = self._github_tokens.current()

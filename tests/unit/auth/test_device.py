@@ -11,7 +11,7 @@ import pytest
 from requests.structures import CaseInsensitiveDict
 
 from app.auth.copilot_token import CopilotTokens
-from app.auth.device import DeviceSignIn, SignIn
+from app.auth.device import DeviceSignIn, OwnAccount, SignIn
 from app.auth.github import Answer
 from app.auth.github_token import GitHubTokens
 from app.errors import UpstreamConnectError, UpstreamStatusError
@@ -83,8 +83,7 @@ class World:
         return DeviceSignIn(
             store=self.store,
             github=github,
-            github_tokens=self.tokens,
-            copilot_tokens=copilot,
+            keeper=OwnAccount(github=github, github_tokens=self.tokens, copilot_tokens=copilot),
             github_base_url="https://github.test",
             clock=lambda: self.now,
             sleep=self.sleep,

@@ -20,6 +20,10 @@ NO_KEY_NEEDED |= {("HEAD", "/"), ("HEAD", "/api/hello")}
 NO_KEY_NEEDED |= {("GET", "/metrics"), ("HEAD", "/metrics")}  # on this machine; see test_ledger
 
 
+INVITED = {(method, f"/auth/invitation{more}") for method in ("GET", "HEAD") for more in ("", "/status")}
+INVITED |= {("POST", "/auth/invitation/start")}  # whoever has a link; see test_invitation
+
+
 def make(environment: dict[str, str], **env: str) -> FlaskClient:
     return create_app(Settings.from_env({**environment, **env})).test_client()
 
@@ -27,7 +31,7 @@ def make(environment: dict[str, str], **env: str) -> FlaskClient:
 def routes(app: Flask) -> list[tuple[str, str]]:
     found = []
     for rule in app.url_map.iter_rules():
-        path = rule.rule.replace("<path:name>", "x").replace("<path:source>", "x")
+        path = rule.rule.replace("<path:name>", "x").replace("<path:source>", "x").replace("<name>", "x")
         found += [(method, path) for method in sorted(rule.methods or ()) if method != "OPTIONS"]
     return found
 
@@ -36,7 +40,8 @@ def test_every_route_but_the_named_ones_needs_a_key(environment: dict[str, str])
     client = make(environment, GH_COPILOT_TOKEN="ghu_test_linked", WARM_UP="false")
     answers = {route: client.open(route[1], method=route[0]).status_code for route in routes(client.application)}
     open_routes = {route for route, status in answers.items() if status != 401}
-    assert open_routes == NO_KEY_NEEDED
+    assert open_routes == NO_KEY_NEEDED | INVITED
+    assert {answers[route] for route in INVITED} == {404}
 
 
 @pytest.mark.parametrize(

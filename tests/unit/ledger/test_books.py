@@ -49,6 +49,16 @@ def books_on(shelf: Shelf, **more: object) -> Books:
     return Books(shelf, account=lambda: ("octocat", b"s"), **more)  # type: ignore[arg-type]
 
 
+def test_a_call_of_a_bound_key_is_its_accounts(shelf: Shelf) -> None:
+    books = books_on(shelf)
+    bound = call(1)
+    bound.record.account = ("hubot", b"t")
+    books(call(0))
+    books(bound)
+    assert books.flush()
+    assert [one.account for one in shelf.written] == ["octocat", "hubot"]
+
+
 def test_every_call_is_written_once_in_its_order(shelf: Shelf) -> None:
     books = books_on(shelf)
     for number in range(2 * BATCH + 1):

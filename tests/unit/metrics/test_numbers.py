@@ -169,6 +169,14 @@ def test_a_worker_tells_of_calls_that_nobody_has_sorted_yet(folder: Path) -> Non
     assert values(exposition(WorkerShare(folder, "12-2").others()))["bridge_token_exchanges_total",] == 4
 
 
+def test_what_is_left_of_an_account_of_a_key_is_not_what_the_bridge_has_left() -> None:
+    metrics = WorkerMetrics()
+    metrics.watch(Books(Shelf(), account=lambda: ("", b"")), {}, {})
+    for account, left in ((None, 50), (("hubot", b"t"), 1)):
+        metrics.observe(ended(quotas={"x-quota-snapshot-chat": f"rem={left}"}, account=account), None)
+    assert metrics.all()[0].gauges["quota_percent"] == {"chat": 50.0}
+
+
 @pytest.mark.parametrize("value", ["", "rem=x", "rem=-1&totRem=-1", "rem=", "%%%"])
 def test_a_quota_that_says_nothing_is_not_told(value: str) -> None:
     metrics = WorkerMetrics()
