@@ -10,7 +10,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.blueprints._access import is_client, require_form, wants_html
-from app.blueprints._endpoint import current_record, json_response
+from app.blueprints._endpoint import current_record, current_seat, json_response
 from app.blueprints._request_log import who
 from app.converters.listings.models import display_name, openai_list
 from app.converters.neutral.model_limits import ModelLimits
@@ -75,7 +75,7 @@ def enable() -> BaseResponse:
     name = request.form.get("model", "")
     if request.form.get("accept") != "yes":
         raise InvalidRequestError(Sentence("Confirm that you accept the terms of the model."), param="accept")
-    catalog = current_gateway().catalog
+    catalog = current_seat().catalog
     if name not in {model.id for model in catalog.models()}:
         raise InvalidRequestError(
             Sentence("The account's list has no model %(name)s.", name=repr(name[:MAX_NAME_CHARACTERS])), param="model"
@@ -182,6 +182,6 @@ def _order(it: Shown) -> tuple[bool, str, str]:
 def _models() -> tuple[tuple[Model, ...], GatewayError | None]:
     """The account's models, or why there is no list."""
     try:
-        return current_gateway().catalog.models(), None
+        return current_seat().catalog.models(), None
     except GatewayError as error:
         return (), error

@@ -21,13 +21,19 @@ OWN = "ghu_test_individual"
 OTHER = "ghu_test_business"  # hubot's
 BODY = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}]}
 HTML = {"Accept": "text/html"}
+POSTED = {
+    "/responses": {"model": "gpt-5-mini", "input": "hi"},
+    "/embeddings": {"model": "text-embedding-3-small", "input": "hi"},
+    "/messages": {**BODY, "max_tokens": 20},
+    "/messages/count_tokens": {**BODY, "model": "claude-haiku-4.5"},
+}
 
 
 @pytest.fixture
 def env(simulator: Simulator) -> dict[str, str]:
     simulator.config(device_interval_s=0.1, device_account=OTHER, list_restricted=False)
     simulator.catalogue(patch={"gpt-5-mini": {"billing": {"restricted_to": ["business"]}}})
-    return {**simulator.settings_env(), "GH_COPILOT_TOKEN": OWN}
+    return {**simulator.settings_env(), "GH_COPILOT_TOKEN": OWN, "WARM_UP": "false"}
 
 
 @pytest.fixture
@@ -132,6 +138,32 @@ def test_each_key_goes_by_its_own_account_alone(
     assert alice.get("/v1/key").json()["account"] == "hubot"
     # The bridge's own sign-in is what it was.
     assert not (tmp_path / "hosts.json").exists()
+
+
+def test_nothing_that_its_holder_can_ask_for_goes_by_another_account(
+    bridge: LocalBridge, simulator: Simulator, alice: Holder
+) -> None:
+    assert alice.sign_in(alice.invited()) == "done"
+    alice.becomes(bound_token(simulator), bridge)
+    asked, count = [], 0
+    for rule in bridge._app.url_map.iter_rules():
+        path = re.sub(r"<[^>]*>", "gpt-4.1", rule.rule)
+        simulator.requests(clear=True)
+        for method in sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}):
+            for headers in (alice.headers, alice.headers | HTML):
+                body = POSTED.get(path.removeprefix("/v1"), BODY) if method == "POST" else None
+                answer = requests.request(method, bridge.url + path, json=body, headers=headers, timeout=60)
+                asked.append((method, path, answer.status_code))
+        by = [one["header"].get("authorization", "") for one in simulator.requests()]
+        count += len([one for one in by if tid(bound_token(simulator)) in one])
+        assert not [one for one in by if tid(OWN) in one or OWN in one], path
+    assert count > 10
+    assert {path for _, path, status in asked if status == 200} >= {
+        "/v1/models",
+        "/usage",
+        "/catalogue",
+        "/v1/messages",
+    }
 
 
 def test_two_processes_agree(env: dict[str, str], simulator: Simulator, tmp_path: Path) -> None:
