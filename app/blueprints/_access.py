@@ -24,7 +24,7 @@ from app.auth.api_key import (
     session_of,
     whose_session,
 )
-from app.blueprints._navigation import ENDPOINTS, FOR_BOUND_CLIENTS, FOR_CLIENTS, page_at
+from app.blueprints._navigation import ENDPOINTS, FOR_CLIENTS, page_at
 from app.errors import (
     DatabaseError,
     ForbiddenError,
@@ -142,8 +142,7 @@ def _admit_named(key: Key) -> Access:
     g.record.admission = current_gateway().client_keys.admission(key)
     if key.binding is not None:
         g.key, g.record.account = key, (key.binding.account, b"")
-    theirs = FOR_BOUND_CLIENTS if key.binding is not None else FOR_CLIENTS
-    if not key.is_admin and not CLIENT_PATHS.match(request.path) and request.endpoint not in theirs:
+    if not key.is_admin and not CLIENT_PATHS.match(request.path) and request.endpoint not in FOR_CLIENTS:
         g.visitor = "client"
         raise ForbiddenError(
             Sentence(
@@ -434,7 +433,7 @@ def _swap_key_for_cookie(key: str) -> BaseResponse | None:
 
 
 def _takes_cookie() -> bool:
-    return request.path == "/" or page_at(request.path) is not None or request.path.startswith(_COOKIE_PATHS)
+    return page_at(request.path) is not None or request.path.startswith(_COOKIE_PATHS)
 
 
 def _wrong_key(any_presented: bool) -> Sentence:

@@ -32,28 +32,25 @@ class Page:
 
 
 PAGES: Final[tuple[Page, ...]] = (
-    Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
-    Page("usage.usage", "/usage", Sentence("Usage"), parts=("usage.ledger",), warns=True),
+    Page("overview.home", "/", Sentence("Overview"), for_clients=True, warns=True),
+    Page("usage.usage", "/usage", Sentence("Usage"), for_clients=True, parts=("usage.ledger",), warns=True),
     Page("calls.show", "/requests", Sentence("Requests"), for_clients=True),
     Page("catalogue.show", "/catalogue", Sentence("Models"), for_clients=True),
+    Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
+    Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
     Page("learned.show", "/admin/learned", Sentence("Learned")),
     Page("recording.show", "/admin/recording", Sentence("Recording")),
-    Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
     Page("auth.device", "/auth/device", Sentence("Sign-in")),
 )
 """In the order of the navigation."""
 
-ENDPOINTS: Final = frozenset({"health.home", *(page.endpoint for page in PAGES)})
+ENDPOINTS: Final = frozenset(page.endpoint for page in PAGES)
 """The pages themselves, by address of which a person may come in."""
 
 FOR_CLIENTS: Final = frozenset(
-    {"usage.ledger", "health.home", "auth.log_out"}
-    | {endpoint for page in PAGES if page.for_clients for endpoint in (page.endpoint, *page.parts)}
+    {"auth.log_out"} | {endpoint for page in PAGES if page.for_clients for endpoint in (page.endpoint, *page.parts)}
 )
 """Endpoints outside the API that a key of the role client may ask for. What they tell it is its own."""
-
-FOR_BOUND_CLIENTS: Final = FOR_CLIENTS | {"usage.usage"}
-"""The same for a key that is bound to a GitHub account of its own, of which it may know what is left."""
 
 
 def page_at(path: str) -> Page | None:

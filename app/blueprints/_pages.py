@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, current_app, g, render_template, request
-from flask_babel import Babel
+from flask_babel import Babel, format_datetime
+from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from app.auth.api_key import Access
@@ -21,7 +23,7 @@ from app.blueprints._access import (
     judge_session,
     local,
 )
-from app.blueprints._navigation import ENDPOINTS, FOR_BOUND_CLIENTS, FOR_CLIENTS, PAGES, Page, page_at
+from app.blueprints._navigation import ENDPOINTS, FOR_CLIENTS, PAGES, Page, page_at
 from app.clients.text import Language, say
 from app.converters.neutral.notices import Notice, notices_of
 from app.errors import GatewayError, Sentence, SignInRequiredError
@@ -70,6 +72,7 @@ def _frame() -> dict[str, Any]:
         "warning": current_gateway().keys.warning if is_private_visitor() else None,
         "default_key": default_key_to_show(),
         "notices": _notices() if any(page.warns and page.endpoint == request.endpoint for page in PAGES) else {},
+        "at": _at,
         "pages": _pages(),
         "page": page_at(request.path),
     }
@@ -77,8 +80,8 @@ def _frame() -> dict[str, Any]:
 
 def _pages() -> list[Page]:
     """What this visitor may see. Who has shown no key yet finds all of it behind the question for one."""
-    theirs = FOR_BOUND_CLIENTS if "key" in g else FOR_CLIENTS
-    return [page for page in PAGES if page.endpoint in theirs or not is_client()]
+    for_all = not is_client()
+    return [page for page in PAGES if for_all or page.endpoint in FOR_CLIENTS]
 
 
 def _notices() -> dict[Notice, list[str]]:
@@ -112,6 +115,13 @@ def _leads_to_a_page(path: str) -> bool:
     except HTTPException:
         return False
     return endpoint in ENDPOINTS
+
+
+def _at(moment: float) -> Markup:
+    """A time in epoch seconds as people read it, in UTC: the server does not know where they are."""
+    at = datetime.fromtimestamp(moment, UTC)
+    words = f"{format_datetime(at, 'medium', rebase=False)} UTC"
+    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), words)
 
 
 def _split_addresses(text: str) -> list[str]:

@@ -1,11 +1,10 @@
-"""Liveness, readiness, the probes of clients, and the way in for a browser."""
+"""Liveness, readiness and the probes of clients."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, redirect, request
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Blueprint, Response, request
 
-from app.blueprints._access import admits, anybody, is_client, local, require_key_unless_first_run
+from app.blueprints._access import admits, anybody
 from app.blueprints._endpoint import json_response
 from app.gateway import current_gateway
 from app.version import VERSION
@@ -51,19 +50,3 @@ def ready() -> Response:
 def hello() -> Response:
     """Claude Code looks here whether its base URL answers."""
     return Response()
-
-
-def _anybody_may_probe() -> BaseResponse | None:
-    return None if request.method == "HEAD" else require_key_unless_first_run()
-
-
-@bp.get("/")
-@admits(_anybody_may_probe)
-def home() -> Response | BaseResponse:
-    """A browser goes on to what it needs next; a program is told what this is."""
-    if request.method == "HEAD":
-        return Response()
-    if is_client():
-        return redirect(local("/setup"), 303)
-    linked = current_gateway().github_tokens.current() is not None
-    return redirect(local("/usage" if linked else "/auth/device"), 303)

@@ -6,11 +6,14 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from app.database import Database
+from app.ledger import spending
 from app.ledger.booking import Booking
+from app.ledger.spending import Spending
 from app.ledger.sums import NAMES, Sums, by_day, day_of
 
 if TYPE_CHECKING:
@@ -84,17 +87,26 @@ class LedgerEntries:
             connection.execute(old_days(day_of(now - self._keep_sums_days * _DAY_S)))
         return calls >= _REMOVED_AT_ONCE
 
-    def report(self, first: str, last: str, group: Group, *, key: str | None = None) -> list[tuple[str, Sums]]:
+    def report(
+        self, first: str, last: str, group: Group, *, key: str | None = None, most: int | None = None
+    ) -> list[tuple[str, Sums]]:
         """The sums of a period by this word, sorted by it. first, last: days, both in it. key: of this one only.
+        most: this many at most, and then the dearest first, or the newest days.
 
         Raises: DatabaseError.
         """
 
         def read(connection: Connection) -> list[tuple[str, Sums]]:
-            found = connection.execute(sums_by(first, last, group, key=key))
+            found = connection.execute(sums_by(first, last, group, key=key, most=most))
             return [(str(row[0]), _sums(row[1:])) for row in found]
 
         return self._database.read_slowly(read) if self._database.exists() else []
+
+    def spending(self, today: date, *, key: str | None = None) -> Spending:
+        """What was spent of late. key: of this one only. Raises: DatabaseError."""
+        if not self._database.exists():
+            return spending.NOTHING
+        return self._database.read_slowly(lambda connection: spending.read(connection, today, key=key))
 
     def total(self, first: str, last: str, *, key: str | None = None, account: str | None = None) -> Sums:
         """The sums of a period: both days are in it. Raises: DatabaseError."""
@@ -137,11 +149,19 @@ class LedgerEntries:
 # ── statements ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def sums_by(first: str, last: str, group: Group, *, key: str | None) -> Select[Any]:
+def sums_by(first: str, last: str, group: Group, *, key: str | None, most: int | None = None) -> Select[Any]:
+    from sqlalchemy import func
+
     from app.database.tables import DAYS
 
     by = DAYS.c[group]
-    return _where(_select_sums(by), first, last, key=key).group_by(by).order_by(by)
+    statement = _where(_select_sums(by), first, last, key=key).group_by(by)
+    if most is None:
+        return statement.order_by(by)
+    if group == "day":
+        return statement.order_by(by.desc()).limit(most)
+    cost = func.sum(DAYS.c.exact_nano + DAYS.c.estimated_nano)
+    return statement.order_by(cost.desc(), func.sum(DAYS.c.calls).desc(), by).limit(most)
 
 
 def all_sums(first: str, last: str, *, key: str | None = None, account: str | None = None) -> Select[Any]:

@@ -38,6 +38,17 @@ def estimated_nano(prices: Prices, usage: Mapping[str, int]) -> int | None:
     return (total * paid + _MILLION * 50_000) // (_MILLION * 100_000)
 
 
+def saved_nano(prices: Prices, cached_input_tokens: int) -> int:
+    """Nano-credits that these tokens would have cost more, had they not come from the cache: by the usual tier."""
+    usual = prices.usual
+    if usual.input is None or usual.cached_input is None:
+        return 0
+    paid = 100_000 - round((prices.discount_percent or 0.0) * 1000)
+    return (
+        max(0, cached_input_tokens * (_whole(usual.input) - _whole(usual.cached_input))) * paid // (_MILLION * 100_000)
+    )
+
+
 def _tier(prices: Prices, prompt_tokens: int) -> Tier:
     most = prices.usual.max_prompt_tokens
     is_long = prices.long_context is not None and most is not None and prompt_tokens > most

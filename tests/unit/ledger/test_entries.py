@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import func, select, text
 
 from app.database import Database
 from app.database.tables import CALLS, DAYS
-from app.ledger import entries
+from app.ledger import entries, spending
 from app.ledger.booking import Booking
 from app.ledger.entries import GROUPS, LedgerEntries
 from app.ledger.report import added_up
@@ -100,6 +101,47 @@ def test_the_first_day_of_an_account(ledger: LedgerEntries) -> None:
     assert ledger.first_day("octocat") == "2026-11-25"
 
 
+def test_what_was_spent_of_late_is_told_by_spans(ledger: LedgerEntries) -> None:
+    ages = {0: 1, 6: 20, 7: 300, 29: 4000, 30: 50_000}
+    for age, nano in ages.items():
+        ledger.write(
+            [booking(nano_credits=nano, ended_at=NOW - age * DAY_S, served_model=f"m{age}", key=f"k{age % 2}")]
+        )
+    found = ledger.spending(TODAY)
+    assert [spans.nano for spans in found.all] == [1, 21, 4321]
+    assert [(name, spans[-1].nano) for name, spans in found.by_model] == [
+        ("m29", 4000), ("m7", 300), ("m6", 20), ("m0", 1),
+    ]  # fmt: skip
+    assert {name: [it.nano for it in spans] for name, spans in found.by_key} == {"k0": [1, 21, 21], "k1": [0, 0, 4300]}
+    assert [(day.isoformat(), sums.nano) for day, sums in found.by_day] == [
+        ("2026-11-01", 4000), ("2026-11-23", 300), ("2026-11-24", 20), ("2026-11-30", 1),
+    ]  # fmt: skip
+    own = ledger.spending(TODAY, key="k1")
+    assert ([spans.nano for spans in own.all], list(own.by_key)) == ([0, 0, 4300], [])
+    assert {name for name, _ in own.by_model} == {"m29", "m7"}
+
+
+def test_nothing_was_spent_by_nobody(ledger: LedgerEntries) -> None:
+    assert ledger.spending(TODAY) == spending.NOTHING
+    ledger.write([booking(ended_at=NOW - 90 * DAY_S)])
+    assert [spans.calls for spans in ledger.spending(TODAY).all] == [0, 0, 0]
+
+
+def test_however_many_names_there_are_the_dearest_are_told(ledger: LedgerEntries) -> None:
+    many = spending.MOST_NAMES + 10
+    ledger.write([booking(served_model=f"m{number}", nano_credits=number) for number in range(many)])
+    found = ledger.spending(TODAY).by_model
+    assert [name for name, _ in found] == [f"m{many - 1 - number}" for number in range(spending.MOST_NAMES)]
+    rows = ledger.report(*NOVEMBER, "model", most=3)
+    assert [name for name, _ in rows] == [f"m{many - number}" for number in (1, 2, 3)]
+
+
+def test_of_many_days_the_newest_are_told(ledger: LedgerEntries) -> None:
+    ledger.write([booking(ended_at=NOW - age * DAY_S) for age in range(5)])
+    assert [day for day, _ in ledger.report(*NOVEMBER, "day", most=2)] == ["2026-11-30", "2026-11-29"]
+
+
+TODAY = date(2026, 11, 30)
 NOVEMBER = ("2026-11-01", "2026-11-30")
 STATEMENTS: dict[str, Callable[[], Any]] = {
     **{f"by {group}": functools.partial(entries.sums_by, *NOVEMBER, group, key=None) for group in GROUPS},
@@ -107,6 +149,14 @@ STATEMENTS: dict[str, Callable[[], Any]] = {
     "total": lambda: entries.all_sums(*NOVEMBER),
     "total of a key": lambda: entries.all_sums(*NOVEMBER, key="k1"),
     "total of an account": lambda: entries.all_sums(*NOVEMBER, account="octocat"),
+    "spent": lambda: spending.by(None, TODAY, key=None),
+    "spent by model": lambda: spending.by("model", TODAY, key=None),
+    "spent by model, of a key": lambda: spending.by("model", TODAY, key="k1"),
+    "spent by key": lambda: spending.by("key", TODAY, key=None),
+    "spent by day": lambda: spending.by_day(TODAY, key=None),
+    "spent by day, of a key": lambda: spending.by_day(TODAY, key="k1"),
+    "the dearest models": lambda: entries.sums_by(*NOVEMBER, "model", key=None, most=5),
+    "the newest days": lambda: entries.sums_by(*NOVEMBER, "day", key=None, most=5),
     "old calls": lambda: entries.old_calls(NOW),
     "old days": lambda: entries.old_days("2026-01-01"),
 }
