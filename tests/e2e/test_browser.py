@@ -133,7 +133,7 @@ WORDS = {
         "status": "Waiting for GitHub…", "left": r"^1[45]:\d\d min$", "copy code": "Copy code", "copied": "Copied",
         "open": "Open GitHub", "done": "You are signed in as octocat", "copy command": "Copy command",
         "copy url": "Copy URL", "set up": "Set up your tools", "setup": "Set up a client", "usage": "Usage",
-        "usage of": "Usage of octocat", "mapping": "Mapping", "from": "Client asks for", "to": "Goes to",
+        "usage of": "Usage of octocat", "overview of": "Overview of octocat", "mapping": "Mapping", "from": "Client asks for", "to": "Goes to",
         "save": "Save", "unknown": "not in your list", "saved": "Saved: gpt-4 now goes to gpt-4o-nano.",
         "other": "简体中文", "other title": "模型映射", "back": "English", "log out": "Log out",
         "key": "Enter the API key", "go on": "Go on with this key", "nowhere": "There is nothing here",
@@ -142,7 +142,7 @@ WORDS = {
         "status": "正在等待 GitHub 确认…", "left": r"^1[45]:\d\d$", "copy code": "复制激活码", "copied": "已复制",
         "open": "打开 GitHub", "done": "已以 octocat 身份登录", "copy command": "复制命令",
         "copy url": "复制地址", "set up": "设置你的工具", "setup": "设置客户端", "usage": "用量",
-        "usage of": "octocat 的用量", "mapping": "映射", "from": "客户端请求", "to": "实际使用",
+        "usage of": "octocat 的用量", "overview of": "octocat 的概览", "mapping": "映射", "from": "客户端请求", "to": "实际使用",
         "save": "保存", "unknown": "不在模型列表中", "saved": "已保存：gpt-4 现在对应 gpt-4o-nano。",
         "other": "English", "other title": "Model mapping", "back": "简体中文", "log out": "退出",
         "key": "输入 API 密钥", "go on": "使用此密钥继续", "nowhere": "页面不存在",
@@ -219,7 +219,7 @@ def test_from_a_first_start_to_a_first_answer_with_one_paste(
     expect(page.get_by_role("heading", level=1)).to_have_text(words["key"])
     shoot(page, f"{locale}-6-key")
     page.get_by_role("button", name=words["go on"]).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(words["usage of"])
+    expect(page.get_by_role("heading", level=1)).to_have_text(words["overview of"])
     page.goto(bridge.url + "/nowhere")
     expect(page.get_by_role("heading", level=1)).to_have_text(words["nowhere"])
     shoot(page, f"{locale}-7-nowhere")
@@ -432,7 +432,9 @@ def test_usage_of_the_free_plan(
     bridge = start_bridge(GH_COPILOT_TOKEN="ghu_test_free_old", API_KEY="")  # no key: open to this machine
     sim.set_account("ghu_test_free_old", chat={"remaining": 40})
     page = visit().open(bridge.url)
-    expect(page).to_have_url(bridge.url + "/usage")
+    expect(page.locator("#plan")).to_have_text("Free")
+    expect(page.locator("#quota-chat")).to_contain_text("460 of 500 used (92%)")
+    page.get_by_role("link", name="Usage", exact=True).click()
     expect(page.locator("#plan")).to_have_text("Free")
     expect(page.locator("#quota-premium_interactions")).to_contain_text("Not part of this plan")
     expect(page.locator("#quota-chat")).to_contain_text("460 of 500 used (92%)")
