@@ -120,7 +120,7 @@ def test_a_client_key_sees_its_own_calls_and_nothing_else(ask: Callable[..., int
     assert client.get("/usage/ledger", headers=KEY).json["total"]["calls"] == 3
     assert client.get("/usage/ledger", headers=own).json["total"]["calls"] == 2
     assert {row["key"] for row in client.get("/usage/ledger?group=key", headers=own).json["rows"]} == {"alice"}
-    told = client.get("/usage", headers=own).json  # nothing of the account, which is not its own
+    told: dict[str, Any] = client.get("/usage", headers=own).get_json()  # nothing of the account, which is not its own
     assert (set(told), told["bridge"]["period"]["calls"]) == ({"bridge", "reconciliation"}, 2)
     assert client.get("/metrics", headers=own).status_code == 200
     elsewhere = {"REMOTE_ADDR": "192.168.1.7"}
