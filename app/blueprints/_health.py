@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from app.blueprints._account import Account
 from app.commands import own_command
 from app.converters.neutral.notices import notices_of
-from app.doctor.finding import Finding, note, ok, problem
 from app.errors import Sentence, UpstreamError
 from app.gateway import Gateway
 from app.ledger.spending import Spent
@@ -18,6 +18,16 @@ _MOST_SKEW_S: Final = 60.0
 _FEW_CALLS: Final = 10
 _MANY_FAILED: Final = 0.2
 _SOON: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """As the doctor's, who is not at hand in a worker: one thing that was looked at, and what to do about it."""
+
+    status: Literal["problem", "note", "ok"]
+    title: str
+    what: str
+    advice: str = ""
 
 
 def findings(gateway: Gateway, account: Account, today: Spent) -> list[Finding]:
@@ -38,36 +48,36 @@ def findings(gateway: Gateway, account: Account, today: Spent) -> list[Finding]:
 def _sign_in(gateway: Gateway, account: Account) -> Iterator[Finding]:
     title = Sentence("GitHub account")
     if account.linked is None or not gateway.copilot_tokens.is_signed_in():
-        yield problem(
+        yield _problem(
             title,
             Sentence("Nobody is signed in, or GitHub no longer accepts the sign-in."),
             Sentence("Sign in on the sign-in page."),
         )
     elif account.trouble is not None:
         is_passing = isinstance(account.trouble, UpstreamError)
-        yield (note if is_passing else problem)(title, account.trouble.message)
+        yield (_note if is_passing else _problem)(title, account.trouble.message)
     else:
-        yield ok(title, Sentence("Signed in, and GitHub answers."))
+        yield _ok(title, Sentence("Signed in, and GitHub answers."))
 
 
 def _allowance(account: Account) -> Iterator[Finding]:
     quota = (account.usage or {}).get("quotas", {}).get("premium_interactions", {})
     title = Sentence("Allowance")
     if quota.get("pool_empty"):
-        yield problem(
+        yield _problem(
             title,
             Sentence("The pool that this seat draws on is used up: calls that cost something are refused."),
             Sentence("Ask the administrator of the organisation, or use models without cost."),
         )
     elif quota.get("exhausted"):
-        yield problem(
+        yield _problem(
             title,
             Sentence("It is used up: calls that cost something are refused."),
             Sentence("Wait until it starts anew, allow more at https://github.com/settings/billing, or use models "
                      "without cost."),
         )  # fmt: skip
     elif quota.get("available") and not quota.get("unlimited") and quota.get("percent_used", 0) >= _SOON * 100:
-        yield note(title, Sentence("%(percent)s %% of it are used.", percent=round(quota["percent_used"])))
+        yield _note(title, Sentence("%(percent)s %% of it are used.", percent=round(quota["percent_used"])))
 
 
 def _clock(account: Account) -> Iterator[Finding]:
@@ -79,13 +89,13 @@ def _clock(account: Account) -> Iterator[Finding]:
         if skew_s > 0
         else Sentence("It is %(seconds)s s ahead of GitHub’s.", seconds=round(-skew_s))
     )
-    yield problem(Sentence("Clock"), words, Sentence("Set this machine’s clock by NTP: tokens are refused otherwise."))
+    yield _problem(Sentence("Clock"), words, Sentence("Set this machine’s clock by NTP: tokens are refused otherwise."))
 
 
 def _models(gateway: Gateway) -> Iterator[Finding]:
     models, title = gateway.catalog.known(), Sentence("Models")
     if not models:
-        yield note(
+        yield _note(
             title,
             Sentence("The model list has not been fetched yet."),
             Sentence("The first call fetches it. If calls fail, their errors say why."),
@@ -93,36 +103,36 @@ def _models(gateway: Gateway) -> Iterator[Finding]:
         return
     going = sorted({name for notice, names in notices_of(it.raw for it in models).items() for name in names})
     if going:
-        yield note(
+        yield _note(
             title,
             Sentence("Copilot warns of these: %(names)s", names=_some(going)),
             Sentence("What it says stands at the top of this page. Choose others before they go."),
         )
     lost = [name for name, target in gateway.mapping.all().items() if find_model(target, models) is None]
     if lost:
-        yield problem(
+        yield _problem(
             Sentence("Mapping"),
             Sentence("These names lead to models that the account does not have: %(names)s", names=_some(lost)),
             Sentence("Change them on the page Mapping."),
         )
     if not going:
-        yield ok(title, Sentence("The account has %(count)s.", count=len(models)))
+        yield _ok(title, Sentence("The account has %(count)s.", count=len(models)))
 
 
 def _state(gateway: Gateway) -> Iterator[Finding]:
     title = Sentence("State")
     troubles = [it for it in (gateway.store.trouble(), gateway.database.trouble()) if it is not None]
     for trouble in troubles:
-        yield problem(title, trouble.message)
+        yield _problem(title, trouble.message)
     dropped, waiting = gateway.books.tally.dropped, gateway.books.waiting
     if dropped:
-        yield problem(
+        yield _problem(
             title,
             Sentence("%(count)s calls are missing in the ledger: the database could not be written.", count=dropped),
             Sentence("Look into the log for the reason."),
         )
     if not troubles and not dropped:
-        yield ok(title, Sentence("Store and database answer; %(count)s calls wait to be booked.", count=waiting))
+        yield _ok(title, Sentence("Store and database answer; %(count)s calls wait to be booked.", count=waiting))
 
 
 def _calls(today: Spent) -> Iterator[Finding]:
@@ -131,14 +141,14 @@ def _calls(today: Spent) -> Iterator[Finding]:
         return
     words = Sentence("%(failed)s of %(calls)s calls failed today.", failed=today.failed_calls, calls=today.calls)
     if today.calls >= _FEW_CALLS and share >= _MANY_FAILED:
-        yield problem(Sentence("Calls"), words, Sentence("Look into the log for the reason."))
+        yield _problem(Sentence("Calls"), words, Sentence("Look into the log for the reason."))
     else:
-        yield ok(Sentence("Calls"), words)
+        yield _ok(Sentence("Calls"), words)
 
 
 def _key(gateway: Gateway) -> Iterator[Finding]:
     if (warning := gateway.keys.warning) is not None:
-        yield note(Sentence("API key"), warning)
+        yield _note(Sentence("API key"), warning)
 
 
 def _some(names: list[str]) -> str:
@@ -148,3 +158,15 @@ def _some(names: list[str]) -> str:
 def doctor_command() -> str:
     """What to type to have everything looked at."""
     return own_command("doctor")
+
+
+def _problem(title: str, what: str, advice: str = "") -> Finding:
+    return Finding("problem", title, what, advice)
+
+
+def _note(title: str, what: str, advice: str = "") -> Finding:
+    return Finding("note", title, what, advice)
+
+
+def _ok(title: str, what: str) -> Finding:
+    return Finding("ok", title, what)

@@ -9,7 +9,6 @@ from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, current_app, g, render_template, request
 from flask_babel import Babel, format_datetime
-from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from app.auth.api_key import Access
@@ -117,11 +116,9 @@ def _leads_to_a_page(path: str) -> bool:
     return endpoint in ENDPOINTS
 
 
-def _at(moment: float) -> Markup:
+def _at(moment: float) -> str:
     """A time in epoch seconds as people read it, in UTC: the server does not know where they are."""
-    at = datetime.fromtimestamp(moment, UTC)
-    words = f"{format_datetime(at, 'medium', rebase=False)} UTC"
-    return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), words)
+    return f"{format_datetime(datetime.fromtimestamp(moment, UTC), 'medium', rebase=False)} UTC"
 
 
 def _split_addresses(text: str) -> list[str]:
