@@ -26,6 +26,7 @@ from app.database import Database
 from app.database.stored_responses import StoredResponseRows
 from app.errors import DatabaseError, GatewayError, NotFoundError, StoreError
 from app.keys.service import ClientKeys
+from app.ledger.booking import Booking
 from app.ledger.books import Books
 from app.ledger.entries import LedgerEntries
 from app.logs import logger
@@ -33,7 +34,7 @@ from app.memory import Budget
 from app.metrics.worker import WorkerMetrics
 from app.outbound import Outbound
 from app.relay import Relay
-from app.reply import Observer
+from app.reply import Ended, Observer
 from app.route_settings import check_bundle
 from app.sealing import Seal, key_of
 from app.search_engines import Engines
@@ -42,6 +43,7 @@ from app.settings import Secret, Settings
 from app.store import ModelMapping, open_store
 from app.store.guarded import GuardedStore
 from app.stored_responses import StoredResponses
+from app.tracing import Tracing
 from app.upstream.catalog import Catalog
 from app.upstream.images.fetch import ImageFetcher
 from app.upstream.refusals import Refusals
@@ -64,6 +66,7 @@ class Gateway:
     ledger: LedgerEntries
     books: Books
     metrics: WorkerMetrics
+    tracing: Tracing
     client_keys: ClientKeys
     mapping: ModelMapping
     github: GitHub
@@ -136,10 +139,16 @@ class Gateway:
             database, keep_calls_days=settings.ledger_calls_days, keep_sums_days=settings.ledger_sums_days
         )
         memory, metrics = Budget(settings.memory_budget_bytes), WorkerMetrics()
+        tracing = Tracing(settings.otel_traces_exporter)
+
+        def observe(ended: Ended, booking: Booking | None) -> None:
+            metrics.observe(ended, booking)
+            tracing.observe(ended, booking)
+
         books = Books(
             ledger,
             account=functools.partial(_account_of, github_tokens),
-            observe=metrics.observe,
+            observe=observe,
             most=settings.ledger_queue,
         )
         metrics.watch(
@@ -163,6 +172,7 @@ class Gateway:
             ledger=ledger,
             books=books,
             metrics=metrics,
+            tracing=tracing,
             client_keys=client_keys,
             mapping=mapping,
             github=github,
@@ -264,6 +274,7 @@ class Gateway:
         self.client_keys.finish()
         self.books.close()
         self.metrics.tell()
+        self.tracing.close()
 
     def close(self) -> None:
         """Close connections. For tests and the command line; a server process just ends."""

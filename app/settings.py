@@ -638,6 +638,14 @@ class Settings:
         "between), anybody, or off",
         "METRICS_ACCESS=admin",
     )
+    otel_traces_exporter: str = setting(
+        "OTEL_TRACES_EXPORTER",
+        "none",
+        _choice("none", "otlp", "console"),
+        "where traces of calls go, by OpenTelemetry (`pip install copilot-bridge-server[otel]`): none, otlp (by HTTP) "
+        "or console; all else is told by OpenTelemetry's own variables",
+        "OTEL_TRACES_EXPORTER=otlp",
+    )
 
     log_level: str = setting(
         "LOG_LEVEL",

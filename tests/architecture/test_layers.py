@@ -112,6 +112,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"gevent", "pg8000", "sqlalchemy"},
     ),
     "app.metrics": (GROUND | {"app.ledger", "app.metrics", "app.reply"}, {"prometheus_client"}),
+    "app.tracing": (
+        GROUND | {"app.converters.wire.accounting", "app.ledger.booking", "app.reply"},
+        {"opentelemetry"},
+    ),
     "app.sealing": ({"app.errors", "app.settings"}, {"cryptography"}),
     "app.stored_responses": (
         GROUND | {"app.background_call", "app.converters.codec", "app.converters.wire", "app.database", "app.reply"},
@@ -280,6 +284,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.seats",
             "app.stored_responses",
             "app.store",
+            "app.tracing",
             "app.upstream",
         },
         {"flask"},

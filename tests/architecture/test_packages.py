@@ -21,6 +21,7 @@ from app.version import VERSION
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SERVICE = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+EXTRAS = [Requirement(line) for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
 TOOLS = [Requirement(line) for line in PROJECT["dependency-groups"]["dev"]]
 LOCKS = {"requirements.txt": SERVICE, "requirements-dev.txt": SERVICE + TOOLS}
 OF_THE_HOUSE = {"app", "tests", "scripts", "wsgi", "conftest", "_typeshed"}
@@ -56,7 +57,7 @@ def test_an_import_that_nobody_declared_is_found() -> None:
 
 def test_what_the_service_imports_is_declared() -> None:
     files = [*(ROOT / "app").rglob("*.py"), *(ROOT / "tests/simulator").rglob("*.py"), *ROOT.glob("*.py")]
-    assert not not_declared(imported(*files), *SERVICE)
+    assert not not_declared(imported(*files), *SERVICE, *EXTRAS)
 
 
 def test_what_tests_and_tools_import_is_declared() -> None:
