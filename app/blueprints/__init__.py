@@ -24,6 +24,7 @@ from app.blueprints import (
     recording,
     responses,
     setup,
+    try_it,
     usage,
 )
 
@@ -40,6 +41,7 @@ ENDPOINTS = (
     recording.bp,
     catalogue.bp,
     learned.bp,
+    try_it.bp,
     metrics.bp,
     setup.bp,
     mapping_rules.bp,

@@ -38,6 +38,13 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("catalogue.show", "/catalogue", Sentence("Models"), for_clients=True),
     Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
     Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
+    Page(
+        "try_it.show",
+        "/try",
+        Sentence("Try it"),
+        for_clients=True,
+        parts=("try_it.chat", "try_it.messages", "try_it.responses"),
+    ),
     Page("learned.show", "/admin/learned", Sentence("Learned")),
     Page("recording.show", "/admin/recording", Sentence("Recording")),
     Page("auth.device", "/auth/device", Sentence("Sign-in")),

@@ -41,7 +41,7 @@ def show() -> Response:
         render_template(
             "calls.html",
             calls=[_told(row) for row in shown],
-            number=len(found),
+            found_number=len(found),
             filters=_filters(rows),
             page_number=page,
             last_page=pages,

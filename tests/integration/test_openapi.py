@@ -48,6 +48,10 @@ UNDESCRIBED = {
     "post /admin/recording",
     "post /admin/learned",
     "post /catalogue",
+    "/try",
+    "post /try/chat",
+    "post /try/messages",
+    "post /try/responses",
 }
 
 

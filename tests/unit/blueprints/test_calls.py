@@ -101,7 +101,9 @@ def test_calls_are_filtered(ask: Callable[..., int], client: FlaskClient, query:
     ask()
     ask(status=429, answer={"error": {"message": "slow down", "code": "rate_limited"}}, model="gpt-5")
     assert [row["status"] for row in calls(client, query)] == statuses
-    assert client.get("/requests" + query, headers=PAGE).text.count('<details class="call">') == len(statuses)
+    page = client.get("/requests" + query, headers=PAGE).text
+    assert page.count('<details class="call">') == len(statuses)
+    assert f"Calls: {len(statuses)}" in page
 
 
 def test_filter_by_key_and_a_client_sees_its_own_alone(ask: Callable[..., int], client: FlaskClient) -> None:
