@@ -12,11 +12,10 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from app.blueprints._access import is_form_token
 from app.blueprints._dialect import speaks
-from app.blueprints._endpoint import client_headers, current_record, read_json, to_response
+from app.blueprints._endpoint import client_headers, current_record, current_seat, read_json, to_response
 from app.converters.codec import ClientCodec
 from app.converters.registry import CLIENTS
 from app.errors import ForbiddenError, GatewayError, Sentence
-from app.gateway import current_gateway
 from app.routing import Model
 from app.schemas.base import Boundary, check
 from app.schemas.chat import CHAT_REQUEST
@@ -53,7 +52,7 @@ def _answers(client: ClientCodec, schema: Boundary) -> None:
         current_record().protocol = client.name
         raw, body = read_json()
         check(schema, body)
-        return to_response(current_gateway().relay.answer(client, raw, body, client_headers(), current_record()))
+        return to_response(current_seat().relay.answer(client, raw, body, client_headers(), current_record()))
 
     bp.add_url_rule(f"/{client.name}", client.name, create, methods=["POST"])
 
@@ -66,7 +65,7 @@ def _models() -> tuple[list[Model], GatewayError | None]:
     """What the key may use for a conversation, or why there is no list."""
     admission = current_record().admission
     try:
-        models = current_gateway().catalog.models()
+        models = current_seat().catalog.models()
     except GatewayError as error:
         return [], error
     return [

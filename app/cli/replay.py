@@ -31,7 +31,7 @@ _SILENCE_S: Final = "2"
 _LOCAL: Final = "127.0.0.1,localhost"
 # A picture by its address would be fetched; what it showed is not in the bundle anyway.
 _ADDRESS: Final = re.compile(rb'("(?:url|image_url)"\s*:\s*)"https?://[^"\\]*"')
-_PIXEL: Final = b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+_PIXEL: Final = b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGOoV1AAAAHhAMApleE7AAAAAElFTkSuQmCC"
 _PICTURE: Final = b'"data:image/png;base64,' + _PIXEL + b'"'
 _COMPARED: Final = ("status", "outcome", "error", "finish_reason", "dropped")
 
