@@ -36,8 +36,6 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("usage.usage", "/usage", Sentence("Usage"), for_clients=True, parts=("usage.ledger",), warns=True),
     Page("calls.show", "/requests", Sentence("Requests"), for_clients=True),
     Page("catalogue.show", "/catalogue", Sentence("Models"), for_clients=True),
-    Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
-    Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
     Page(
         "try_it.show",
         "/try",
@@ -45,6 +43,8 @@ PAGES: Final[tuple[Page, ...]] = (
         for_clients=True,
         parts=("try_it.chat", "try_it.messages", "try_it.responses"),
     ),
+    Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
+    Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
     Page("learned.show", "/admin/learned", Sentence("Learned")),
     Page("recording.show", "/admin/recording", Sentence("Recording")),
     Page("auth.device", "/auth/device", Sentence("Sign-in")),

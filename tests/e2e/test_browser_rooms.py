@@ -115,13 +115,13 @@ def test_requests_are_filtered_opened_and_refreshed_without_a_script(
     page.get_by_role("link", name="Stop refreshing").click()
     page.get_by_label("Error").select_option("any")
     page.get_by_role("button", name="Filter").click()
-    expect(rows).to_have_count(2)
+    expect(rows).to_have_count(3)
     rows.first.locator("summary").click()
     expect(rows.first).to_contain_text("Calls to Copilot")
     page.get_by_role("link", name="Refresh every 5 seconds").click()
     expect(page.get_by_role("link", name="Stop refreshing")).to_be_visible()
     bridge.chat("hello", model="no-such-model")
-    expect(rows).to_have_count(3)  # by itself
+    expect(rows).to_have_count(4)  # by itself
 
 
 def test_a_call_is_recorded_and_fetched(bridge: Bridge, visit: Any, shoot: Any) -> None:
