@@ -25,7 +25,7 @@ from app.settings import Settings
 from tests.soak import outside
 from tests.support import dialects
 from tests.support.dialects import DOORS, PROTOCOLS
-from tests.support.raw_upstream import CLOSE, LINGER, Asked, RawUpstream, http
+from tests.support.raw_upstream import CLOSE, LINGER, Asked, RawUpstream, http, streamed
 from tests.support.secrets import API_KEY
 
 KEY = {"Authorization": f"Bearer {API_KEY}", "anthropic-version": "2023-06-01"}
@@ -255,6 +255,37 @@ def test_end_of_the_body_that_comes_later_is_waited_for_behind_the_clients_back(
     draining.join(20)
     assert ask(protocol, protocol, "two", stream=True) == (200, _containing("<two>"))
     assert len({asked.connection for asked in raw.calls()}) == 1
+
+
+@pytest.mark.parametrize(("comes", "exact"), [(True, 2500), (False, 0)])
+def test_what_comes_after_a_cut_at_a_stop_sequence_is_read_for_the_books_behind_the_clients_back(
+    raw: RawUpstream, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, comes: bool, exact: int
+) -> None:
+    is_answered = threading.Event()
+    monkeypatch.setattr("app.upstream.client._DRAIN_S", 20.0 if comes else 0.0)
+
+    def answer(_asked: Asked) -> Iterator[bytes]:
+        told = dialects.events("responses", "one ", "STOP", " two")
+        at = next(at for at, event in enumerate(told) if b'" two"' in event)
+        paid = b'"total_nano_aiu":2500}}'
+        told[-1] = told[-1].rstrip().removesuffix(b"}") + b',"copilot_usage":{"token_details":[],' + paid + b"\n\n"
+        pieces = streamed(*told)
+        yield from pieces[: at + 1]
+        assert is_answered.wait(20)
+        yield from pieces[at + 1 :]
+
+    raw.answer = answer
+    body = dialects.request("chat", "responses-model", "x", stream=True) | {"stop": ["STOP"]}
+    with client.post(DOORS["chat"], json=body, headers=KEY) as response:
+        assert response.get_data(as_text=True).endswith("data: [DONE]\n\n")
+    draining = [thread for thread in threading.enumerate() if thread.name == "draining"]
+    if comes:
+        is_answered.set()
+    for thread in draining:
+        thread.join(20)
+    total = client.get("/usage/ledger", headers=KEY).json["total"]
+    assert (total["calls"], total["nano_credits"]) == (1, exact)
+    is_answered.set()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
