@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.clients.desk import Client, Desk, Run, set_up
-from tests.clients.programs import CLAUDE_CODE
+from tests.clients.programs import CLAUDE_CODE, CODEX
 from tests.clients.troubles import generations
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
@@ -99,3 +99,42 @@ def test_says_that_it_cannot_search(
     # The model that called for it reads why.
     assert "WEB_SEARCH_MODEL" in json.dumps(generations(capable)[-1]["json"])
     assert len(generations(capable)) == 2
+
+
+@pytest.mark.parametrize("model", [NATIVE, "gpt-4.1"])
+def test_codex_searches_on_models_outside_responses(
+    desk_of: Callable[[Client], Desk], upstream: Simulator, model: str
+) -> None:
+    """Codex offers its ``web_search`` to every model; for one that is no Responses model Copilot's MCP endpoint runs
+    it, which books one search, and one request of a person."""
+    before = upstream.ledger()
+    prompt = '[[tool: web_search {"query": "red kites"}]] [[next]] [[say: They fly.]]'
+    run = desk_of(CODEX).ask(prompt, model)
+    done = [event["item"] for event in run.lines() if event["type"] == "item.completed"]
+    assert run.code == 0, run
+    assert [item["text"] for item in done if item["type"] == "agent_message"] == ["They fly."], run
+    assert [item["query"] for item in done if item["type"] == "web_search"] == ["red kites"], run
+    assert not [item for item in done if item["type"] == "error"], run
+    (call,) = [request for request in upstream.requests() if request["path"] == "/mcp"]
+    assert call["json"]["params"] == {"name": "web_search", "arguments": {"query": "red kites"}}
+    assert "https://news.test/red-kites" in generations(upstream)[-1]["body"]
+    assert [call["header"]["x-initiator"] for call in generations(upstream)] == ["user", "agent"]
+    after = upstream.ledger()
+    assert after["searches"] - before["searches"] == 1
+    assert after["user_requests"] - before["user_requests"] == 1
+
+
+def test_codex_goes_on_after_a_search(desk_of: Callable[[Client], Desk], upstream: Simulator) -> None:
+    """The round of a tool after a search sends the search back, as an item of the history."""
+    prompt = '[[tool: web_search {"query": "red kites"}]] [[next]] [[tool: exec_command {"cmd": "echo done > it.txt"}]]'
+    desk = desk_of(CODEX)
+    run = desk.ask(f"{prompt} [[next]] [[say: Both done.]]", NATIVE)
+    assert run.code == 0, run
+    assert (desk.project / "it.txt").read_text("utf-8") == "done\n"
+    said = [event["item"].get("text") for event in run.lines() if event["type"] == "item.completed"]
+    assert said[-1] == "Both done.", run
+    assert {call["status"] for call in generations(upstream)} == {200}
+    # The first two make the answer with the search in it. Of that Codex sends back the query alone, and no sources.
+    *_, last = generations(upstream)[2:]
+    assert "[web_search_call]\\nred kites" in json.dumps(last["json"]["messages"][1:])
+    assert len([request for request in upstream.requests() if request["path"] == "/mcp"]) == 1
