@@ -233,7 +233,7 @@ class ClientCodec:
 
     name: for the log. prefers: the upstream path where the least is lost, tried first for a model that has several.
     id_prefix: what answer ids begin with, where upstream gives none. keep_alive: a frame that says nothing.
-    fields: every request field of the spec, and what becomes of it.
+    fields: every request field of the spec, and what becomes of it. conversation: the one that holds the conversation.
     encode_error: an error and the request's id → the body of an error answer. statuses: what its clients know by
     another status than the error has, by the error's code. id_header: where they look for the request's id, beside
     ``x-request-id``.
@@ -246,6 +246,7 @@ class ClientCodec:
     id_prefix: str
     keep_alive: bytes
     fields: Mapping[str, Field] = field(default_factory=dict)
+    conversation: str = "messages"
 
     traits: Callable[[Json], Traits]
     image_urls: Callable[[Json], list[str]]

@@ -139,6 +139,7 @@ CLIENT: Final = ClientCodec(
     id_prefix=chat.CLIENT.id_prefix,
     keep_alive=chat.CLIENT.keep_alive,
     fields=responses.CLIENT.fields,
+    conversation=responses.CLIENT.conversation,
     traits=traits,
     image_urls=image_urls,
     decode_request=decode_request,

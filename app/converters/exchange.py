@@ -21,6 +21,7 @@ from app.converters.codec import (
     UpstreamRequest,
 )
 from app.converters.neutral.amended import EARLIER_PROOFS
+from app.converters.neutral.conversation import UnpairedError
 from app.converters.neutral.events import Event, ResponseEnd, ResponseStart, StreamError, explode
 from app.converters.neutral.losses import Losses
 from app.converters.neutral.model_limits import ModelLimits
@@ -157,7 +158,11 @@ class Converted:
                 losses.drop("messages[].reasoning", "upstream has refused a proof of this conversation")
                 sent = lighter
         sent = with_readable_parts(sent, self._upstream.name, losses)
-        body = self._upstream.encode_request(sent, self._limits, losses, refused - {EARLIER_PROOFS})
+        try:
+            body = self._upstream.encode_request(sent, self._limits, losses, refused - {EARLIER_PROOFS})
+        except UnpairedError as error:
+            error.param = self._client.conversation
+            raise
         return UpstreamRequest(json_bytes.dumps_unicode(body), tuple(losses), self._upstream.request_headers(body))
 
     def transformer(self) -> StreamTransformer:

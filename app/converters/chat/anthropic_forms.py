@@ -55,8 +55,8 @@ def decode_call(part: dict[str, Any], path: str) -> ToolCall:
     if given is not None and not isinstance(given, dict | str):
         reading.wrong(f"{path}.input", "an object")
     return ToolCall(
-        reading.name(part.get("id"), f"{path}.id"),
-        reading.name(part.get("name"), f"{path}.name"),
+        reading.string(part.get("id"), f"{path}.id"),
+        reading.opt_string(part.get("name"), f"{path}.name") or "",
         given if isinstance(given, str) else arguments_of(given),
         cache=has_cache_mark(part),
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.converters.codec import ClientCodec, ClientSearch, NativePath, TokenCounting, UpstreamCodec, is_unsealed
+from app.converters.codec import ClientCodec, ClientSearch, NativePath, TokenCounting, UpstreamCodec
 from app.converters.messages.client import web_search
 from app.converters.messages.client.request import decode_request
 from app.converters.messages.client.response import encode_response
 from app.converters.messages.client.stream import PING, StreamEncoder
 from app.converters.messages.errors import STATUSES, decode_error, encode_error
 from app.converters.messages.fields import FIELDS
-from app.converters.messages.native.request import prepare, prepare_count, read_count
+from app.converters.messages.native.request import passes, prepare, prepare_count, read_count
 from app.converters.messages.native.response import normalize_response, response_to_stream
 from app.converters.messages.native.stream import StreamNormalizer
 from app.converters.messages.traits import image_urls, traits
@@ -25,7 +25,7 @@ PATH: Final = "/v1/messages"
 
 NATIVE: Final = NativePath(
     path=PATH,
-    passes=is_unsealed,
+    passes=passes,
     prepare=prepare,
     normalize_stream=lambda answer: StreamNormalizer(answer.identity, restore=answer.restore),
     normalize_response=lambda body, answer: normalize_response(body, answer.identity, restore=answer.restore),

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
@@ -21,13 +21,18 @@ CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def pair_tools(messages: Iterable[Message], *, param: str = "messages") -> list[Message]:
+class UnpairedError(InvalidRequestError):
+    """A call without result, or a result without call. `param` is for whoever knows what the client calls the list."""
+
+
+def pair_tools(messages: Iterable[Message]) -> list[Message]:
     """Put the results of each assistant turn right behind it, whatever the order in which they stood.
 
     Adjacent assistant messages with calls among them become one turn (parallel calls). Behind each turn with calls
     stands one user message that holds exactly its results, in the order of the calls; what else a user message held
-    comes after it. An id that is used again in a later turn pairs with the results in their order.
-    Raises: InvalidRequestError that names the id, for a call without result or a result without call.
+    comes after it. An id that is used again in a later turn pairs with the results in their order; what is left over
+    then belongs to the last result.
+    Raises: UnpairedError that names the id, for a call without result or a result without call.
     """
     results: dict[str, deque[ToolResult]] = {}
     turns: list[Message] = []
@@ -45,18 +50,28 @@ def pair_tools(messages: Iterable[Message], *, param: str = "messages") -> list[
         if rest or not found:
             turns.append(dataclasses.replace(message, parts=rest) if found else message)
     turns += _one_turn(run)
+    counts = Counter(call.call_id for turn in turns for call in turn.calls)
+    for call_id, queue in results.items():
+        while 0 < counts[call_id] < len(queue):
+            queue.append(_joined(queue.pop(), after=queue.pop()))
     paired: list[Message] = []
     for turn in turns:
         paired.append(turn)
         if turn.calls:
-            paired.append(Message("user", tuple(_result_of(call, results, param) for call in turn.calls)))
+            paired.append(Message("user", tuple(_result_of(call, results) for call in turn.calls)))
     for call_id, orphans in results.items():
         if orphans:
-            raise InvalidRequestError(
+            raise UnpairedError(
                 f"There is a result for tool call {call_id!r}, but the conversation holds no such tool call.",
-                param=param,
+                param="messages",
             )
     return paired
+
+
+def _joined(result: ToolResult, *, after: ToolResult) -> ToolResult:
+    """Two results of one call, as a client sends them that was interrupted and began anew."""
+    parts = after.parts if result.parts == after.parts else after.parts + result.parts
+    return dataclasses.replace(result, parts=parts)
 
 
 def _one_turn(run: list[Message]) -> list[Message]:
@@ -64,12 +79,12 @@ def _one_turn(run: list[Message]) -> list[Message]:
     return [_merged(run)] if len(run) > 1 and any(message.calls for message in run) else run
 
 
-def _result_of(call: ToolCall, results: dict[str, deque[ToolResult]], param: str) -> Part:
+def _result_of(call: ToolCall, results: dict[str, deque[ToolResult]]) -> Part:
     queue = results.get(call.call_id)
     if not queue:
-        raise InvalidRequestError(
+        raise UnpairedError(
             f"No tool output found for tool call {call.call_id!r}: every tool call must be answered by its result.",
-            param=param,
+            param="messages",
         )
     result = queue.popleft()
     # A chat tool message cannot say that it answers a custom call; only the call knows.

@@ -24,6 +24,9 @@ RAW_ARGUMENTS: Final = "_raw_arguments"
 """The key under which arguments that are no JSON object travel where an object is demanded."""
 
 
+UNNAMED: Final = "unnamed"
+"""What a call of the history is called that has no name: models make such calls at times."""
+
 RESERVED: Final = frozenset({"tool_search"})
 """Names of functions that Responses keeps for itself (contract §7.10)."""
 
@@ -45,7 +48,8 @@ class ToolNames:
                 self._by_wire.setdefault(self.wire(tool.name, tool.namespace), tool)
 
     def wire(self, name: str, namespace: str | None = None) -> str:
-        """The name to write."""
+        """The name to write. A call without one is told as what it was, for somebody has answered it: no such tool."""
+        name = name or UNNAMED
         if namespace:
             name = f"{namespace}{'' if namespace.endswith('__') else '__'}{name}"
         return valid_name(f"{name}_" if name in RESERVED else name, self._limit)
@@ -146,6 +150,12 @@ def input_of(arguments: str) -> tuple[dict[str, Any], bool]:
     """
     value = arguments_object(arguments)
     return ({RAW_ARGUMENTS: arguments}, False) if value is None else (value, True)
+
+
+def result_text(content: Any) -> Any:
+    """The content of a result. An object, which no protocol has there, is what a program that forgot to serialise its
+    result sends; its meaning is plain."""
+    return json_bytes.dumps(content).decode() if isinstance(content, dict) else content
 
 
 def arguments_of(value: Any) -> str:

@@ -40,6 +40,7 @@ CLIENT: Final = ClientCodec(
     id_prefix="resp_",
     keep_alive=KEEP_ALIVE,
     fields=FIELDS,
+    conversation="input",
     traits=traits,
     image_urls=image_urls,
     decode_request=decode_request,

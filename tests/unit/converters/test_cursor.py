@@ -407,7 +407,10 @@ def test_a_call_said_in_both_forms_is_one_call() -> None:
         ({"role": "user", "content": [{"type": "tool_use", "id": "c", "name": "x", "input": {}}]}, "content[0]"),
         ({"role": "assistant", "content": [{"type": "tool_result", "tool_use_id": "c"}]}, "content[0]"),
         ({"role": "user", "content": [{"type": "tool_result", "content": "x"}]}, "content[0].tool_use_id"),
-        ({"role": "assistant", "content": [{"type": "tool_use", "id": "c", "input": {}}]}, "content[0].name"),
+        (
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": 7, "input": {}}]},
+            "content[0].name",
+        ),
         (
             {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "x", "input": 5}]},
             "content[0].input",
@@ -422,7 +425,7 @@ def test_what_is_malformed_is_named(make: Any, where: str, message: Json, param:
 
 
 def test_a_malformed_item_after_others_is_named_by_its_place() -> None:
-    body = agent("m", "hi", block_result("c", "x"), {"type": "function_call", "call_id": "", "name": "x"})
+    body = agent("m", "hi", block_result("c", "x"), {"type": "function_call", "call_id": None, "name": "x"})
     with pytest.raises(InvalidRequestError) as refused:
         decode(body)
     assert refused.value.param == "input[3].call_id"

@@ -10,6 +10,7 @@ from app.converters.chat.fields import ANSWER_ONLY
 from app.converters.chat.thoughts import thoughts
 from app.converters.chat.vocabulary import CACHE_MARKS, ROLES, has_cache_mark
 from app.converters.neutral import sealed_signatures
+from app.converters.neutral.tools import result_text
 from app.converters.neutral.vocabulary import (
     Audio,
     Extra,
@@ -24,7 +25,7 @@ from app.converters.neutral.vocabulary import (
     ToolResult,
     split_data_url,
 )
-from app.converters.wire import json_bytes, reading
+from app.converters.wire import reading
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 
 _KNOWN: Final = ANSWER_ONLY | {
@@ -159,9 +160,9 @@ def _block(part: dict[str, Any], kind: str, path: str, role: str) -> Part:
     if kind == "tool_use":
         return anthropic_forms.decode_call(part, path)
     if kind == "tool_result":
-        call_id = reading.name(part.get("tool_use_id"), f"{path}.tool_use_id")
+        call_id = reading.string(part.get("tool_use_id"), f"{path}.tool_use_id")
         is_error = reading.opt_bool(part.get("is_error"), f"{path}.is_error") is True
-        parts = content_parts(part.get("content"), f"{path}.content")
+        parts = content_parts(result_text(part.get("content")), f"{path}.content")
         return ToolResult(call_id, tuple(parts), is_error=is_error, cache=has_cache_mark(part))
     return anthropic_forms.decode_thought(part, path)
 
@@ -201,16 +202,15 @@ def _file(part: dict[str, Any], path: str) -> File:
 
 def _call(raw: Any, path: str) -> ToolCall:
     call = reading.obj(raw, path)
-    call_id = reading.name(call.get("id"), f"{path}.id")
+    call_id = reading.string(call.get("id"), f"{path}.id")
     is_marked = has_cache_mark(call)
     if call.get("type") == "custom" or ("custom" in call and "function" not in call):
         custom = reading.obj(call.get("custom"), f"{path}.custom")
         text = reading.opt_string(custom.get("input"), f"{path}.custom.input") or ""
-        return ToolCall(
-            call_id, reading.name(custom.get("name"), f"{path}.custom.name"), text, kind="custom", cache=is_marked
-        )
+        called = reading.opt_string(custom.get("name"), f"{path}.custom.name") or ""
+        return ToolCall(call_id, called, text, kind="custom", cache=is_marked)
     function = reading.obj(call.get("function"), f"{path}.function")
-    name = reading.name(function.get("name"), f"{path}.function.name")
+    name = reading.opt_string(function.get("name"), f"{path}.function.name") or ""
     proof = function.get("thought_signature")
     signature = proof if isinstance(proof, str) and proof and sealed_signatures.MARK not in proof else None
     return ToolCall(
@@ -224,12 +224,8 @@ def _call(raw: Any, path: str) -> ToolCall:
 
 
 def _result(message: dict[str, Any], path: str) -> ToolResult:
-    call_id = reading.name(message.get("tool_call_id"), f"{path}.tool_call_id")
-    content = message.get("content")
-    if isinstance(content, dict):
-        # Not in the spec, but what a program that forgot to serialise its result sends; its meaning is plain.
-        content = json_bytes.dumps(content).decode()
-    parts = content_parts(content, f"{path}.content")
+    call_id = reading.string(message.get("tool_call_id"), f"{path}.tool_call_id")
+    parts = content_parts(result_text(message.get("content")), f"{path}.content")
     return ToolResult(call_id, tuple(parts), cache=has_cache_mark(message))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from app.converters.chat.anthropic_forms import is_foreign
 from app.converters.chat.native.body import prepare as body_of
 from app.converters.chat.native.options import normalize_options
+from app.converters.chat.native.well_formed import is_well_formed
 from app.converters.codec import NativeRequest, UpstreamRequest, is_unsealed
 from app.converters.neutral.amended import EARLIER_PROOFS, amended_bytes
 from app.converters.neutral.losses import Losses
@@ -38,8 +39,8 @@ def prepare(request: NativeRequest) -> UpstreamRequest:
 
 def passes(raw: bytes, body: dict[str, Any]) -> bool:
     """Not so with what other protocols word (`anthropic_forms`), nor with free-text tools or a choice among tools:
-    Copilot's chat takes none of it, and conversion knows how."""
-    return is_unsealed(raw, body) and not is_foreign(body)
+    Copilot's chat takes none of it, and conversion knows how. Nor with faults that it would refuse (`well_formed`)."""
+    return is_unsealed(raw, body) and not is_foreign(body) and is_well_formed(body)
 
 
 def _turn_start(messages: list[Any]) -> int:

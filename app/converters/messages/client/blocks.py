@@ -42,11 +42,11 @@ def decode_message(message: Any, path: str) -> Message:
 
 
 def decode_content(content: Any, path: str) -> tuple[Part, ...]:
-    """A string or a list of blocks. A plain string is one Text, an empty one nothing."""
+    """A string or a list of blocks. A plain string is one Text; an empty one is nothing, like null."""
     if isinstance(content, str):
         return (Text(content),) if content else ()
     if content is None:
-        raise reading.complaint(path, "is missing")
+        return ()
     return tuple(decode_block(block, f"{path}[{at}]") for at, block in enumerate(reading.items(content, path)))
 
 
@@ -150,17 +150,17 @@ def _call(fields: Json, path: str) -> Part:
         reading.wrong(f"{path}.input", "an object")
     return ToolCall(
         reading.string(fields.get("id"), f"{path}.id"),
-        reading.string(fields.get("name"), f"{path}.name"),
+        reading.opt_string(fields.get("name"), f"{path}.name") or "",
         tools.arguments_of(given),
         cache=mark_of(fields),
     )
 
 
 def _result(fields: Json, path: str) -> Part:
-    content = fields.get("content")
+    content = tools.result_text(fields.get("content"))
     return ToolResult(
         reading.string(fields.get("tool_use_id"), f"{path}.tool_use_id"),
-        () if content is None else decode_content(content, f"{path}.content"),
+        decode_content(content, f"{path}.content"),
         is_error=reading.opt_bool(fields.get("is_error"), f"{path}.is_error") is True,
         cache=mark_of(fields),
     )

@@ -140,7 +140,7 @@ def _tool(tool: Any, path: str) -> Tool:
     rest = {} if function is not fields else {k: v for k, v in fields.items() if k not in _TOOL_FIELDS}
     strict = reading.opt_bool(function.get("strict"), f"{path}.strict")
     return Tool(
-        reading.string(function.get("name"), f"{path}.name"),
+        reading.name(function.get("name"), f"{path}.name"),
         reading.opt_string(function.get("description"), f"{path}.description"),
         None if schema is None else reading.obj(schema, f"{path}.input_schema"),
         # Anthropic's strict schemas may have optional properties; OpenAI's may not, and then the schema is but advice.

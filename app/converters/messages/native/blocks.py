@@ -77,7 +77,9 @@ class _Normalizer:
         if isinstance(content, str):
             return message if content.strip() else None
         if not isinstance(content, list):
-            return message
+            return message if content is not None else None
+        if not content:
+            return None
         normalized = self._with_texts_in_failures(self.blocks(content))
         if normalized is content:
             return message

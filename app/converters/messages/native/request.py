@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from app.converters.codec import NativeRequest, UpstreamRequest
+from app.converters.codec import NativeRequest, UpstreamRequest, is_unsealed
 from app.converters.messages.client import typed_tools, web_search
 from app.converters.messages.client.request import refuse_thread
 from app.converters.messages.native import blocks
+from app.converters.messages.native.well_formed import is_well_formed
 from app.converters.messages.openai_forms import own_forms
 from app.converters.messages.tool_changes import settled
 from app.converters.messages.traits import messages_of
@@ -33,6 +34,11 @@ Json = dict[str, Any]
 _COUNTED: Final = frozenset(
     {"model", "messages", "system", "thinking", "tool_choice", "tools", "output_config", "context_management"}
 )
+
+
+def passes(raw: bytes, body: Json) -> bool:
+    """Not so with proofs that another protocol minted, nor with faults that upstream would refuse (`well_formed`)."""
+    return is_unsealed(raw, body) and is_well_formed(body)
 
 
 def prepare(request: NativeRequest) -> UpstreamRequest:
@@ -110,8 +116,11 @@ def _top_level(body: Json, kept: list[str], losses: Losses) -> Json:
         for name, refusal in refusals.TOP_LEVEL.items()
         if name in body and not (refusal.beta and betas.has(kept, refusal.beta))
     ]
+    gone += [name for name, value in body.items() if value is None and name not in gone]  # as if it were not there
+    if body.get("tool_choice") is not None and not body.get("tools"):
+        gone.append("tool_choice")  # upstream refuses it alone, and there is nothing to choose
     for name in gone:
-        if body[name] is not None and name not in ("cache_control", "output_format"):
+        if name in refusals.TOP_LEVEL and body[name] is not None and name not in ("cache_control", "output_format"):
             losses.drop(name, refusals.TOP_LEVEL[name].why)
     metadata = body.get("metadata")
     spare = isinstance(metadata, dict) and any(name not in refusals.METADATA for name in metadata)
@@ -201,6 +210,9 @@ def _tool(tool: Json, kept: list[str], searches: bool, losses: Losses) -> Json:
         normalized = {key: value for key, value in normalized.items() if key != name}
         losses.drop(f"tools[].{name}", refusal.why)
     schema = normalized.get("input_schema")
+    if schema is None and normalized.get("type") in (None, "custom"):
+        schema = {"type": "object", "properties": {}}
+        normalized = {**normalized, "input_schema": schema}
     if isinstance(schema, dict) and (any(name in schema for name in refusals.INPUT_SCHEMA) or not _fits(schema)):
         clean = {key: value for key, value in schema.items() if key not in refusals.INPUT_SCHEMA}
         if not _fits(clean):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from app.converters.neutral import tools
 from app.converters.neutral.vocabulary import Message, Opaque, Part, Text, ToolCall, ToolResult
 from app.converters.responses import client_run
 from app.converters.responses.parts import ORIGIN, decode_content, decode_reasoning
@@ -120,7 +121,7 @@ def _call(turns: _Turns, item: dict[str, Any], path: str) -> None:
     key = "input" if is_custom else "arguments"
     call = ToolCall(
         call_id=_call_id(item, path),
-        name=reading.name(item.get("name"), f"{path}.name"),
+        name=reading.opt_string(item.get("name"), f"{path}.name") or "",
         arguments=reading.opt_string(item.get(key), f"{path}.{key}") or "",
         kind="custom" if is_custom else "function",
         namespace=reading.opt_string(item.get("namespace"), f"{path}.namespace") or None,
@@ -129,7 +130,7 @@ def _call(turns: _Turns, item: dict[str, Any], path: str) -> None:
 
 
 def _result(turns: _Turns, item: dict[str, Any], path: str) -> None:
-    parts = decode_content(item.get("output"), f"{path}.output")
+    parts = decode_content(tools.result_text(item.get("output")), f"{path}.output")
     is_custom = item.get("type") == "custom_tool_call_output"
     turns.result(ToolResult(_call_id(item, path), parts, kind="custom" if is_custom else "function"))
 
@@ -151,10 +152,7 @@ def _client_result(turns: _Turns, item: dict[str, Any], path: str) -> None:
 
 
 def _call_id(item: dict[str, Any], path: str) -> str:
-    call_id = reading.string(item.get("call_id"), f"{path}.call_id")
-    if not call_id:
-        raise InvalidRequestError(f"`{path}.call_id` must not be empty.", param=f"{path}.call_id")
-    return call_id
+    return reading.string(item.get("call_id"), f"{path}.call_id")
 
 
 def _other(turns: _Turns, item: dict[str, Any], path: str) -> None:

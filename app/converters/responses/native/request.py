@@ -22,6 +22,7 @@ from app.converters.responses.client.tools import MODES, decode_tools
 from app.converters.responses.native.client_tools import ClientTools
 from app.converters.responses.native.input import ItemNormalizer
 from app.converters.responses.native.tools import ToolNormalizer, has_search, loaders, unlisted
+from app.converters.responses.native.well_formed import is_well_formed
 from app.converters.responses.refusals import Taken, beyond
 from app.converters.wire import json_bytes, reading
 from app.converters.wire.body_paths import without
@@ -31,6 +32,8 @@ from app.converters.wire.replace_model import exact, replace_model
 
 def passes(raw: bytes, body: dict[str, Any]) -> bool:
     """Whether a body may go as it is: also with proofs of other protocols among the thoughts, which stay behind."""
+    if not is_well_formed(body):
+        return False
     if not is_sealed(raw):
         return True
     items = body.get("input")
@@ -120,6 +123,8 @@ def _drop_fields(fields: dict[str, Any], losses: Losses) -> dict[str, Any]:
         elif rule.verdict == "refused":
             # What is refused and still here says nothing: null, or `background: false`.
             fields = without(fields, name)
+    for name in [name for name, value in fields.items() if value is None and name not in table.FIELDS]:
+        fields = without(fields, name)  # a null of tomorrow's is refused like a value
     return fields
 
 

@@ -140,13 +140,29 @@ def test_an_id_that_is_used_again_pairs_in_order() -> None:
     [
         [assistant(call("lost"))],
         [user(result("lost"))],
-        [assistant(call("lost")), user(result("lost")), user(result("lost"))],
     ],
 )
 def test_missing_and_orphan_results_are_refused_by_name(messages: list[Message]) -> None:
     with pytest.raises(InvalidRequestError, match="'lost'") as caught:
-        pair_tools(messages, param="input")
-    assert caught.value.param == "input"
+        pair_tools(messages)
+    assert caught.value.param == "messages"
+
+
+@pytest.mark.parametrize(("again", "told"), [("seen", ["seen"]), ("seen anew", ["seen", "seen anew"])])
+def test_a_second_result_joins_the_first(again: str, told: list[str]) -> None:
+    said = [assistant(call("c")), user(result("c", "seen")), user(Text("go on")), user(result("c", again))]
+    paired = pair_tools(said)
+    assert [message.role for message in paired] == ["assistant", "user", "user"]
+    assert [part.text for part in paired[1].results[0].parts if isinstance(part, Text)] == told
+
+
+def test_of_an_id_that_is_used_again_the_last_result_gets_what_is_left_over() -> None:
+    said = [assistant(call("c")), user(result("c", "1")), assistant(call("c")), user(result("c", "2"))]
+    paired = pair_tools([*said, user(result("c", "3"))])
+    assert [[part.text for part in one.results[0].parts if isinstance(part, Text)] for one in paired[1::2]] == [
+        ["1"],
+        ["2", "3"],
+    ]
 
 
 def test_result_takes_the_kind_of_its_call() -> None:
