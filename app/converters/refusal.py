@@ -16,6 +16,7 @@ The answer is a name for the set of names that requests are made with (``payload
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,7 +36,9 @@ from app.converters.wire.refusal_words import (
     PROOF,
     TYPE,
     WORDINGS,
+    fields_of_values,
     is_about_support,
+    is_of_wrong_kind,
     names_in,
     refused_value,
     values_in,
@@ -57,6 +60,12 @@ _WORD_PATHS: Final = (
     "service_tier",
     "prompt_cache_retention",
 )
+_WORDS_OF: Final = {
+    "thinking.display": {"summarized", "omitted"},
+    "reasoning.summary": {"auto", "concise", "detailed"},
+}
+"""Words that give away which field they are of, where a refusal names none."""
+_DEEPEST: Final = 3
 _BETA_HEADER: Final = "anthropic-beta"
 
 
@@ -125,7 +134,7 @@ def _candidates(said: Said, body: Mapping[str, Any], sent: UpstreamRequest) -> I
             continue
         for name in wording.means or tuple(names_in(found)):
             yield from _named(name, wording.lasts, body, sent)
-    yield from _values(said, body)
+    yield from _values(said, body, sent)
     if said.param and (said.code in PARAM_CODES or is_about_support(said.message)):
         yield from _named(said.param, True, body, sent)
 
@@ -186,17 +195,53 @@ def _efforts(said: Said, body: Mapping[str, Any]) -> Iterator[Repair]:
         yield Repair(path, lasts=not _is_about_value(said.message, given))
 
 
-def _values(said: Said, body: Mapping[str, Any]) -> Iterator[Repair]:
+def _values(said: Said, body: Mapping[str, Any], sent: UpstreamRequest) -> Iterator[Repair]:
     """A refused word of a field that takes one of a few: one that is listed, or none."""
-    value = refused_value(said.message)
-    if value is None:
+    listed = values_in(said.message)
+    path = next(_places_of_values(said, body, listed, sent), None)
+    if path is None:
         return
-    paths = [path for path in _WORD_PATHS if said.param == path or (not said.param and _value_at(body, path) == value)]
-    for path in paths[:1]:
-        listed = [one for one in values_in(said.message) if one != value]
-        if listed:
-            yield Repair(f"{path}={json.dumps('auto' if 'auto' in listed else listed[0])}", lasts=False)
-        yield Repair(path, lasts=False)
+    others = [one for one in listed if one not in (refused_value(said.message), _value_at(body, path))]
+    if others and "[]" not in path:
+        yield Repair(f"{path}={json.dumps('auto' if 'auto' in others else others[0])}", lasts=False)
+    yield Repair(path, lasts=False)
+
+
+def _places_of_values(said: Said, body: Mapping[str, Any], listed: list[str], sent: UpstreamRequest) -> Iterator[str]:
+    """Where the request has the word that is refused: by its name, else by the word, else by what would be taken."""
+    value = refused_value(said.message)
+
+    def is_setting(path: str) -> bool:
+        return path in _WORD_PATHS or removable.can_go(path, sent)
+
+    if listed or is_of_wrong_kind(said.message):
+        for name in (said.param, *fields_of_values(said.message)):
+            path = (body_paths.find(body, name) or body_paths.find(body, _in_snake_case(name))) if name else None
+            if path is not None and _value_at(body, path) not in listed and is_setting(path):
+                yield path
+    if value is not None:
+        for path in _WORD_PATHS:
+            if said.param == path or (not said.param and _value_at(body, path) == value):
+                yield path
+    if listed and not said.param:
+        words = [(path, word) for path, word in _words_in(body) if is_setting(path)]
+        yield from (path for path, word in words if word == value)
+        known = [path for path, values in _WORDS_OF.items() if set(listed) <= values]
+        yield from (path for path, word in words if path in known and word not in listed)
+
+
+def _in_snake_case(name: str) -> str:
+    """``Request.ReasoningEffort``, as Go names its fields, as JSON has them."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _words_in(body: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Every text outside of lists, with its path: settings, and nothing of the conversation."""
+    for key, value in body.items():
+        if isinstance(value, str):
+            yield f"{before}{key}", value
+        elif isinstance(value, Mapping) and before.count(".") < _DEEPEST:
+            yield from _words_in(value, f"{before}{key}.")
 
 
 def _value_at(body: Mapping[str, Any], path: str) -> Any:

@@ -650,7 +650,7 @@ class _Answer:
             if self._rng.random() < 0.01:
                 yield b""
 
-    def finish(self) -> None:
+    def finish(self, *_more: Any) -> None:
         pass
 
     def close(self) -> None:

@@ -155,6 +155,9 @@ WORDINGS: Final[tuple[Wording, ...]] = (
         r"|use adaptive thinking",
         "thinking.enabled",
     ),
+    _row(rf"thinking: input tag {_QUOTE}adaptive{_QUOTE} found using", "thinking.adaptive"),
+    _row(rf"thinking: input tag {_QUOTE}enabled{_QUOTE} found using", "thinking.enabled"),
+    _row(rf"thinking: input tag {_QUOTE}disabled{_QUOTE} found using", "thinking"),
     _row(r"does not support (?:extended |interleaved )?thinking|thinking is not (?:supported|available)", "thinking"),
     # ── concepts that have no one name ──
     _row(
@@ -234,16 +237,34 @@ _EDGES: Final = "`'\"“”‘’[]().,:; "
 _LISTED: Final = re.compile(
     r"\b(?:(?:supported|allowed|valid|possible|permitted|available) (?:values?|efforts?|options?)(?: are| is)?"
     r"|(?:allowed|supported|accepted|valid)(?=:)|(?:expected|must be|should be)(?: one of)?(?: the following)?"
-    r"|one of(?: the following)?|input should be"
+    r"|one of(?! the values)(?: the following)?|input should be|permitted(?=:)|values accepted for enum class"
     r"|supports?(?: only)?|choose from)"
     r"\b ?[:=]? ?(?P<values>[\[({]?[`'\"“”‘’]?[\w-]{1,20}[^.;\n]{0,300})",
     re.IGNORECASE,
 )
 _VALUE: Final = re.compile(r"[A-Za-z][\w-]{0,30}")
+_QUOTED_VALUE: Final = re.compile(rf"{_QUOTE}([A-Za-z][\w-]{{0,30}}){_QUOTE}")
+# Which field has the wrong word: pydantic, JSON Schema, OpenAI, serde, Go's checks and its JSON, protobuf.
+_OF_FIELD: Final = re.compile(
+    rf"{_NAME}(?:: ?|\s{{1,4}})(?:input should be|unexpected value; permitted|unknown variant|invalid enum value)"
+    rf"|{_QUOTE}? ?(?:-|in|for) {_QUOTE}(?P<named>{_PATH}){_QUOTE}"
+    rf"|invalid value (?:\(?{_QUOTE}[\w. -]{{1,40}}{_QUOTE}\)? )?(?:for|at|in) (?:the )?(?:{_FIELD} )?"
+    rf"{_QUOTE}?(?P<given>{_PATH})"
+    rf"|(?P<checked>{_PATH}){_QUOTE}?:? (?:\([^)]{{1,60}}\) )?(?:{_FIELD} )?(?:must|should|has to|can only) be"
+    rf"|(?P<invalid>{_PATH}){_QUOTE}?: (?:invalid|unsupported|unknown|unexpected) (?:value|option)"
+    rf"|(?:invalid|unknown|unsupported) {_QUOTE}?(?P<adjective>{_PATH}){_QUOTE}?(?::| {_QUOTE})"
+    rf"|Key: {_QUOTE}(?P<key>{_PATH}){_QUOTE} Error:Field validation"
+    rf"|Go (?:struct field|value of type) (?P<field>{_PATH})",
+    re.IGNORECASE,
+)
+_LOOSE: Final = re.compile(r"(?:expected|be)[ :=]{0,3}$", re.IGNORECASE)
+_WRONG_KIND: Final = re.compile(r"cannot unmarshal|failed on the .?oneof|invalid value at", re.IGNORECASE)
 _OF_VALUE: Final = re.compile(
     rf"(?:unsupported value|invalid value|invalid enum value|value):? ?{_QUOTE}(?P<value>[\w. -]{{1,40}}){_QUOTE}"
     rf"|{_QUOTE}(?P<quoted>[\w-]{{1,40}}){_QUOTE} (?:is not|was provided|not|is an? (?:invalid|unsupported))"
-    rf"|received {_QUOTE}(?P<received>[\w-]{{1,40}}){_QUOTE}",
+    rf"|received {_QUOTE}(?P<received>[\w-]{{1,40}}){_QUOTE}"
+    rf"|(?:input_value=|unknown variant |from string ){_QUOTE}(?P<input>[\w-]{{1,40}}){_QUOTE}"
+    r"|\bgiven=(?P<given>[\w-]{1,40})",
     re.IGNORECASE,
 )
 _ABOUT_SUPPORT: Final = re.compile(
@@ -275,10 +296,28 @@ def names_in(found: re.Match[str]) -> Iterator[str]:
 def values_in(text: str) -> list[str]:
     """The values that a refusal says it would take, in its order; [] if it lists none."""
     for found in _LISTED.finditer(text):
-        values = [one for one in _VALUE.findall(found["values"]) if one not in ("and", "or", "received", "but", "got")]
+        if found["values"].lstrip("[({ ").startswith(tuple("`'\"“‘")):
+            values = _QUOTED_VALUE.findall(found["values"])
+        elif _LOOSE.search(found[0][: found.start("values") - found.start()]):
+            continue  # "must be a list": words, and no values
+        else:
+            values = [
+                one for one in _VALUE.findall(found["values"]) if one not in ("and", "or", "received", "but", "got")
+            ]
         if values:
             return list(dict.fromkeys(values))
     return []
+
+
+def fields_of_values(text: str) -> Iterator[str]:
+    """The paths of which a refusal says that they hold the wrong word, as it writes them."""
+    for found in _OF_FIELD.finditer(text):
+        yield next(one for one in found.groups() if one).rstrip(".:/")
+
+
+def is_of_wrong_kind(text: str) -> bool:
+    """Whether a refusal says that a field cannot hold what it does, without a list of what it would take."""
+    return _WRONG_KIND.search(text) is not None
 
 
 def refused_value(text: str) -> str | None:

@@ -48,7 +48,7 @@ SIDES: dict[str, dict[str, Any]] = {
         "system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral", "scope": "global"}}],
         "tools": [{"name": "t", "input_schema": {}, "strict": True, "defer_loading": True}],
         "tool_choice": {"type": "any"},
-        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "thinking": {"type": "enabled", "budget_tokens": 1024, "display": "updates"},
         "output_config": {"effort": "high", "format": {"type": "json_schema"}},
         "max_tokens": 2000,
         "stop_sequences": ["x"],
@@ -82,6 +82,9 @@ EASED = {
 }
 VERBOSITY = {"chat": "verbosity", "messages": None, "responses": "text.verbosity"}
 ONLY_MESSAGES: dict[str, str | None] = {"chat": None, "responses": None}
+
+DISPLAY = ONLY_MESSAGES | {"messages": 'thinking.display="summarized"'}
+GONE = ONLY_MESSAGES | {"messages": "thinking.display"}
 
 Names = str | None | dict[str, Any]
 
@@ -152,6 +155,10 @@ LASTING: tuple[tuple[str, Names], ...] = (
     ("adaptive thinking is not supported on this model", ONLY_MESSAGES | {"messages": "thinking.adaptive"}),
     ('"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config".',
      ONLY_MESSAGES | {"messages": "thinking.enabled"}),
+    ("thinking: Input tag 'enabled' found using 'type' does not match any of the expected tags: 'adaptive', 'disabled'",
+     ONLY_MESSAGES | {"messages": "thinking.enabled"}),
+    ("thinking: Input tag 'adaptive' found using 'type' does not match any of the expected tags: 'enabled', 'disabled'",
+     ONLY_MESSAGES | {"messages": "thinking.adaptive"}),
     ("This model does not support output format", ONLY_MESSAGES | {"messages": "output_config.format"}),
     ("unsupported beta header(s): b-1", "beta:b-1"),
     ("unsupported beta header(s): b-1, b-2", "beta:b-1,b-2"),
@@ -197,6 +204,42 @@ PASSING: tuple[tuple[str, Names], ...] = (
      {"chat": None, "messages": None, "responses": 'reasoning.summary="detailed"'}),
     ("Invalid value for 'tool_choice': 'required' is not supported with this model", EASED),
     ("tool_choice `required` is not supported", EASED),
+    # a word that a field does not take: pydantic, OpenAI, JSON Schema, serde, zod, Java, Go, protobuf
+    ("thinking.display: Input should be 'summarized' or 'omitted'", DISPLAY),
+    ("thinking.adaptive.display: Input should be 'summarized' or 'omitted'", DISPLAY),
+    ("thinking.enabled.display: Input should be 'summarized' or 'omitted'", DISPLAY),
+    ("Input should be 'summarized' or 'omitted'", DISPLAY),
+    ("1 validation error for Request\nthinking.display\n  Input should be 'summarized' or 'omitted' "
+     "[type=literal_error, input_value='updates', input_type=str]", DISPLAY),
+    ("thinking.display: unexpected value; permitted: 'summarized', 'omitted' (type=value_error.const; given=updates)",
+     DISPLAY),
+    ("service_tier: Input should be 'default', 'flex' or 'priority'", 'service_tier="default"'),
+    ("service_tier: Input should be 'standard_only' or 'priority'", 'service_tier="standard_only"'),
+    ("service_tier must be one of 'default', 'flex'", 'service_tier="default"'),
+    ("service_tier must be one of: default, flex", 'service_tier="default"'),
+    ("'service_tier' must be one of [default flex]", 'service_tier="default"'),
+    ("Invalid value for service_tier: must be one of default, flex", 'service_tier="default"'),
+    ("Invalid value for 'service_tier': expected one of 'default', 'flex'", 'service_tier="default"'),
+    ('invalid value "auto" for service_tier: must be one of [default flex]', 'service_tier="default"'),
+    ('invalid service_tier "auto": must be one of default, flex', 'service_tier="default"'),
+    ("service_tier: invalid value 'auto', expected one of: default, flex", 'service_tier="default"'),
+    ("Invalid value: 'auto'. Supported values are: 'default', 'flex', and 'priority'.",
+     {"chat": 'service_tier="default"', "messages": 'service_tier="default"', "responses": 'truncation="default"'}),
+    ("'updates' is not one of ['summarized', 'omitted'] - 'thinking.display'", DISPLAY),
+    ("thinking.display: unknown variant `updates`, expected `summarized` or `omitted`", DISPLAY),
+    ("thinking.display: unknown variant `updates`, expected one of `summarized`, `omitted`", DISPLAY),
+    ("Invalid enum value. Expected 'summarized' | 'omitted', received 'updates'", DISPLAY),
+    ('Cannot deserialize value of type `Display` from String "updates": not one of the values accepted for Enum '
+     "class: [summarized, omitted]", DISPLAY),
+    ("Key: 'Request.Thinking.Display' Error:Field validation for 'Display' failed on the 'oneof' tag", GONE),
+    ("json: cannot unmarshal string into Go struct field Request.thinking.display of type api.Display", GONE),
+    ("Invalid value at 'thinking.display' (type.googleapis.com/api.Display), \"updates\"", GONE),
+    ("text.verbosity must be one of: medium, high",
+     {"chat": 'verbosity="medium"', "messages": None, "responses": 'text.verbosity="medium"'}),
+    ("reasoning.summary: Input should be 'auto' or 'detailed'",
+     ONLY_MESSAGES | {"messages": None, "responses": 'reasoning.summary="auto"'}),
+    ("Input should be 'auto', 'detailed'",
+     ONLY_MESSAGES | {"messages": None, "responses": 'reasoning.summary="auto"'}),
     # a combination
     ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", "top_p"),
     ("Only one of temperature and top_p may be set", "top_p"),
@@ -240,6 +283,15 @@ UNKNOWN = (
     "x-temperature is not supported",
     "stream is not supported",
     "The use of the web search tool is not supported.",
+    "messages.0.role: Input should be 'user' or 'assistant'",
+    "input[0].role: Input should be 'user' or 'assistant'",
+    "model: Input should be 'a' or 'b'",
+    "tools.0.type: Input should be 'function'",
+    "thinking.type: Input should be 'disabled'",
+    "metadata.plan: Input should be a valid dictionary",
+    "text.format.type must be one of: json_schema, json_object",
+    "Input should be 'a' or 'b'",
+    "nobody: Input should be 'a' or 'b'",
     "tool_use ids were found without tool_result blocks",
     "Something else went wrong",
     "",

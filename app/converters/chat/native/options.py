@@ -14,13 +14,16 @@ def normalize_options(body: dict[str, Any], limits: ModelLimits, losses: Losses)
     """The body with these options as the model takes them; the same object if all is well.
 
     ``max_tokens`` within what the model offers, the nearest ``reasoning_effort`` that it lists, none for a model that
-    does not think, no ``stream_options`` without a stream.
+    does not think, no ``stream_options`` without a stream, nothing about tools without any.
     Of a model that is not in the catalogue nothing is known, and nothing guessed.
     """
     changes: dict[str, Any] = {}
     dropped: dict[str, str] = {}
     if body.get("stream_options") is not None and body.get("stream") is not True:
         dropped["stream_options"] = "only for a stream"
+    if not body.get("tools"):
+        alone = [name for name in ("tools", "tool_choice", "parallel_tool_calls") if body.get(name) is not None]
+        dropped |= dict.fromkeys(alone, "there are no tools")
     if limits.vendor:
         for name in _OUTPUT_LIMITS:
             wanted = body.get(name)

@@ -118,7 +118,8 @@ def _top_level(body: Json, kept: list[str], losses: Losses) -> Json:
     ]
     gone += [name for name, value in body.items() if value is None and name not in gone]  # as if it were not there
     if body.get("tool_choice") is not None and not body.get("tools"):
-        gone.append("tool_choice")  # upstream refuses it alone, and there is nothing to choose
+        gone.append("tool_choice")
+        losses.drop("tool_choice", "there is no tool to choose")
     for name in gone:
         if name in refusals.TOP_LEVEL and body[name] is not None and name not in ("cache_control", "output_format"):
             losses.drop(name, refusals.TOP_LEVEL[name].why)

@@ -181,7 +181,7 @@ def _tool(tool: Tool, wire: str, losses: Losses, *, searches: bool) -> Json:
 def _tool_choice(request: Request, names: ToolNames, has_tools: bool) -> Json | None:
     choice = request.tool_choice or ToolChoice("auto")
     if not has_tools:
-        if choice.forces:
+        if choice.forces and request.tools:
             raise UnsupportedFeatureError(
                 "tool_choice forces a tool, but no tool is left that this model can be offered.", param="tool_choice"
             )

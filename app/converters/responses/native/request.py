@@ -94,7 +94,9 @@ def _normalize_tools(fields: dict[str, Any], request: NativeRequest, losses: Los
     is_same = kept is listed and not more
     if not is_same:
         fields = {**fields, "tools": [*kept, *more]} if kept or more else without(fields, "tools")
-    if not (is_same and not tools.translated and _is_plain_choice(choice)):
+    if isinstance(choice, str) and not (listed or more or loaders(items)):
+        fields = _without(fields, "tool_choice", "there is no tool to choose", losses)
+    elif not (is_same and not tools.translated and _is_plain_choice(choice)):
         chosen = tools.choice(choice, is_offered=bool(kept or more or loaders(items)))
         if chosen is None:
             fields = without(fields, "tool_choice")
