@@ -21,6 +21,7 @@ from app.auth.github_app import AppIdentity, GitHubApp
 from app.auth.github_token import GitHubTokens
 from app.bindings import Bindings
 from app.bundles.recorder import Recorder
+from app.caching.watch import CacheWatch
 from app.converters.removable import is_rememberable
 from app.database import Database
 from app.database.stored_responses import StoredResponseRows
@@ -79,6 +80,7 @@ class Gateway:
     outbounds: tuple[Outbound, ...]
     memory: Budget
     recorder: Recorder
+    cache_watch: CacheWatch
     brake: Brake = field(default_factory=Brake)
     warming: threading.Lock = field(default_factory=threading.Lock)
     observers: list[Observer] = field(default_factory=list)
@@ -112,9 +114,19 @@ class Gateway:
             verify=verify,
         )
         refusals = Refusals(store, ttl_s=settings.refusals_ttl_s, is_usable=is_rememberable)
+        cache_watch = CacheWatch(store)
         recorder = Recorder(store, models=lambda: [model.id for model in own.catalog.known()])
         maker = SeatMaker(
-            settings, store, github, to_copilot, mapping, images, refusals, stored_responses, recorder.tape_for
+            settings,
+            store,
+            github,
+            to_copilot,
+            mapping,
+            images,
+            refusals,
+            stored_responses,
+            recorder.tape_for,
+            cache_watch.prefix_of,
         )
         own = maker.make(github_tokens, app)
         client_keys = ClientKeys(database, store, redis_url=redis_url, workers=settings.web_concurrency)
@@ -185,6 +197,7 @@ class Gateway:
             outbounds=(to_github, to_copilot),
             memory=memory,
             recorder=recorder,
+            cache_watch=cache_watch,
             observers=[client_keys.settle, books, recorder],
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from app import tokens
 from app.background_call import BackgroundCall
+from app.caching.prefix import Prefix
 from app.converters import removable
 from app.converters.codec import ClientCodec, Identity, NativeRequest, UpstreamCodec
 from app.converters.exchange import Converted, Exchange, converted_exchange, exchange_for, whole_or_stream
@@ -90,6 +91,7 @@ class Relay:
         auto: AutoMode | None = None,
         stored: StoredResponses | None = None,
         tape_for: Callable[[Record, bytes, Mapping[str, str]], Tape | None] = lambda *_: None,
+        prefix_of: Callable[[Mapping[str, Any]], Prefix | None] = lambda _: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._by_path = {codec.path: codec for codec in upstreams.values()}
@@ -104,6 +106,7 @@ class Relay:
         self._auto = auto
         self._stored = stored
         self._tape_for = tape_for
+        self._prefix_of = prefix_of
         self._clock = clock
 
     def answer(
@@ -117,6 +120,7 @@ class Relay:
         started_at = self._clock()
         record.tape = self._tape_for(record, raw, headers)
         recalled = self._recall(client, raw, body, record)
+        record.prefix = self._prefix_of(recalled.body)
         traits = client.traits(recalled.body)
         record.protocol, record.model, record.stream = client.name, traits.model, traits.stream
         record.conversation = conversation_key(headers, recalled.body)
@@ -512,6 +516,8 @@ class Relay:
         headers = call.extra_headers
         if record.traceparent is not None:
             headers = {**headers, "traceparent": record.traceparent}
+        if record.prefix is not None:
+            record.prefix.sent(call.body or b"")
         reel = record.tape.reel(call.path, call.body or b"") if record.tape is not None else None
         try:
             answer = self._client.send(replace(call, extra_headers=headers, on_repeat=attempt.repeats.append))

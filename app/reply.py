@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from app.caching.prefix import Prefix
 from app.converters.neutral.outcome import Outcome
 from app.copier import Passage
 from app.tape import Tape
@@ -89,6 +90,7 @@ class Record:
     error: str | None = None
     admission: Admission | None = None  # of a named key
     tape: Tape | None = None  # while recording is on for its key
+    prefix: Prefix | None = None  # while caches are watched
 
     def note(self, outcome: Outcome) -> None:
         """What the answer came to."""

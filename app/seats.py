@@ -10,12 +10,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from app.auth.copilot_token import CopilotTokens
 from app.auth.github import GitHub
 from app.auth.github_app import GitHubApp
 from app.auth.github_token import BoundToken, TokenSource
+from app.caching.prefix import Prefix
 from app.converters.registry import UPSTREAMS
 from app.keys.key import Binding, Key
 from app.outbound import Outbound
@@ -70,6 +71,7 @@ class SeatMaker:
     refusals: Refusals
     stored_responses: StoredResponses
     tape_for: Callable[[Record, bytes, Mapping[str, str]], Tape | None]
+    prefix_of: Callable[[Mapping[str, Any]], Prefix | None]
 
     def make(self, github_tokens: TokenSource, app: GitHubApp | None = None) -> Seat:
         """Opens nothing. app: the one that the bridge signs in as."""
@@ -111,6 +113,7 @@ class SeatMaker:
             auto=auto,
             stored=self.stored_responses if self.stored_responses.is_on else None,
             tape_for=self.tape_for,
+            prefix_of=self.prefix_of,
         )
         return Seat(github_tokens, copilot_tokens, catalog, auto, engines, relay)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.blueprints import (
     admin,
     auth,
+    cache,
     calls,
     catalogue,
     chat,
@@ -41,6 +42,7 @@ ENDPOINTS = (
     recording.bp,
     catalogue.bp,
     learned.bp,
+    cache.bp,
     try_it.bp,
     metrics.bp,
     setup.bp,

@@ -46,6 +46,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
     Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
     Page("learned.show", "/admin/learned", Sentence("Learned")),
+    Page("cache.show", "/admin/cache", Sentence("Cache doctor")),
     Page("recording.show", "/admin/recording", Sentence("Recording")),
     Page("auth.device", "/auth/device", Sentence("Sign-in")),
 )

@@ -97,8 +97,8 @@ def _page() -> int:
 
 
 def _without_id(row: Row) -> Row:
-    """The name says which key it was; its id is nobody's business."""
-    return {name: value for name, value in row.items() if name != "key_id"}
+    """The name says which key it was; its id is nobody's business. The hashes of a prefix are the cache doctor's."""
+    return {name: value for name, value in row.items() if name not in ("key_id", "prefix")}
 
 
 def _told(row: Row) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def row_of(ended: Ended, booking: Booking) -> Row:
 
     ``attempts``: the calls to Copilot, in order: ``{"model", "began_ms", "answered_ms", "status", "request_id",
     "repeats": [why, …]}``; answered_ms and status are null if no answer came. ``losses``: ``[path, reason]`` of what
-    was dropped or carried in another form.
+    was dropped or carried in another form. ``prefix``: see `app.caching.prefix`; null unless caches are watched.
     """
     record = ended.record
     return {
@@ -104,6 +104,7 @@ def row_of(ended: Ended, booking: Booking) -> Row:
         "upstream_request_id": booking.upstream_request_id,
         "dropped": [loggable_name(name) for name in record.dropped[:_MOST_PARTS]],
         "losses": [[loggable_name(path), reason] for path, reason in record.losses[:_MOST_PARTS]],
+        "prefix": record.prefix.told() if record.prefix is not None else None,
         "attempts": [
             {
                 "model": attempt.model[:_LONGEST],

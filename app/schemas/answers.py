@@ -308,6 +308,11 @@ class Learned(Boundary):
     learned = fields.List(fields.Dict, required=True)
 
 
+class CacheFindings(Boundary):
+    watched_until = fields.String(required=True, allow_none=True)
+    findings = fields.List(fields.Dict, required=True)
+
+
 class Recording(Boundary):
     recording = fields.Dict(required=True, allow_none=True)
     bundles = fields.List(fields.Dict, required=True)

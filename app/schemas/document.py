@@ -292,6 +292,14 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "get",
+        "/admin/cache",
+        "Operating",
+        Sentence("Where conversations lost their prompt cache, by which field and by whom"),
+        answers.CacheFindings,
+        more=(_PAGE,),
+    ),
+    Operation(
+        "get",
         "/admin/recording",
         "Operating",
         Sentence("Recorded calls: whether recording is on, and what can be fetched"),

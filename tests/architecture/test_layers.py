@@ -124,8 +124,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.dry_run": ({"app.converters.neutral.prices", "app.routing", "app.store"}, set()),
     "app.background_call": ({"app.http_connection", "app.memory"}, set()),
     "app.tokens": ({"app.converters.neutral.vocabulary"}, {"rs_bpe"}),
-    "app.reply": ({"app.converters.neutral.outcome", "app.copier", "app.tape"}, set()),
+    "app.reply": ({"app.caching.prefix", "app.converters.neutral.outcome", "app.copier", "app.tape"}, set()),
     "app.tape": (set(), set()),
+    "app.caching": (GROUND | {"app.caching", "app.converters.neutral.prices", "app.store"}, {"orjson"}),
+    "app.caching.prefix": (set(), {"orjson"}),
     "app.bundles": (
         GROUND
         | {"app.bundles", "app.converters.messages.upstream.betas", "app.ledger.booking", "app.reply", "app.store"},
@@ -141,6 +143,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         GROUND
         | UNIVERSAL
         | {
+            "app.caching",
             "app.background_call",
             "app.reply",
             "app.routing",
@@ -193,6 +196,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.seats",
             "app.auth",
             "app.bundles",
+            "app.caching",
         },
         {"flask", "flask_babel", "werkzeug", "orjson", "zstandard"},
     ),
@@ -249,6 +253,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.seats": (
         GROUND
         | {
+            "app.caching",
             "app.auth",
             "app.converters.registry",
             "app.keys",
@@ -268,6 +273,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.gateway": (
         GROUND
         | {
+            "app.caching",
             "app.auth",
             "app.bindings",
             "app.bundles",

@@ -46,6 +46,7 @@ UNDESCRIBED = {
     "/auth/logout",
     "post /admin/mapping",
     "post /admin/recording",
+    "post /admin/cache",
     "post /admin/learned",
     "post /catalogue",
     "/try",
