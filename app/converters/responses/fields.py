@@ -51,7 +51,7 @@ FIELDS: Final[dict[str, Field]] = {
     "moderation": Field("dropped", "Copilot filters by its own rules"),
     "prompt_cache_options": Field("dropped", "Copilot caches by its own rules"),
     "previous_response_id": Field(
-        "refused", "unless the bridge has stored it, and puts it into `input`: send the whole conversation"
+        "refused", "a stored answer is put into `input`; any other is not known: send the whole conversation"
     ),
     "conversation": Field("refused", _STATE),
     "prompt": Field("refused", "stored prompts are not known to the bridge: write the prompt into `input`"),

@@ -23,6 +23,11 @@ from app.converters.wire import reading
 from app.errors import InvalidRequestError, UnsupportedFeatureError
 
 _STORED: Final = {"previous_response_id": "Previous response", "conversation": "Conversation"}
+_NOT_THERE: Final = {
+    "previous_response_id": "The bridge has stored no such response, or has removed it since; send the whole "
+    "conversation in `input`.",
+    "conversation": "Nothing is stored upstream; send the whole conversation in `input`.",
+}
 _NESTED: Final = ("reasoning", "text")
 
 
@@ -75,10 +80,10 @@ def refuse_fields(body: dict[str, Any]) -> None:
 
 def not_found(name: str, value: Any) -> UnsupportedFeatureError:
     """State that is named and kept nowhere, in OpenAI's own words: at these, clients send the whole conversation."""
-    what, advice = _STORED[name], FIELDS[name].note
+    what = _STORED[name]
     named = str(value.get("id") if isinstance(value, dict) else value)[:100]
     code = f"{what.lower().replace(' ', '_')}_not_found"
-    return UnsupportedFeatureError(f"{what} with id '{named}' not found: {advice}.", param=name, code=code)
+    return UnsupportedFeatureError(f"{what} with id '{named}' not found. {_NOT_THERE[name]}", param=name, code=code)
 
 
 def additional_tools(items: Any, offered: Iterable[Tool]) -> list[Tool]:
