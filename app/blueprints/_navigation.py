@@ -44,6 +44,7 @@ PAGES: Final[tuple[Page, ...]] = (
         parts=("try_it.chat", "try_it.messages", "try_it.responses"),
     ),
     Page("setup.show", "/setup", Sentence("Setup"), for_clients=True, warns=True),
+    Page("keys.list_keys", "/admin/keys", Sentence("Keys")),
     Page("admin.show", "/admin/mapping", Sentence("Mapping"), warns=True),
     Page("learned.show", "/admin/learned", Sentence("Learned")),
     Page("cache.show", "/admin/cache", Sentence("Cache doctor")),

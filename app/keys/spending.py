@@ -14,7 +14,7 @@ import functools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -173,6 +173,39 @@ class Spending:
         """How the key's budgets stand. Raises: DatabaseError."""
         with self._database.read() as connection:
             return _Standing(connection, key.id).accounts(key, self._clock())
+
+    def accounts_of(self, keys: Sequence[Key]) -> dict[str, list[Account]]:
+        """How the budgets of many keys stand, by their ids: as `accounts`, with two looks for all of them.
+
+        Raises: DatabaseError.
+        """
+        from sqlalchemy import func, select
+
+        from app.database.tables import KEY_CALLS, KEY_SPENDING
+
+        now, ids = self._clock(), sorted(key.id for key in keys if key.limits.budgets)
+        if not ids:
+            return {}
+        held = select(KEY_CALLS.c.key_id, *(func.sum(KEY_CALLS.c[unit]) for unit in UNITS))
+        spent = select(*(KEY_SPENDING.c[name] for name in ("key_id", "unit", "per", "begins", "amount")))
+        with self._database.read() as connection:
+            holding = held.where(KEY_CALLS.c.key_id.in_(ids)).group_by(KEY_CALLS.c.key_id)
+            reserved = {row[0]: dict(zip(UNITS, map(int, row[1:]), strict=True)) for row in connection.execute(holding)}
+            spending = connection.execute(spent.where(KEY_SPENDING.c.key_id.in_(ids)))
+            used = {tuple(row[:4]): int(row[4]) for row in spending}
+        return {
+            key.id: [
+                Account(
+                    budget,
+                    used.get((key.id, budget.unit, budget.per, budget.begins(now)), 0),
+                    reserved.get(key.id, {}).get(budget.unit, 0),
+                    budget.ends(now),
+                )
+                for budget in key.limits.budgets
+            ]
+            for key in keys
+            if key.limits.budgets
+        }
 
     # ── of one key ──────────────────────────────────────────────────────────────────────────────────────────────────
 
