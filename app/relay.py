@@ -513,14 +513,13 @@ class Relay:
         record.sent = "asked"
         attempt = Attempt(record.served_model)
         record.attempts.append(attempt)
-        headers = call.extra_headers
         if record.traceparent is not None:
-            headers = {**headers, "traceparent": record.traceparent}
+            call = replace(call, extra_headers={**call.extra_headers, "traceparent": record.traceparent})
         if record.prefix is not None:
             record.prefix.sent(call.body or b"")
         reel = record.tape.reel(call.path, call.body or b"") if record.tape is not None else None
         try:
-            answer = self._client.send(replace(call, extra_headers=headers, on_repeat=attempt.repeats.append))
+            answer = self._client.send(call, attempt.repeats.append)
         except GatewayError:
             if reel is not None:
                 reel.ended("none")

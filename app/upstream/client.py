@@ -195,8 +195,10 @@ class CopilotClient:
             )
         return base
 
-    def send(self, call: Call) -> UpstreamAnswer:
+    def send(self, call: Call, on_repeat: Callable[[str], None] = lambda _why: None) -> UpstreamAnswer:
         """Send the call; an error status is an answer like any other.
+
+        on_repeat: is told why, whenever it is sent again.
 
         Raises: SignInRequiredError, AccountError, UpstreamConnectError, UpstreamTimeoutError.
         """
@@ -211,11 +213,12 @@ class CopilotClient:
                 if not attempts_left:
                     raise
                 self._note_retry(call, error.code)
+                on_repeat(error.code)
             else:
                 if call.session is not None and not is_renewed and self._is_about_session(response):
                     is_renewed = True
                     call.session.token = call.session.renew()
-                    call.on_repeat("session renewed")
+                    on_repeat("session renewed")
                     continue
                 if response.status_code in REFUSALS and self._is_about_token(response):
                     if is_replayed:
@@ -225,7 +228,7 @@ class CopilotClient:
                         if renewed is not token:
                             is_replayed = True
                             token = renewed
-                            call.on_repeat("token renewed")
+                            on_repeat("token renewed")
                             continue
                 elif response.status_code < 500:
                     self._tokens.renewals.note_served(call.path)
@@ -238,6 +241,7 @@ class CopilotClient:
                     )
                 response.close()
                 self._note_retry(call, str(response.status_code))
+                on_repeat(str(response.status_code))
             attempts_left -= 1
             # What we repeat on our own account is no second request of the person (contract §5.5).
             initiator = "agent" if initiator else None
@@ -310,5 +314,4 @@ class CopilotClient:
         return ""
 
     def _note_retry(self, call: Call, why: str) -> None:
-        call.on_repeat(why)
         logger.warning("upstream call repeated", extra={"fields": {"path": call.path, "why": why}})

@@ -84,9 +84,9 @@ def seed(bridge: Bridge, simulator: Simulator) -> None:
 
 HEADINGS = {
     "en": {"/requests": "Requests", "/catalogue": "Models", "/admin/learned": "Learned", "/try": "Try it",
-           "/admin/recording": "Recording"},
-    "zh-CN": {"/requests": "请求", "/catalogue": "模型", "/admin/learned": "已学到的", "/admin/recording": "录制",
-              "/try": "试一试"},
+           "/admin/recording": "Recording", "/admin/cache": "Cache doctor"},
+    "zh-CN": {"/requests": "请求", "/catalogue": "模型", "/admin/learned": "已学到的", "/try": "试一试",
+              "/admin/recording": "录制", "/admin/cache": "缓存诊断"},
 }  # fmt: skip
 
 

@@ -678,7 +678,7 @@ class Upstream:
         }
         self._whole["chat"] = [content for content in self._whole["chat"] if b'"choices"' in content]
 
-    def send(self, call: Call) -> _Answer:
+    def send(self, call: Call, _on_repeat: object = None) -> _Answer:
         if call.path == "/models":
             return _Answer(200, json.dumps({"data": CATALOGUE}).encode(), "application/json", self.rng)
         self.paths.append(call.path)
