@@ -167,7 +167,7 @@ def test_a_dry_run_says_what_a_call_would_get(client: FlaskClient) -> None:
 
 def test_the_page_shows_the_rules(client: FlaskClient) -> None:
     set_rules(client, {**RULE, "keys": ["<ci>"], "purposes": ["title"], "note": "cheap & quick"})
-    page = client.get("/admin/mapping", headers={**KEY, "Accept": "text/html", "Accept-Language": "en"}).text
+    page = client.get("/admin/mapping/rules", headers={**KEY, "Accept": "text/html", "Accept-Language": "en"}).text
     for shown in ("claude-*-haiku-*", "gpt-5-mini, gpt-4.1", "falls back", "&lt;ci&gt;", "title", "cheap &amp; quick"):
         assert shown in page
     set_rules(client)
