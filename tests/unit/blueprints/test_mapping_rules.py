@@ -171,7 +171,8 @@ def test_the_page_shows_the_rules(client: FlaskClient) -> None:
     for shown in ("claude-*-haiku-*", "gpt-5-mini, gpt-4.1", "falls back", "&lt;ci&gt;", "title", "cheap &amp; quick"):
         assert shown in page
     set_rules(client)
-    assert "Rules go before" not in client.get("/admin/mapping", headers={**KEY, "Accept": "text/html"}).text
+    page = client.get("/admin/mapping/rules", headers={**KEY, "Accept": "text/html"}).text
+    assert "There are no rules: names go by the table alone." in page
 
 
 # ── what they do to calls ───────────────────────────────────────────────────────────────────────────────────────────
