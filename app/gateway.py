@@ -22,6 +22,7 @@ from app.auth.github_token import GitHubTokens
 from app.bindings import Bindings
 from app.bundles.recorder import Recorder
 from app.caching.watch import CacheWatch
+from app.converters.neutral.price_list import PriceList
 from app.converters.removable import is_rememberable
 from app.database import Database
 from app.database.stored_responses import StoredResponseRows
@@ -129,7 +130,8 @@ class Gateway:
             cache_watch.prefix_of,
         )
         own = maker.make(github_tokens, app)
-        client_keys = ClientKeys(database, store, redis_url=redis_url, workers=settings.web_concurrency)
+        prices = PriceList(settings.model_prices)
+        client_keys = ClientKeys(database, store, redis_url=redis_url, workers=settings.web_concurrency, prices=prices)
         bindings = Bindings(
             registry=client_keys.registry,
             store=store,
@@ -162,6 +164,7 @@ class Gateway:
             account=functools.partial(_account_of, github_tokens),
             observe=observe,
             most=settings.ledger_queue,
+            prices=prices,
         )
         metrics.watch(
             books,

@@ -190,6 +190,27 @@ def _mapping(raw: str) -> Mapping[str, str]:
     return dict(value)
 
 
+_OF_PRICES = ("input", "cached_input", "cache_write", "output")
+
+
+def _prices(raw: str) -> Mapping[str, Mapping[str, float]]:
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+    if not isinstance(value, dict) or not all(isinstance(prices, dict) for prices in value.values()):
+        raise ValueError("is not a JSON object of models, each with an object of prices")
+    for name, prices in value.items():
+        if unknown := sorted(set(prices) - set(_OF_PRICES)):
+            raise ValueError(f"has {unknown[0]!r} for {name!r}; there are {', '.join(_OF_PRICES)}")
+        if not {"input", "output"} <= set(prices):
+            raise ValueError(f"needs input and output for {name!r}")
+        for price in prices.values():
+            if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 10**9:
+                raise ValueError(f"has a price for {name!r} that is no number of credits per million tokens")
+    return {name.lower(): prices for name, prices in value.items()}
+
+
 def _token(raw: str) -> Secret:
     if not raw.isascii() or not raw.isprintable() or " " in raw:
         raise ValueError("is not a token (it has a space or an unprintable character)")
@@ -319,6 +340,15 @@ class Settings:
         _mapping,
         "JSON object of model names to rename; replaces the default completely",
         'MODEL_MAPPING={"gpt-4": "gpt-4.1"}',
+    )
+
+    model_prices: Mapping[str, Mapping[str, float]] = setting(
+        "MODEL_PRICES",
+        {},
+        _prices,
+        "JSON object of prices to estimate by, in credits per million tokens (input, output; cached_input, "
+        "cache_write), for models whose list entry has none; otherwise GitHub's list of 2026-08 serves",
+        'MODEL_PRICES={"gpt-5-mini": {"input": 25, "cached_input": 2.5, "output": 200}}',
     )
 
     gh_copilot_token: Secret | None = setting(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from app.converters.neutral.price_list import PriceList
 from app.doctor import account, calls, configuration, listening, models, network, public, starting, state
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
@@ -124,7 +125,7 @@ def _models(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     if not contacts.has_token:
         yield note("models", "not asked for, because there is no Copilot token.")
         return
-    yield from models.check_catalogue(gateway.catalog)
+    yield from models.check_catalogue(gateway.catalog, PriceList(gateway.settings.model_prices))
     if gateway.catalog.is_known():
         yield from models.check_mapping(gateway.mapping, gateway.catalog)
         if not gateway.settings.searches_the_web:

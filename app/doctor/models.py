@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.converters.neutral.notices import notices_of
+from app.converters.neutral.price_list import AS_OF, PriceList
 from app.converters.neutral.prices import multiplier_of, prices_of
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
@@ -29,7 +30,8 @@ def is_enabled(model: Model) -> bool:
     return not isinstance(policy, dict) or policy.get("state") in (None, "enabled")
 
 
-def check_catalogue(catalog: Catalog) -> Iterator[Finding]:
+def check_catalogue(catalog: Catalog, listed: PriceList) -> Iterator[Finding]:
+    """listed: the prices that estimates go by where the list tells none."""
     try:
         models = catalog.models()
     except GatewayError as error:
@@ -45,6 +47,7 @@ def check_catalogue(catalog: Catalog) -> Iterator[Finding]:
     free = [model.id for model in models if cost_of(model) == 0 and model.type == "chat" and _is_picked(model.raw)]
     if free:
         yield ok("without cost", _some(free))
+    yield from _without_prices(models, listed)
     for notice, names in notices_of(model.raw for model in models).items():
         yield note("Copilot warns", f"{notice.message} ({notice.code}: {_some(names)})", notice.advice)
     if disabled := [model.id for model in models if not is_enabled(model)]:
@@ -52,6 +55,27 @@ def check_catalogue(catalog: Catalog) -> Iterator[Finding]:
             "not enabled",
             f"{_some(disabled)}: listed, but refused until the terms are accepted.",
             f"Enable them at {_ENABLE}; in an organisation its administrator does.",
+        )
+
+
+def _without_prices(models: Sequence[Model], listed: PriceList) -> Iterator[Finding]:
+    """Where other models have a price, or none has a multiplier: an account that is billed in credits."""
+    if not any(prices_of(model.raw) for model in models):
+        return
+    silent = [it for it in models if it.type == "chat" and prices_of(it.raw) is None and multiplier_of(it.raw) is None]
+    guessed = [model.id for model in silent if listed.of(model.raw) is not None]
+    unknown = [model.id for model in silent if listed.of(model.raw) is None]
+    if guessed:
+        yield note(
+            "prices",
+            f"Copilot's list tells none for {_some(guessed)}: where an answer does not tell its cost either, it is "
+            f"estimated by MODEL_PRICES, or else by GitHub's list of {AS_OF}.",
+        )
+    if unknown:
+        yield note(
+            "prices",
+            f"Nobody tells any for {_some(unknown)}: where an answer does not tell its cost either, it stays unknown.",
+            "MODEL_PRICES can name them.",
         )
 
 

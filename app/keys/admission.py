@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.converters.neutral.cost import estimated_nano
-from app.converters.neutral.prices import multiplier_of, prices_of
+from app.converters.neutral.price_list import PriceList
+from app.converters.neutral.prices import multiplier_of
 from app.converters.request_size import likely_tokens
 from app.errors import ClientError, ForbiddenError, Sentence
 from app.keys.key import PER_UNIT, WARNS_AT, Key, Unit, moment, told
@@ -41,8 +42,9 @@ class BudgetSpentError(LimitError):
 class Admission:
     """Made when a key has been recognised; the relay asks it before anything is sent."""
 
-    def __init__(self, key: Key, rates: RequestRates, spending: Spending) -> None:
+    def __init__(self, key: Key, rates: RequestRates, spending: Spending, prices: PriceList) -> None:
         self.key = key
+        self._prices = prices
         self._rates = rates
         self._spending = spending
         self._standing: Standing | None = None
@@ -205,7 +207,7 @@ class Admission:
 
     def _credits(self, usage: Mapping[str, int]) -> int | None:
         """None if the model has no prices."""
-        prices = prices_of(self._entry)
+        prices = self._prices.of(self._entry)
         return estimated_nano(prices, usage) if prices is not None else None
 
     def _premium(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.converters.neutral.price_list import PriceList
 from app.database import Database
 from app.keys.admission import Admission
 from app.keys.key import Key
@@ -16,7 +17,16 @@ from app.store import Store
 class ClientKeys:
     """Opens nothing, and costs nothing while nobody shows a named key."""
 
-    def __init__(self, database: Database, store: Store, *, redis_url: str | None, workers: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        *,
+        redis_url: str | None,
+        workers: int,
+        prices: PriceList | None = None,
+    ) -> None:
+        self._prices = prices or PriceList()
         self.registry = KeyRegistry(database)
         self.known = KnownKeys(self.registry)
         self.spending = Spending(database)
@@ -24,7 +34,7 @@ class ClientKeys:
 
     def admission(self, key: Key) -> Admission:
         """For one request that showed this key."""
-        return Admission(key, self._rates, self.spending)
+        return Admission(key, self._rates, self.spending, self._prices)
 
     def settle(self, ended: Ended) -> None:
         """Observes all requests."""

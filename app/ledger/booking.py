@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.converters.neutral.cost import estimated_nano
-from app.converters.neutral.prices import multiplier_of, prices_of
+from app.converters.neutral.price_list import PriceList
+from app.converters.neutral.prices import multiplier_of
 from app.errors import CLIENT_GONE, RestartingError
 from app.reply import Ended, Record
 
@@ -16,6 +17,7 @@ Outcome = Literal["finished", "refused", "cut", "client_gone", "stopped"]
 """finished: the whole answer was given. refused: an error in its place. cut: an error in the middle. client_gone: the
 client hung up. stopped: the worker was told to stop and could not wait."""
 
+_LIST: Final = PriceList()
 _MOST: Final = 2**63 - 1
 _NAME: Final = 100
 _CODE: Final = 60
@@ -62,11 +64,12 @@ class Booking:
     error: str
 
 
-def booking_of(ended: Ended, *, account: str, secret: bytes) -> Booking:
-    """What to keep of a call. secret: without it nobody can tell which words a conversation began with."""
+def booking_of(ended: Ended, *, account: str, secret: bytes, prices: PriceList = _LIST) -> Booking:
+    """What to keep of a call. secret: without it nobody can tell which words a conversation began with. prices: to
+    estimate by."""
     record = ended.record
     usage = record.usage or {}
-    nano, is_estimated = _cost(record, usage)
+    nano, is_estimated = _cost(record, usage, prices)
     return Booking(
         ended_at=ended.ended_at,
         request_id=_text(record.request_id, 128),
@@ -110,13 +113,13 @@ def outcome_of(error: str | None, status: int) -> Outcome:
     return "finished" if error is None else "cut"
 
 
-def _cost(record: Record, usage: Mapping[str, int]) -> tuple[int | None, bool]:
+def _cost(record: Record, usage: Mapping[str, int], listed: PriceList) -> tuple[int | None, bool]:
     """What the call cost, and whether that is an estimate."""
     if record.nano_credits is not None:
         return (record.nano_credits if record.nano_credits <= _MOST else None), record.is_partial
     if record.sent in ("no", "refused"):
         return 0, False
-    prices = prices_of(record.entry) if record.entry is not None else None
+    prices = listed.of(record.entry) if record.entry is not None else None
     nano = estimated_nano(prices, usage) if prices is not None else None
     return (nano, True) if nano is not None and nano <= _MOST else (None, False)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
+from app.converters.neutral.price_list import PriceList
 from app.errors import DatabaseError, GatewayError
 from app.ledger.booking import Booking, booking_of
 from app.ledger.tally import Tally
@@ -47,7 +48,8 @@ class Books:
 
     account: the name of the bridge's own GitHub account, and a secret of it; a call that goes by another says so in its
     record. observe: is told of the bookings and of requests
-    that are no calls, in the background, once. most: how many bookings are kept unwritten.
+    that are no calls, in the background, once. most: how many bookings are kept unwritten. prices: to
+    estimate by what Copilot does not tell.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Books:
         observe: Callable[[Ended, Booking | None], None] = lambda _ended, _booking: None,
         most: int = 10_000,
         tally: Tally | None = None,
+        prices: PriceList | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._entries = entries
         self._account = account
         self._observe = observe
         self._most = most
+        self._prices = prices or PriceList()
         self.tally = tally or Tally()
         self._clock = clock
         self._noted: deque[tuple[Ended, tuple[str, bytes]]] = deque()
@@ -164,7 +168,7 @@ class Books:
             booking = None
             try:
                 if ended.record.protocol:
-                    booking = booking_of(ended, account=account, secret=secret)
+                    booking = booking_of(ended, account=account, secret=secret, prices=self._prices)
                     self._unwritten.append(booking)
                 self._observe(ended, booking)
             except Exception:

@@ -18,6 +18,8 @@ def test_original_names_keep_their_defaults() -> None:
 def test_model_mapping_replaces_the_default_completely() -> None:
     assert Settings.from_env({"MODEL_MAPPING": '{"a": "b"}'}).model_mapping == {"a": "b"}
     assert Settings.from_env({"MODEL_MAPPING": "{}"}).model_mapping == {}
+    prices = Settings.from_env({"MODEL_PRICES": '{"GPT-9": {"input": 1, "output": 2.5}}'}).model_prices
+    assert prices == {"gpt-9": {"input": 1, "output": 2.5}}
 
 
 def test_several_keys_and_no_key() -> None:
@@ -36,6 +38,14 @@ def test_empty_variable_counts_as_unset() -> None:
         ("PORT", "0", "is not between 1 and 65535"),
         ("API_KEY", "two words", "has a key with a space"),
         ("MODEL_MAPPING", "gpt-4=gpt-4.1", "is not JSON"),
+        ("MODEL_PRICES", "gpt-4=3", "is not JSON"),
+        ("MODEL_PRICES", '["gpt-4"]', "is not a JSON object of models"),
+        ("MODEL_PRICES", '{"gpt-4": 3}', "is not a JSON object of models"),
+        ("MODEL_PRICES", '{"gpt-4": {"input": 3}}', "needs input and output for 'gpt-4'"),
+        ("MODEL_PRICES", '{"gpt-4": {"input": 3, "output": 4, "inptu": 5}}', "has 'inptu' for 'gpt-4'"),
+        ("MODEL_PRICES", '{"gpt-4": {"input": -3, "output": 4}}', "that is no number of credits"),
+        ("MODEL_PRICES", '{"gpt-4": {"input": true, "output": 4}}', "that is no number of credits"),
+        ("MODEL_PRICES", '{"gpt-4": {"input": NaN, "output": 4}}', "that is no number of credits"),
         ("MODEL_MAPPING", '["gpt-4"]', "is not a JSON object of model names"),
         ("MODEL_MAPPING", '{"gpt-4": 4}', "is not a JSON object of model names"),
         ("GITHUB_BASE_URL", "github.com", "is not an http:// or https:// URL"),

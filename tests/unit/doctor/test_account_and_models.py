@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import responses
 
+from app.converters.neutral.price_list import PriceList
 from app.doctor.account import check_copilot_token, check_plan, check_sign_in
 from app.doctor.calls import PlannedCall, announce, plan
 from app.doctor.finding import Finding
@@ -181,11 +182,24 @@ class TestCatalogue:
             entry("claude", "/v1/messages", "/chat/completions", cost=1, policy={"state": "disabled"}),
             entry("grok", cost=1, policy={"state": "unconfigured"}),
         )
-        found = {finding.title: finding for finding in check_catalogue(gateway.catalog)}
+        found = {finding.title: finding for finding in check_catalogue(gateway.catalog, PriceList())}
         assert found["models"].what == "4; 3 at /chat/completions, 1 at /responses, 1 at /v1/messages, 0 at /embeddings"
         assert found["without cost"].what == "gpt-4.1"
         assert found["not enabled"].what.startswith("claude, grok:")
         assert "https://github.com/settings/copilot/features" in found["not enabled"].advice
+
+    def test_models_without_a_price_beside_others_that_have_one(
+        self, gateway: Gateway, catalogue: Callable[..., None]
+    ) -> None:
+        priced = {"token_prices": {"default": {"input_price": 20, "output_price": 120}}}
+        catalogue(
+            {"id": "gpt-x", "supported_endpoints": ["/responses"], "billing": priced},
+            *(entry(name, cost=None) for name in ("gpt-5-mini", "mine", "gpt-9")),
+        )
+        listed = PriceList({"mine": {"input": 1, "output": 2}})
+        told = [one.what for one in check_catalogue(gateway.catalog, listed) if one.title == "prices"]
+        assert [what.partition(" for ")[2].partition(":")[0] for what in told] == ["gpt-5-mini, mine", "gpt-9"]
+        assert "list of 2026-08" in told[0]
 
     def test_what_copilot_warns_of_is_told_once_with_its_models(
         self, gateway: Gateway, catalogue: Callable[..., None]
@@ -196,7 +210,7 @@ class TestCatalogue:
             entry("gpt-4.1", warning_messages=[old], info_messages=[end, {"code": "new", "message": "Fast!"}]),
             entry("gpt-5", warning_messages=[old, None, {"code": 7}], info_messages="x"),
         )
-        found = [one for one in check_catalogue(gateway.catalog) if one.title == "Copilot warns"]
+        found = [one for one in check_catalogue(gateway.catalog, PriceList()) if one.title == "Copilot warns"]
         assert [one.what for one in found] == [
             "Please update your client. (client_version_deprecated: gpt-4.1, gpt-5)",
             "Goes in May. (model_deprecation: gpt-4.1)",
@@ -208,11 +222,11 @@ class TestCatalogue:
         catalogue(entry("claude-opus-4.6", billing={"token_prices": prices, "multiplier": 0}, cost=0))
         [finding] = check_mapping(gateway.mapping, gateway.catalog)
         assert "claude-opus-4.6 (500 in, 2500 out: credits per million tokens)" in finding.what
-        assert "without cost" not in [one.title for one in check_catalogue(gateway.catalog)]
+        assert "without cost" not in [one.title for one in check_catalogue(gateway.catalog, PriceList())]
 
     def test_empty_list(self, gateway: Gateway, catalogue: Callable[..., None]) -> None:
         catalogue()
-        assert [finding.status for finding in check_catalogue(gateway.catalog)] == ["problem"]
+        assert [finding.status for finding in check_catalogue(gateway.catalog, PriceList())] == ["problem"]
 
     def test_mapping(self, gateway: Gateway, catalogue: Callable[..., None]) -> None:
         catalogue(entry("claude-opus-4.6", cost=3), entry("gpt-4.1"))
