@@ -25,6 +25,7 @@
     ├─ StoreError                  503  our own state cannot be read or written
     │  └─ DatabaseError            503  … that of the database
     ├─ OverloadedError             503  this worker has all it can hold
+    │  └─ BusyError                503  as many calls to Copilot as the operator allows (529 for Anthropic's clients)
     └─ RestartingError             503  this worker is stopping; another one will serve
 
 Raised anywhere, rendered in one place: the codec of the client's dialect turns an error into its envelope.
@@ -329,6 +330,12 @@ class OverloadedError(GatewayError):
         self, message: str, *, retry_after: str = "5", status: int | None = None, code: str | None = None
     ) -> None:
         super().__init__(message, retry_after=retry_after, status=status, code=code)
+
+
+class BusyError(OverloadedError):
+    """As many calls to Copilot are under way as the operator allows, and there is no room, or no time, to wait."""
+
+    code = "bridge_busy"
 
 
 class RestartingError(GatewayError):

@@ -24,9 +24,12 @@ from app.bundles.recorder import Recorder
 from app.caching.watch import CacheWatch
 from app.converters.neutral.price_list import PriceList
 from app.converters.removable import is_rememberable
+from app.converters.wire.accounting import NANO
 from app.database import Database
 from app.database.stored_responses import StoredResponseRows
 from app.errors import DatabaseError, GatewayError, NotFoundError, StoreError
+from app.governor.governor import Governor
+from app.governor.line import Rules
 from app.keys.service import ClientKeys
 from app.ledger.booking import Booking
 from app.ledger.books import Books
@@ -78,6 +81,7 @@ class Gateway:
     seats: Seats
     refusals: Refusals
     stored_responses: StoredResponses
+    governor: Governor
     outbounds: tuple[Outbound, ...]
     memory: Budget
     recorder: Recorder
@@ -117,6 +121,7 @@ class Gateway:
         refusals = Refusals(store, ttl_s=settings.refusals_ttl_s, is_usable=is_rememberable)
         cache_watch = CacheWatch(store)
         recorder = Recorder(store, models=lambda: [model.id for model in own.catalog.known()])
+        governor = _governor(settings, store)
         maker = SeatMaker(
             settings,
             store,
@@ -126,6 +131,7 @@ class Gateway:
             images,
             refusals,
             stored_responses,
+            governor,
             recorder.tape_for,
             cache_watch.prefix_of,
         )
@@ -177,6 +183,8 @@ class Gateway:
                 "upstream_idle": lambda: sum(it.connections()[1] for it in (to_github, to_copilot)),
                 "memory_held": lambda: memory.taken,
                 "database_up": lambda: database.trouble() is None,
+                "calls_waiting": lambda: governor.waiting,
+                "limits_closed": lambda: governor.limits,
             },
         )
         return cls(
@@ -197,11 +205,12 @@ class Gateway:
             seats=seats,
             refusals=refusals,
             stored_responses=stored_responses,
+            governor=governor,
             outbounds=(to_github, to_copilot),
             memory=memory,
             recorder=recorder,
             cache_watch=cache_watch,
-            observers=[client_keys.settle, books, recorder],
+            observers=[client_keys.settle, governor.note_end, books, recorder],
         )
 
     # Of the bridge's own account. What a request goes by is for `seats` to say.
@@ -233,6 +242,7 @@ class Gateway:
         self.client_keys.tidy()
         with contextlib.suppress(DatabaseError):
             self.seats.keep_only(self.client_keys.known.bound)
+        self.governor.renew()
         if self.stored_responses.is_tidying_due():
             threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
@@ -316,6 +326,18 @@ def _refuse_account_of_key(bindings: Bindings, login: str) -> None:
 
 def _seal(settings: Settings, file: str, given: Secret | None) -> Seal:
     return Seal(settings.data_dir / file, key_of(given.reveal()) if given else None)
+
+
+def _governor(settings: Settings, store: GuardedStore) -> Governor:
+    return Governor(
+        store,
+        rules=Rules(settings.max_upstream_calls, settings.max_waiting_calls, settings.upstream_interval_ms / 1000),
+        longest_wait_s=settings.longest_wait_s,
+        longest_limit_s=settings.longest_limit_s,
+        most_repeats=settings.runaway_repeats,
+        most_nano=round(settings.runaway_credits * NANO),
+        clock=time.time,
+    )
 
 
 def _stored_responses(settings: Settings, database: Database) -> StoredResponses:

@@ -24,7 +24,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from gevent.monkey import get_original
@@ -92,6 +92,36 @@ class Interrupt:
         current._sock = sock
         if current._is_set and sock is not None:
             raise ConnectionAbortedError("nobody waits for this call any more")
+
+    @staticmethod
+    @contextlib.contextmanager
+    def waking(wake: Callable[[], object]) -> Iterator[None]:
+        """Within, this thread waits for something else than a call: `wake` is called if that is broken off."""
+        current: Interrupt | None = getattr(Interrupt._here, "current", None)
+        if current is None:
+            yield
+            return
+        current._sock = _Waiting(wake)
+        try:
+            yield
+        finally:
+            current._sock = None
+
+    @staticmethod
+    def is_called_off() -> bool:
+        """Whether nobody waits any more for what this thread does."""
+        current: Interrupt | None = getattr(Interrupt._here, "current", None)
+        return current is not None and current._is_set
+
+
+class _Waiting:
+    """In place of a socket."""
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+
+    def shutdown(self, _how: int) -> None:
+        self._wake()
 
 
 class StaleConnectionError(http.client.RemoteDisconnected):

@@ -35,6 +35,7 @@ from app.converters.wire.error_body import answer_in
 from app.converters.wire.openai_errors import is_full
 from app.copier import Passage
 from app.errors import GatewayError, NotFoundError, StoreError, UpstreamError, UpstreamProtocolError
+from app.governor.governor import Governor, asker_of, asks_of
 from app.logs import loggable_name, logger
 from app.reply import EVENT_STREAM, JSON, Attempt, Record, Reply, header_safe
 from app.routing import EMBEDDINGS, Model, choose_endpoint, find_model, is_auto, near_matches, require_endpoint, usable
@@ -92,6 +93,7 @@ class Relay:
         stored: StoredResponses | None = None,
         tape_for: Callable[[Record, bytes, Mapping[str, str]], Tape | None] = lambda *_: None,
         prefix_of: Callable[[Mapping[str, Any]], Prefix | None] = lambda _: None,
+        governor: Governor | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._by_path = {codec.path: codec for codec in upstreams.values()}
@@ -107,6 +109,7 @@ class Relay:
         self._stored = stored
         self._tape_for = tape_for
         self._prefix_of = prefix_of
+        self._governor = governor
         self._clock = clock
 
     def answer(
@@ -126,6 +129,8 @@ class Relay:
         record.conversation = conversation_key(headers, recalled.body)
         kind = purpose_of(client.name, headers, recalled.body, traits.initiator)
         record.purpose, record.initiator = kind.purpose, kind.initiator
+        if self._governor is not None:
+            self._governor.admit(record, raw)
         asked = _Asked(client, recalled, headers, traits, kind, record, started_at)
         choice = self._chosen(traits.model, record)
         for target in choice.targets[:-1]:
@@ -170,6 +175,7 @@ class Relay:
             has_images=traits.has_images,
             extra_headers=model.request_headers if model is not None else {},
             session=session,
+            asker=asker_of(record),
         )
         request = NativeRequest(raw=raw, body=body, model=name, limits=limits, inlined=inlined, headers=asked.headers)
         if served is not None and self._search is not None:
@@ -301,6 +307,8 @@ class Relay:
         native = client.native
         counting = native.count_tokens if native is not None and native.path in model.endpoints else None
         if native is None or counting is None or not native.passes(raw, body):
+            return None
+        if self._governor is not None and not self._governor.may_be_sent(asks_of(record)):
             return None
         request = NativeRequest(
             raw=raw,
@@ -509,7 +517,13 @@ class Relay:
         return answer
 
     def _sent(self, call: Call, record: Record) -> UpstreamAnswer:
-        """One call to Copilot; the record says what became of it. Raises: GatewayError."""
+        """One call to Copilot, when it may be made; the record says what became of it. Raises: GatewayError."""
+        if self._governor is None:
+            return self._attempt(call, record)
+        return self._governor.send(lambda: self._attempt(call, record), asks_of(record), record)
+
+    def _attempt(self, call: Call, record: Record) -> UpstreamAnswer:
+        """Raises: GatewayError."""
         record.sent = "asked"
         attempt = Attempt(record.served_model)
         record.attempts.append(attempt)
@@ -540,6 +554,8 @@ class Relay:
 
     def _refusal(self, codec: UpstreamCodec, answer: UpstreamAnswer, content: bytes, record: Record) -> GatewayError:
         """Upstream's error in our terms; an unknown model is told its likeliest neighbours."""
+        if self._governor is not None:
+            self._governor.note_refusal(asks_of(record), answer.status, answer.headers, content)
         error = codec.decode_error(answer.status, answer.headers, content)
         error.message += answer.hint
         return self._unknown_model(record, error.message) if error.code == "model_not_found" else error

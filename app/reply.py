@@ -75,6 +75,7 @@ class Record:
     dropped: tuple[str, ...] = ()
     losses: tuple[tuple[str, str], ...] = ()  # path and reason of what was dropped or carried in another form
     searches: int | None = None  # on the web, within this answer
+    waited_ms: int | None = None  # for a place among the calls to Copilot
     first_byte_ms: int | None = None
     usage: dict[str, int] | None = None  # see `outcome.counts`
     finish_reason: str | None = None

@@ -19,6 +19,8 @@ from app.converters.neutral.web_search import ErrorCode, Failure, Findings, Sear
 from app.converters.responses.upstream.web_search import findings_of, search_body
 from app.converters.wire import json_bytes
 from app.errors import GatewayError, NotFoundError, StoreError, UpstreamProtocolError
+from app.governor.governor import Governor
+from app.governor.limits import Asks
 from app.logs import logger
 from app.routing import RESPONSES, Model, find_model, require_endpoint
 from app.store.base import Store
@@ -132,6 +134,7 @@ class ModelSearch:
         catalog: Catalog,
         client: CopilotClient,
         absences: Absences,
+        governor: Governor | None = None,
     ) -> None:
         self.name = name or f"a model at {RESPONSES}"
         self._name = name
@@ -140,6 +143,7 @@ class ModelSearch:
         self._catalog = catalog
         self._client = client
         self._absences = absences
+        self._governor = governor
 
     def is_there(self) -> bool:
         if self._name is not None:
@@ -193,20 +197,27 @@ class ModelSearch:
             initiator="agent",
             interaction_id=call.interaction_id,
             extra_headers=model.request_headers,
+            asker=call.asker,
         )
+        vendor = model.raw.get("vendor")
+        asks = Asks(call.asker, model.id, vendor if isinstance(vendor, str) else "", is_agents=True)
         try:
-            return self._read(self._sent(own, body))
+            return self._read(self._sent(own, body, asks))
         except GatewayError as error:
             if error.param != "tool_choice":
                 raise
         # It is not known whether every model takes a choice beside this tool. The task itself says to search.
         del body["tool_choice"]
-        return self._read(self._sent(own, body))
+        return self._read(self._sent(own, body, asks))
 
-    def _sent(self, call: Call, body: dict[str, object]) -> UpstreamAnswer:
-        answer = self._client.send(call.carrying(json_bytes.dumps(body), {}))
+    def _sent(self, call: Call, body: dict[str, object], asks: Asks) -> UpstreamAnswer:
+        governor, whole = self._governor, call.carrying(json_bytes.dumps(body), {})
+        answer = self._client.send(whole) if governor is None else governor.send(self._client.send, whole, asks)
         if answer.status >= 400:
-            raise self._codec.decode_error(answer.status, answer.headers, answer.read())
+            content = answer.read()
+            if governor is not None:
+                governor.note_refusal(asks, answer.status, answer.headers, content)
+            raise self._codec.decode_error(answer.status, answer.headers, content)
         return answer
 
     def _read(self, answer: UpstreamAnswer) -> Response:

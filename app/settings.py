@@ -109,6 +109,13 @@ def _seconds_or_never(raw: str) -> float:
         raise ValueError("is neither a positive number of seconds nor 0") from None
 
 
+def _amount(raw: str) -> float:
+    try:
+        return _seconds_or_never(raw)
+    except ValueError:
+        raise ValueError("is neither a positive number nor 0") from None
+
+
 def _sealing_key(raw: str) -> Secret:
     try:
         key = base64.b64decode(raw, validate=True)
@@ -531,6 +538,60 @@ class Settings:
         _whole(0, 5),
         "further attempts after a connect error, 408, 500, 502 or 504, before anything reached the client",
         "UPSTREAM_RETRIES=1",
+    )
+    max_upstream_calls: int = setting(
+        "MAX_UPSTREAM_CALLS",
+        0,
+        _whole(0, 100_000),
+        "calls to Copilot at a time, of one account and over all workers; further ones wait in a queue that is fair "
+        "over keys. 0: any number",
+        "MAX_UPSTREAM_CALLS=8",
+    )
+    max_waiting_calls: int = setting(
+        "MAX_WAITING_CALLS",
+        200,
+        _whole(0, 2000),
+        "how many calls of an account may wait for a place at a time; the next is told that the bridge is overloaded",
+        "MAX_WAITING_CALLS=200",
+    )
+    longest_wait_s: float = setting(
+        "LONGEST_WAIT_S",
+        60.0,
+        _seconds,
+        "how long a call waits for a place at most",
+        "LONGEST_WAIT_S=60",
+    )
+    upstream_interval_ms: int = setting(
+        "UPSTREAM_INTERVAL_MS",
+        0,
+        _whole(0, 60_000),
+        "milliseconds from the beginning of one call to Copilot to that of the next, of one account and over all "
+        "workers",
+        "UPSTREAM_INTERVAL_MS=250",
+    )
+    longest_limit_s: float = setting(
+        "LONGEST_LIMIT_S",
+        3600.0,
+        _seconds_or_never,
+        "when Copilot limits calls and says until when, nothing is sent for what it limits before that, or for so long "
+        "at most; then one call finds out. 0: every call does",
+        "LONGEST_LIMIT_S=3600",
+    )
+    runaway_repeats: int = setting(
+        "RUNAWAY_REPEATS",
+        0,
+        _whole(0, 10_000),
+        "how often the same request may come in one conversation without a turn of the person between, before it is "
+        "held with an error; 0: any number",
+        "RUNAWAY_REPEATS=20",
+    )
+    runaway_credits: float = setting(
+        "RUNAWAY_CREDITS",
+        0.0,
+        _amount,
+        "AI credits that one conversation may cost before it is held with an error, until its person goes on; 0: any "
+        "number",
+        "RUNAWAY_CREDITS=50",
     )
     answer_probes: bool = setting(
         "ANSWER_PROBES",

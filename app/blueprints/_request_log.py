@@ -59,6 +59,7 @@ def line_writer(record: Record, status: int, observers: Sequence[Observer]) -> C
             "initiator": record.initiator,
             "answered": record.answered,
             "searches": record.searches,
+            "waited_ms": record.waited_ms,
             "first_byte_ms": record.first_byte_ms,
             "finish_reason": record.finish_reason,
             "usage": record.usage,

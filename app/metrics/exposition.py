@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.metrics.numbers import DURATION_MS, FIRST_BYTE_MS, Numbers
+from app.metrics.numbers import DURATION_MS, FIRST_BYTE_MS, WAITED_MS, Numbers
 from app.metrics.share import Told
 from app.version import VERSION
 
@@ -31,6 +31,7 @@ _COUNTERS: Final[tuple[tuple[str, str, str, tuple[str, ...], float], ...]] = (
     ("upstream_connections", "bridge_upstream_connections_opened", "Connections to GitHub and Copilot", (), 1),
 )
 _SPREADS: Final = (
+    ("waited", "bridge_waited_seconds", "Time that calls waited for a place, of those that had to", WAITED_MS),
     ("first_byte", "bridge_first_byte_seconds", "Time to the first piece of an answer", FIRST_BYTE_MS),
     ("duration", "bridge_duration_seconds", "Time to the end of an answer", DURATION_MS),
 )
@@ -43,6 +44,14 @@ _GAUGES: Final[tuple[tuple[str, str, str, str | None, Callable[[Iterable[float]]
     ("memory_held", "bridge_memory_held_bytes", "Bodies and answers that are held", None, sum),
     ("quota_percent", "bridge_quota_remaining_percent", "What Copilot said is left, in percent", "quota", min),
     ("quota_remaining", "bridge_quota_remaining", "What Copilot said is left, in the plan's units", "quota", min),
+    ("calls_waiting", "bridge_calls_waiting", "Calls that wait for a place among those to Copilot", None, sum),
+    (
+        "limits_closed",
+        "bridge_limits_closed",
+        "For how many scopes Copilot said to wait, and nothing is sent",
+        None,
+        max,
+    ),
     ("database_up", "bridge_database_up", "1 while the database can be used", None, min),
 )
 

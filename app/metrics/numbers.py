@@ -20,6 +20,7 @@ Spread = dict[Labels, list[int]]
 
 FIRST_BYTE_MS: Final = (100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
 DURATION_MS: Final = (250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 180_000, 600_000)
+WAITED_MS: Final = (50, 250, 1000, 2500, 5000, 10_000, 30_000, 60_000, 180_000)
 _MOST: Final = 100
 _OTHER: Final = "other"
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -50,6 +51,9 @@ class Numbers:
         outcome = booking.outcome if booking is not None else "finished" if ended.status < 400 else "refused"
         dialect = booking.dialect if booking is not None else ""
         self.add("requests", (dialect or _OTHER, outcome, str(ended.status)))
+        if ended.record.waited_ms is not None:
+            how = "streamed" if ended.record.stream else "whole"
+            self.spread("waited", (dialect or _OTHER, how), ended.record.waited_ms, WAITED_MS)
         if error is not None:
             code = error if _CODE.fullmatch(error) else _OTHER
             self.add("errors", (self._bounded("code", code),))

@@ -61,6 +61,7 @@ class UpstreamAnswer:
     idle_timeout_s: for a silence, and for a whole body. answer_timeout_s: for a streamed one, whatever comes.
     reel: what is to record the answer, if anything is.
     hint: a sentence that may explain a refusal (this machine's clock, our configuration), else empty.
+    on_end: is called once, when nothing more of it is wanted.
     """
 
     response: requests.Response
@@ -68,6 +69,7 @@ class UpstreamAnswer:
     answer_timeout_s: float
     hint: str = ""
     reel: Reel | None = None
+    on_end: Callable[[], None] | None = None
     _pieces: Pieces | None = None
     _is_draining: bool = False
     _heard: Callable[[bytes], object] = lambda _piece: None
@@ -122,6 +124,7 @@ class UpstreamAnswer:
         heard: gets what is read over. over: is called at the end of that.
         """
         self._heard = heard
+        self._tell_end()
         if self._drain(0.0):
             self.close()
             over()
@@ -133,6 +136,12 @@ class UpstreamAnswer:
         """Give the connection back, or cut it if the body was not read to its end. May be called twice."""
         if not self._is_draining:
             self.response.close()
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
 
     def _drain(self, within_s: float) -> bool:
         """Whether there is nothing to wait for (any more)."""

@@ -107,6 +107,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         GROUND | {"app.converters.neutral.notices", "app.upstream", "app.auth", "app.store", "app.routing"},
         {"requests", "urllib3", "orjson", "sseclient"},
     ),
+    "app.governor": (
+        GROUND | {"app.converters.wire", "app.governor", "app.reply", "app.store", "app.upstream"},
+        set(),
+    ),
     "app.ledger": (
         GROUND | NEUTRAL | {"app.database", "app.ledger", "app.reply"},
         {"gevent", "pg8000", "sqlalchemy"},
@@ -145,6 +149,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         | {
             "app.caching",
             "app.background_call",
+            "app.governor",
             "app.reply",
             "app.routing",
             "app.store",
@@ -157,7 +162,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "app.search_engines": (
-        GROUND | {"app.auth", "app.converters", "app.routing", "app.store", "app.upstream"},
+        GROUND | {"app.auth", "app.converters", "app.governor", "app.routing", "app.store", "app.upstream"},
         set(),
     ),
     "app.web_search": (
@@ -281,7 +286,9 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.converters.neutral.price_list",
             "app.converters.refusal",
             "app.converters.removable",
+            "app.converters.wire.accounting",
             "app.database",
+            "app.governor",
             "app.keys",
             "app.ledger",
             "app.metrics",

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from app.converters.wire import json_bytes
 from app.converters.wire.error_body import read_error
-from app.converters.wire.openai_errors import OVERLOADED
+from app.converters.wire.openai_errors import OVERLOADS
 from app.converters.wire.openai_errors import decode_error as decode_openai_error
 from app.errors import GatewayError
 
@@ -26,7 +26,7 @@ _TYPES = {
     529: "overloaded_error",
 }
 
-STATUSES: Final = {OVERLOADED: 529}
+STATUSES: Final = dict.fromkeys(OVERLOADS, 529)
 """Statuses that Anthropic's clients know, by the code of the error."""
 
 # "prompt is too long: 210000 tokens > 200000 maximum", "token count of 138898 exceeds the limit of 64000".
@@ -71,7 +71,7 @@ def encode_error(error: GatewayError) -> dict[str, Any]:
     """
     # An overload is a 503 in our tree, as OpenAI's clients know it; status and type are Anthropic's own here.
     fallback = "api_error" if error.status >= 500 else "invalid_request_error"
-    kind = "overloaded_error" if error.code == OVERLOADED else _TYPES.get(error.status, fallback)
+    kind = "overloaded_error" if error.code in OVERLOADS else _TYPES.get(error.status, fallback)
     said: dict[str, Any] = {"type": kind, "message": _message(error)}
     if error.details is not None:
         said["details"] = error.details

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.converters.wire import json_bytes
 from app.converters.wire.error_body import is_error
-from app.converters.wire.openai_errors import OVERLOADED, encode_error
+from app.converters.wire.openai_errors import OVERLOADS, encode_error
 from app.converters.wire.openai_errors import decode_error as decode_openai_error
 from app.errors import GatewayError, UpstreamStatusError
 
@@ -103,7 +103,7 @@ def error_events(error: GatewayError, number: int, response: dict[str, Any] | No
 
 def failure_of(error: GatewayError) -> dict[str, Any]:
     """The ``error`` of a failed response object."""
-    if error.code == OVERLOADED:
+    if error.code in OVERLOADS:
         return {"code": "server_is_overloaded", "message": error.message}
     return {"code": error.code if error.code in _CODES else "server_error", "message": error.message}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.converters.wire import json_bytes, sse
 from app.converters.wire.error_body import Said, read_error
-from app.errors import GatewayError, UpstreamStatusError
+from app.errors import BusyError, GatewayError, UpstreamStatusError
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ _FAILURE = ErrorRule(502, "upstream_error", "Try again in a moment.", lead=_FAIL
 # Told apart from other failures, because clients know an overload: OpenAI's by 503, Anthropic's by 529 and its type.
 # The bridge's own 503s have codes of their own.
 OVERLOADED = "upstream_overloaded"
+OVERLOADS = frozenset({OVERLOADED, BusyError.code})
+"""Codes of errors that clients are told as an overload: of Copilot, and of the calls that we may make to it."""
 _OVERLOAD = ErrorRule(503, OVERLOADED, "Try again in a moment.", lead=_FAILED)
 _BRIDGE = ErrorRule(502, "upstream_error", "This is the bridge's fault, not yours; please report it.", lead=_FAILED)
 _NOT_FOUND = ErrorRule(404, "not_found", lead="GitHub Copilot does not know this endpoint or resource")
