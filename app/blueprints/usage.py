@@ -37,9 +37,11 @@ def usage() -> Response:
         return _page(gateway, key, account)
     if account is None:  # what the bridge's account has is none of its business
         return json_response(own_sums(gateway, datetime.now(UTC).date().replace(day=1), key=key))
-    summary = _account.ask(gateway, current_seat()).usage
+    seat = current_seat()
+    summary = _account.ask(gateway, seat).usage
     assert summary is not None
-    return json_response({**summary, **own_usage(gateway, summary, account=account, key=key)})
+    limits = [closed.told for closed in seat.governor.closed()]
+    return json_response({**summary, "limits": limits, **own_usage(gateway, summary, account=account, key=key)})
 
 
 @bp.get("/usage/ledger")

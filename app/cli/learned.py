@@ -13,9 +13,9 @@ from app.logs import audit
 
 @click.group()
 def learned() -> None:
-    """Show or forget fields that Copilot refused.
+    """Show or forget what Copilot refused.
 
-    They are left out of requests, and remembered for a day per model.
+    Fields are left out of requests, and remembered for a day per model. Limits are heeded until they end.
     """
 
 
@@ -49,3 +49,22 @@ def forget(model: str, name: str | None) -> None:
         what = f"{name!r} of the model {model!r}" if name else f"the model {model!r}"
         raise click.ClickException(f"Nothing is remembered about {what}. See `learned list`.")
     click.echo(f"Forgotten: {count} {'name' if count == 1 else 'names'} of {model}.")
+
+
+@learned.command()
+@click.option("--forget", "forgets", is_flag=True, help="Have the next calls find out whether it is still so.")
+@with_appcontext
+def limits(forgets: bool) -> None:
+    """Show for what Copilot takes no calls, and until when."""
+    governor = current_gateway().governor
+    try:
+        for closed in governor.closed():
+            click.echo(f"{closed.words}: until {closed.told['until']}, asked again at {closed.told['asked_again_at']}")
+        count = governor.forget_limits() if forgets else None
+    except GatewayError as error:
+        raise click.ClickException(error.message) from error
+    if count:
+        audit("limits forgotten", actor=actor(), count=count)
+        click.echo(f"Forgotten: {count} {'limit' if count == 1 else 'limits'}.")
+    elif not governor.closed():
+        click.echo("No limits are known.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.auth.copilot_token import ACCOUNT_INFORMATION, CopilotTokens, explain_refusal
@@ -16,6 +16,7 @@ from app.commands import own_command
 from app.converters.listings.usage import summarize
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
+from app.governor.limits import Closed
 from app.settings import Settings
 
 _USELESS = {
@@ -158,6 +159,18 @@ def _quotas(summary: dict[str, Any]) -> Iterator[Finding]:
                 "Until then, use models that cost none (see “models” below), or allow paid requests at "
                 "https://github.com/settings/billing.",
             )
+
+
+def check_limits(closed: Iterable[Closed]) -> Iterator[Finding]:
+    """For what Copilot said to wait, so that the service sends nothing (docs/limits.md). Calls nobody."""
+    for one in closed:
+        told = one.told
+        yield note(
+            "limits",
+            f"GitHub Copilot limits {one.words} until {told['until']}. The bridge asks again at "
+            f"{told['asked_again_at']}.",
+            "Use other models, or have it asked at once:\n    " + own_command("learned limits --forget"),
+        )
 
 
 def check_copilot_token(tokens: CopilotTokens, settings: Settings) -> Iterator[Finding]:

@@ -108,6 +108,10 @@ class Governor:
         """For what nothing is sent now."""
         return self._limits.closed(self._account().id) if self._limits is not None else []
 
+    def forget_limits(self) -> int:
+        """Whatever Copilot said: the next calls find out. How many scopes were closed. Raises: StoreError."""
+        return self._limits.forget(self._account().id) if self._limits is not None else 0
+
     # ── conversations ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def admit(self, record: Record, body: bytes) -> None:

@@ -70,6 +70,12 @@ class Closed:
             "account": "all calls of this account",
         }[self.scope]
 
+    @property
+    def told(self) -> dict[str, str | None]:
+        """As JSON. Times in UTC, as ISO 8601 has them."""
+        times = {"until": _moment(self.ends_at), "asked_again_at": _moment(self.opens_at)}
+        return {"scope": self.scope, "of": self.of or None, "code": self.code or None, **times}
+
     def holds_for(self, asks: Asks) -> bool:
         """Whether such a call must not be sent."""
         match self.scope:
@@ -158,7 +164,7 @@ class LimitClock:
 
     def _error(self, closed: Closed) -> LimitedError:
         left_s = max(1, math.ceil(closed.ends_at - self._clock()))
-        until = datetime.fromtimestamp(closed.ends_at, UTC).isoformat(timespec="seconds")
+        until = _moment(closed.ends_at)
         named = f" ({closed.code})" if closed.code else ""
         lead = (
             "The quota of the GitHub Copilot subscription is spent for" if closed.is_quota else "GitHub Copilot limits"
@@ -173,6 +179,10 @@ class LimitClock:
             code="insufficient_quota" if closed.is_quota else None,
             retry_after=str(left_s),
         )
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def in_words(seconds: int) -> str:

@@ -167,11 +167,22 @@ class CodexModels(Boundary):
     models = _objects()
 
 
+class Limit(Boundary):
+    """For what Copilot takes no calls, and until when; null where there is nothing to tell."""
+
+    scope = _text()
+    of = fields.String(required=True, allow_none=True)
+    code = fields.String(required=True, allow_none=True)
+    until = fields.DateTime(required=True)
+    asked_again_at = fields.DateTime(required=True)
+
+
 class Usage(Boundary):
     copilot_plan = _text()
     quotas = fields.Dict(required=True)
     quota_reset_date = fields.String(required=True, allow_none=True)
     chat_enabled = fields.Raw(required=True)
+    limits = fields.List(fields.Nested(Limit), required=True)
     bridge = fields.Dict(required=True, allow_none=True)
     reconciliation = fields.Dict(required=True, allow_none=True)
     ledger_trouble = fields.String()

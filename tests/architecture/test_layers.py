@@ -246,6 +246,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.converters.neutral.request_traits",
             "app.doctor",
             "app.gateway",
+            "app.governor",
             "app.relay",
             "app.reply",
             "app.routing",
