@@ -14,7 +14,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.ledger_run.run import ACCOUNT, calls_of, compare, run
+from tests.ledger_run.run import ACCOUNT, GOVERNED, calls_of, compare, run, waits
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 
@@ -66,7 +66,7 @@ def test_the_books_are_the_bills_over_a_random_run_with_a_reload_in_the_middle(
     simulator_process: Simulator, tmp_path: Path
 ) -> None:
     calls = calls_of(110, seed=5)
-    with bridge_on(simulator_process, tmp_path, workers=2) as bridge:
+    with bridge_on(simulator_process, tmp_path, workers=2, **GOVERNED) as bridge:
         run(bridge, simulator_process, calls, in_the_middle=bridge.reload)
         # Those of the workers before the reload count as well, and those that clients left a moment ago.
         until(lambda: calls_told(numbers(bridge)) == len(calls))
@@ -75,6 +75,7 @@ def test_the_books_are_the_bills_over_a_random_run_with_a_reload_in_the_middle(
     found = compare(tmp_path, simulator_process.bills(), calls)
     assert found.faults == []
     assert found.billed == found.exact + found.billed_unknown > 0
+    assert waits(bridge.log).waited > 0
     assert {"finished", "cut", "refused", "client_gone"} <= found.outcomes.keys()
 
 

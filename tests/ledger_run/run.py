@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import sqlite3
 from collections import Counter
@@ -21,6 +22,13 @@ ACCOUNT = "ghu_test_credits"
 _PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 _MODELS = ("gpt-5.2", "gpt-5.3-codex", "claude-sonnet-4.6", "claude-haiku-4.5", "gemini-3.1-pro-preview", "gpt-4.1")
 _AT_ONCE = 6
+GOVERNED = {
+    "MAX_UPSTREAM_CALLS": "3",
+    "UPSTREAM_INTERVAL_MS": "5",
+    "LONGEST_LIMIT_S": "1",
+    "GRACEFUL_TIMEOUT_S": "40",  # on a busy machine it takes a while to read an answer of many MB
+}
+"""Settings under which half of the calls that are made at once have to wait, and what Copilot limits is heeded."""
 # What becomes of a call, and how often.
 _FATES = {
     "whole": 30,
@@ -119,6 +127,29 @@ def _body(call: Call) -> dict[str, Any]:
         return {"model": call.model, "input": turns, "store": False}
     limit = {"max_tokens": 2000} if call.client == "messages" else {}
     return {"model": call.model, "messages": turns, **limit}
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How the calls fared with the governor."""
+
+    waited: int
+    longest_ms: int
+    told_of_limits: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.waited} calls waited for a place, {self.longest_ms} ms at most; {self.told_of_limits} were not "
+            "sent, for Copilot had said to wait"
+        )
+
+
+def waits(log: str) -> Waits:
+    """log: the service's, as JSON."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    waited = [line["waited_ms"] for line in lines if line.get("waited_ms") is not None]
+    limited = [line for line in lines if "GitHub Copilot limits" in line["event"]]
+    return Waits(len(waited), max(waited, default=0), len(limited))
 
 
 @dataclass(frozen=True, slots=True)
