@@ -29,16 +29,21 @@ class Place:
     """Of one call. waited_s: how long it had to wait. `leave` must be called when the call has ended; it may be called
     twice."""
 
-    def __init__(self, leave: Callable[[], None], waited_s: float) -> None:
-        self._leave: Callable[[], None] | None = leave
+    def __init__(self, queue: CallQueue, account: str, ticket: str, waited_s: float) -> None:
+        self._queue: CallQueue | None = queue
+        self._account = account
+        self._ticket = ticket
         self.waited_s = waited_s
 
     def leave(self) -> None:
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.leave(self._account, self._ticket)
 
-    __del__ = leave  # an answer that ended in some way nobody thought of
+    def __del__(self) -> None:
+        # An answer that ended in some way nobody thought of. Whoever is interrupted by this may be in the store.
+        if self._queue is not None:
+            self._queue.owe(self._account, self._ticket)
 
 
 class CallQueue:
@@ -94,11 +99,25 @@ class CallQueue:
         except BaseException:
             self._no_longer_waits(account, turn)
             if turn.has_joined:
-                self._leave(account, turn.ticket)
+                self.leave(account, turn.ticket)
             raise
         self._no_longer_waits(account, turn)
         self._held.setdefault(account, set()).add(turn.ticket)
-        return Place(lambda: self._leave(account, turn.ticket), self._monotonic() - began_at if has_waited else 0.0)
+        return Place(self, account, turn.ticket, self._monotonic() - began_at if has_waited else 0.0)
+
+    def leave(self, account: str, ticket: str) -> None:
+        """The call has ended."""
+        self.owe(account, ticket)
+        self._change(account, lambda _line: None)
+
+    def owe(self, account: str, ticket: str) -> None:
+        """The call has ended, and the line hears of it with the next change."""
+        self._owed.setdefault(account, set()).add(ticket)
+        held = self._held.get(account)
+        if held is not None:
+            held.discard(ticket)
+            if not held:
+                self._held.pop(account, None)
 
     def renew(self) -> None:
         """Say that this worker's calls still go on. It calls this now and then."""
@@ -157,14 +176,6 @@ class CallQueue:
         elif was_first:  # somebody else looks from now on
             next(iter(waiting.values())).wake()
 
-    def _leave(self, account: str, ticket: str) -> None:
-        held = self._held.get(account)
-        if held is not None:
-            held.discard(ticket)
-            if not held:
-                self._held.pop(account, None)
-        self._change(account, lambda line: line.leave(ticket), owed=ticket)
-
     # ── in the store ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _look(self, account: str, turn: _Turn) -> float:
@@ -178,7 +189,11 @@ class CallQueue:
         assert line is not None
         if turn.ticket not in line.waiting and turn.ticket not in line.running:  # we were taken for dead
             self._join(account, turn)
-        elif line.due_at(self.rules) <= now or line.alive.get(self._worker, 0.0) < now + ALIVE_S / 2:
+        elif (
+            line.due_at(self.rules) <= now
+            or line.alive.get(self._worker, 0.0) < now + ALIVE_S / 2
+            or self._owed.get(account)
+        ):
             line = self._change(account, lambda _line: None)
             if line is None:
                 turn.come()
@@ -187,12 +202,10 @@ class CallQueue:
             self._wake(account, line)
         return min(_LOOK_S, max(line.due_at(self.rules) - now, 0.001))
 
-    def _change(self, account: str, change: Callable[[Line], None], *, owed: str | None = None) -> Line | None:
-        """Change the line, and let begin what may begin then. owed: a ticket that has to leave, later if not now. None
-        if the store is away."""
+    def _change(self, account: str, change: Callable[[Line], None]) -> Line | None:
+        """Change the line, and let begin what may begin then. None if the store is away: then those that have to leave
+        do so later."""
         gone = self._owed.setdefault(account, set())
-        if owed is not None:
-            gone.add(owed)
         leaving = frozenset(gone)
         found = Line()
 

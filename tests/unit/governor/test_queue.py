@@ -277,9 +277,14 @@ def test_a_place_that_could_not_be_given_back_is_given_back_later(open_one: Open
     assert places.enter("me", "b").waited_s == 0.0
 
 
-def test_an_answer_that_nobody_closes_gives_its_place_back(open_one: Opener, clock: Clock) -> None:
+def test_an_answer_that_nobody_closes_gives_its_place_back(
+    open_one: Opener, clock: Clock, pool: ThreadPoolExecutor
+) -> None:
     store = open_one()
     places = queue(store, clock)
     held = places.enter("me", "a")
+    waits = pool.submit(places.enter, "me", "b")
+    until(store, clock, lambda line: len(line.waiting) == 1)
     del held
+    waits.result(PATIENCE_S).leave()
     assert store.get("calls:me") is None
