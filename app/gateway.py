@@ -184,7 +184,7 @@ class Gateway:
                 "memory_held": lambda: memory.taken,
                 "database_up": lambda: database.trouble() is None,
                 "calls_waiting": lambda: governor.waiting,
-                "limits_closed": lambda: governor.limits,
+                "limits_closed": lambda: governor.closed,
             },
         )
         return cls(

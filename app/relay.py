@@ -35,7 +35,7 @@ from app.converters.wire.error_body import answer_in
 from app.converters.wire.openai_errors import is_full
 from app.copier import Passage
 from app.errors import GatewayError, NotFoundError, StoreError, UpstreamError, UpstreamProtocolError
-from app.governor.governor import Governor, asker_of, asks_of
+from app.governor.governor import AccountGovernor, asker_of, asks_of
 from app.logs import loggable_name, logger
 from app.reply import EVENT_STREAM, JSON, Attempt, Record, Reply, header_safe
 from app.routing import EMBEDDINGS, Model, choose_endpoint, find_model, is_auto, near_matches, require_endpoint, usable
@@ -93,7 +93,7 @@ class Relay:
         stored: StoredResponses | None = None,
         tape_for: Callable[[Record, bytes, Mapping[str, str]], Tape | None] = lambda *_: None,
         prefix_of: Callable[[Mapping[str, Any]], Prefix | None] = lambda _: None,
-        governor: Governor | None = None,
+        governor: AccountGovernor | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._by_path = {codec.path: codec for codec in upstreams.values()}

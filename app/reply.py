@@ -86,6 +86,7 @@ class Record:
     attempts: list[Attempt] = field(default_factory=list)
     entry: Mapping[str, Any] | None = None  # the model's in the catalogue
     conversation: bytes = b""  # see `conversation_key`
+    braked_as: str = ""  # the same for the brake on runaways, if that is on
     upstream_request_id: str | None = None
     quotas: Mapping[str, str] = field(default_factory=dict)  # Copilot's headers about what is left
     error: str | None = None

@@ -19,7 +19,7 @@ from app.converters.neutral.web_search import ErrorCode, Failure, Findings, Sear
 from app.converters.responses.upstream.web_search import findings_of, search_body
 from app.converters.wire import json_bytes
 from app.errors import GatewayError, NotFoundError, StoreError, UpstreamProtocolError
-from app.governor.governor import Governor
+from app.governor.governor import AccountGovernor
 from app.governor.limits import Asks
 from app.logs import logger
 from app.routing import RESPONSES, Model, find_model, require_endpoint
@@ -134,7 +134,7 @@ class ModelSearch:
         catalog: Catalog,
         client: CopilotClient,
         absences: Absences,
-        governor: Governor | None = None,
+        governor: AccountGovernor | None = None,
     ) -> None:
         self.name = name or f"a model at {RESPONSES}"
         self._name = name
@@ -212,7 +212,11 @@ class ModelSearch:
 
     def _sent(self, call: Call, body: dict[str, object], asks: Asks) -> UpstreamAnswer:
         governor, whole = self._governor, call.carrying(json_bytes.dumps(body), {})
-        answer = self._client.send(whole) if governor is None else governor.send(self._client.send, whole, asks)
+
+        def send() -> UpstreamAnswer:
+            return self._client.send(whole)
+
+        answer = send() if governor is None else governor.send(send, asks)
         if answer.status >= 400:
             content = answer.read()
             if governor is not None:

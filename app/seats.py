@@ -6,6 +6,7 @@ never changes from one to another, whatever fails.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from app.auth.github_app import GitHubApp
 from app.auth.github_token import BoundToken, TokenSource
 from app.caching.prefix import Prefix
 from app.converters.registry import UPSTREAMS
+from app.governor.governor import Account, AccountGovernor, Governor
 from app.keys.key import Binding, Key
 from app.outbound import Outbound
 from app.relay import Relay
@@ -48,6 +50,7 @@ class Seat:
     catalog: Catalog
     auto: AutoMode
     engines: Engines
+    governor: AccountGovernor
     relay: Relay
 
     def forget(self) -> None:
@@ -55,6 +58,7 @@ class Seat:
         # The list and the picks first: they are found by the token.
         self.catalog.forget()
         self.auto.forget()
+        self.governor.forget_limits()
         self.copilot_tokens.forget()
 
 
@@ -70,6 +74,7 @@ class SeatMaker:
     images: ImageFetcher
     refusals: Refusals
     stored_responses: StoredResponses
+    governor: Governor
     tape_for: Callable[[Record, bytes, Mapping[str, str]], Tape | None]
     prefix_of: Callable[[Mapping[str, Any]], Prefix | None]
 
@@ -88,6 +93,7 @@ class SeatMaker:
         auto = AutoMode(
             store=store, client=client, catalog=catalog, github_tokens=github_tokens, tier=settings.auto_tier or None
         )
+        governor = AccountGovernor(self.governor, functools.partial(_account, github_tokens))
         absences = Absences(store, github_tokens)
         mcp = McpEndpoint(settings=settings, outbound=self.to_copilot, tokens=copilot_tokens, toolset=TOOLSET)
         own = CopilotSearch(mcp, absences=absences, github_tokens=github_tokens)
@@ -98,6 +104,7 @@ class SeatMaker:
             catalog=catalog,
             client=client,
             absences=absences,
+            governor=governor,
         )
         engines = Engines((by_model,) if settings.web_search_model else (own, by_model))
         relay = Relay(
@@ -112,10 +119,18 @@ class SeatMaker:
             answer_probes=settings.answer_probes,
             auto=auto,
             stored=self.stored_responses if self.stored_responses.is_on else None,
+            governor=governor,
             tape_for=self.tape_for,
             prefix_of=self.prefix_of,
         )
-        return Seat(github_tokens, copilot_tokens, catalog, auto, engines, relay)
+        return Seat(github_tokens, copilot_tokens, catalog, auto, engines, governor, relay)
+
+
+def _account(tokens: TokenSource) -> Account:
+    token = tokens.current()
+    if token is None:
+        return Account("", b"")
+    return Account(token.fingerprint, (token.secret.reveal() or token.identity).encode())
 
 
 class Seats:

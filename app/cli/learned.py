@@ -56,7 +56,7 @@ def forget(model: str, name: str | None) -> None:
 @with_appcontext
 def limits(forgets: bool) -> None:
     """Show for what Copilot takes no calls, and until when."""
-    governor = current_gateway().governor
+    governor = current_gateway().seats.own.governor
     try:
         for closed in governor.closed():
             click.echo(f"{closed.words}: until {closed.told['until']}, asked again at {closed.told['asked_again_at']}")

@@ -106,7 +106,7 @@ def _account(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     for finding in account.check_copilot_token(gateway.copilot_tokens, settings):
         contacts.has_token = finding.status == "ok"
         yield finding
-    yield from account.check_limits(gateway.governor.closed())
+    yield from account.check_limits(gateway.seats.own.governor.closed())
 
 
 def _copilot(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:

@@ -13,7 +13,6 @@ from app.governor.runaway import Conversation, RunawayBrake
 from app.reply import Ended, Record
 from app.store.base import Store
 from app.upstream.client import UpstreamAnswer
-from app.upstream.headers import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +24,12 @@ class Account:
 
 
 class Governor:
-    """One per process. account: whose calls are made now. longest_limit_s: 0: what Copilot says of limits is not
-    remembered."""
+    """One per process, for all accounts. longest_limit_s: 0: what Copilot says of limits is not remembered."""
 
     def __init__(
         self,
         store: Store,
         *,
-        account: Callable[[], Account],
         rules: Rules,
         longest_wait_s: float,
         longest_limit_s: float,
@@ -40,21 +37,62 @@ class Governor:
         most_nano: int,
         clock: Callable[[], float],
     ) -> None:
-        self._account = account
-        self._clock = clock
-        self._queue = CallQueue(store, rules, longest_wait_s=longest_wait_s, clock=clock) if rules.are_any else None
-        self._limits = LimitClock(store, longest_s=longest_limit_s, clock=clock) if longest_limit_s else None
+        self.clock = clock
+        self.queue = CallQueue(store, rules, longest_wait_s=longest_wait_s, clock=clock) if rules.are_any else None
+        self.limits = LimitClock(store, longest_s=longest_limit_s, clock=clock) if longest_limit_s else None
         brake = RunawayBrake(store, most_repeats=most_repeats, most_nano=most_nano, clock=clock)
-        self._brake = brake if brake.is_on else None
+        self.brake = brake if brake.is_on else None
 
-    # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    @property
+    def waiting(self) -> int:
+        """Calls of this process that wait."""
+        return self.queue.waiting if self.queue is not None else 0
+
+    @property
+    def closed(self) -> int:
+        """Scopes that this process knows to be closed, of whatever account."""
+        return self.limits.count if self.limits is not None else 0
+
+    def note_end(self, ended: Ended) -> None:
+        """Observes all requests."""
+        record = ended.record
+        if self.brake is not None and record.nano_credits:
+            self.brake.note_cost(Conversation(record.braked_as), record.nano_credits)
+
+    def renew(self) -> None:
+        """Say that this worker's calls still go on. It calls this now and then."""
+        if self.queue is not None:
+            self.queue.renew()
+
+
+class AccountGovernor:
+    """What the governor says of one account. account: which one it is now."""
+
+    def __init__(self, governor: Governor, account: Callable[[], Account]) -> None:
+        self._governor = governor
+        self._account = account
+
+    def send(self, send: Callable[[], UpstreamAnswer], asks: Asks, record: Record | None = None) -> UpstreamAnswer:
+        """Make a call as soon as it may be made. record: is told how long it waited. Raises: as `enter` and `send`."""
+        place = self.enter(asks)
+        if place is None:
+            return send()
+        if place.waited_s and record is not None:
+            record.waited_ms = (record.waited_ms or 0) + round(place.waited_s * 1000)
+        try:
+            answer = send()
+        except BaseException:
+            place.leave()
+            raise
+        answer.on_end = place.leave
+        return answer
 
     def enter(self, asks: Asks) -> Place | None:
         """Whether a call may be made, as soon as it may; None if nobody counts them. `Place.leave` when it has ended.
 
         Raises: LimitedError, BusyError; ClientGone, where nobody waits for it any more.
         """
-        limits, queue = self._limits, self._queue
+        limits, queue = self._governor.limits, self._governor.queue
         if limits is None and queue is None:
             return None
         account = self._account().id
@@ -75,81 +113,36 @@ class Governor:
                 raise
         return place
 
-    def send(
-        self, send: Callable[[Call], UpstreamAnswer], call: Call, asks: Asks, record: Record | None = None
-    ) -> UpstreamAnswer:
-        """Make a call as soon as it may be made. record: is told how long it waited. Raises: as `enter` and `send`."""
-        place = self.enter(asks)
-        if place is None:
-            return send(call)
-        if place.waited_s and record is not None:
-            record.waited_ms = (record.waited_ms or 0) + round(place.waited_s * 1000)
-        try:
-            answer = send(call)
-        except BaseException:
-            place.leave()
-            raise
-        answer.on_end = place.leave
-        return answer
-
     def note_refusal(self, asks: Asks, status: int, headers: Mapping[str, str], content: bytes) -> None:
         """Copilot has refused a call: if it has named a limit, nothing more is sent until then."""
-        if self._limits is None:
+        limits = self._governor.limits
+        if limits is None:
             return
-        limit = named_limit(status, headers, content, now=self._clock())
+        limit = named_limit(status, headers, content, now=self._governor.clock())
         if limit is not None:
-            self._limits.note(self._account().id, asks, limit)
+            limits.note(self._account().id, asks, limit)
 
     def may_be_sent(self, asks: Asks) -> bool:
         """Whether no limit holds for such a call."""
-        return self._limits is None or not any(one.holds_for(asks) for one in self.closed())
+        return not any(one.holds_for(asks) for one in self.closed())
 
     def closed(self) -> list[Closed]:
         """For what nothing is sent now."""
-        return self._limits.closed(self._account().id) if self._limits is not None else []
+        limits = self._governor.limits
+        return limits.closed(self._account().id) if limits is not None else []
 
     def forget_limits(self) -> int:
         """Whatever Copilot said: the next calls find out. How many scopes were closed. Raises: StoreError."""
-        return self._limits.forget(self._account().id) if self._limits is not None else 0
-
-    # ── conversations ───────────────────────────────────────────────────────────────────────────────────────────────
+        limits = self._governor.limits
+        return limits.forget(self._account().id) if limits is not None else 0
 
     def admit(self, record: Record, body: bytes) -> None:
         """A request that a client makes. Raises: RunawayError."""
-        if self._brake is not None:
-            is_persons = record.initiator != "agent"
-            self._brake.admit(self._conversation(record), body, is_persons=is_persons)
-
-    def note_end(self, ended: Ended) -> None:
-        """Observes all requests."""
-        nano = ended.record.nano_credits
-        if self._brake is not None and nano:
-            self._brake.note_cost(self._conversation(ended.record), nano)
-
-    def _conversation(self, record: Record) -> Conversation:
-        return Conversation.of(record.conversation, asker=asker_of(record), secret=self._account().secret)
-
-    # ── how it stands ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def waiting(self) -> int:
-        """Calls of this process that wait."""
-        return self._queue.waiting if self._queue is not None else 0
-
-    @property
-    def running(self) -> int:
-        """Calls of this process that have a place; 0 where they are not counted."""
-        return self._queue.running if self._queue is not None else 0
-
-    @property
-    def limits(self) -> int:
-        """Scopes that this process knows to be closed."""
-        return self._limits.count if self._limits is not None else 0
-
-    def renew(self) -> None:
-        """Say that this worker's calls still go on. It calls this now and then."""
-        if self._queue is not None:
-            self._queue.renew()
+        brake = self._governor.brake
+        if brake is not None:
+            talk = Conversation.of(record.conversation, asker=asker_of(record), secret=self._account().secret)
+            record.braked_as = talk.id
+            brake.admit(talk, body, is_persons=record.initiator != "agent")
 
 
 def asker_of(record: Record) -> str:

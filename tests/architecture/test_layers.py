@@ -263,6 +263,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.caching",
             "app.auth",
             "app.converters.registry",
+            "app.governor",
             "app.keys",
             "app.relay",
             "app.reply",
