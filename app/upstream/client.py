@@ -134,9 +134,11 @@ class UpstreamAnswer:
 
     def close(self) -> None:
         """Give the connection back, or cut it if the body was not read to its end. May be called twice."""
-        if not self._is_draining:
-            self.response.close()
-        self._tell_end()
+        try:
+            if not self._is_draining:
+                self.response.close()
+        finally:
+            self._tell_end()
 
     def _tell_end(self) -> None:
         on_end, self.on_end = self.on_end, None

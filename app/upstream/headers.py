@@ -33,7 +33,6 @@ class Call:
     has_images: asks for the vision header (contract §5.7). extra_headers: what the catalogue wants for this model.
     patience_s: the longest silence, where it is shorter than the configured one. session: of auto mode (contract
     §4.7). api_version: where a path wants another one than the configured. may_repeat: after a failure that may pass.
-    on_repeat: is told why, whenever it is sent again.
     asker: for whom, in the fair queue.
     """
 
@@ -51,7 +50,6 @@ class Call:
     api_version: str | None = None
     content_type: str = "application/json"
     may_repeat: bool = True
-    on_repeat: Callable[[str], None] = lambda _why: None
     asker: str = ""
 
     def carrying(self, body: bytes, headers: Mapping[str, str]) -> Call:
