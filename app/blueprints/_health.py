@@ -120,7 +120,7 @@ def _models(gateway: Gateway) -> Iterator[Finding]:
 
 
 def _state(gateway: Gateway) -> Iterator[Finding]:
-    title = Sentence("State")
+    title = Sentence("Store and database")
     troubles = [it for it in (gateway.store.trouble(), gateway.database.trouble()) if it is not None]
     for trouble in troubles:
         yield _problem(title, trouble.message)

@@ -22,6 +22,7 @@ import requests
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
+from app.gateway import Gateway
 from app.settings import Settings
 from tests.support import evidence
 from tests.support.ports import free_port
@@ -270,6 +271,12 @@ class LocalBridge(Caller):
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         return self
+
+    @property
+    def gateway(self) -> Gateway:
+        """The services of the app, for what no call brings about in a moment: figures of the past, say."""
+        found: Gateway = self._app.extensions["gateway"]
+        return found
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
