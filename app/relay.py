@@ -6,7 +6,6 @@ and no field of any protocol.
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +37,17 @@ from app.errors import GatewayError, NotFoundError, StoreError, UpstreamError, U
 from app.governor.governor import AccountGovernor, asker_of, asks_of
 from app.logs import loggable_name, logger
 from app.reply import EVENT_STREAM, JSON, Attempt, Record, Reply, header_safe
-from app.routing import EMBEDDINGS, Model, choose_endpoint, find_model, is_auto, near_matches, require_endpoint, usable
+from app.routing import (
+    EMBEDDINGS,
+    HEADER_NAME,
+    Model,
+    choose_endpoint,
+    find_model,
+    is_auto,
+    near_matches,
+    require_endpoint,
+    usable,
+)
 from app.store.mapping import ModelMapping
 from app.store.rules import Choice
 from app.stored_responses import Recalled, StoredResponses, owner_of
@@ -52,7 +61,6 @@ from app.upstream.images.fetch import ImageFetcher
 from app.upstream.refusals import Refusals
 from app.web_search import Asked, Searching, SearchTransformer, WebSearch
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 # Copilot's headers that are worth a client's while: ids for bug reports, what is left of the quota.
 _PASSED_HEADERS = ("x-github-request-id", "x-quota-snapshot-", "x-usage-ratelimit-")
 
@@ -580,7 +588,7 @@ class Relay:
         passed = {
             name: header_safe(value, longest=1000)
             for name, value in answer.headers.items()
-            if name.lower().startswith(_PASSED_HEADERS) and _HEADER_NAME.fullmatch(name)
+            if name.lower().startswith(_PASSED_HEADERS) and HEADER_NAME.fullmatch(name)
         }
         record.quotas = passed
         return passed | self._own_headers(record)

@@ -13,7 +13,8 @@ from app.errors import UnsupportedFeatureError
 
 CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "/chat/completions", "/responses", "/v1/messages", "/embeddings"
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
+"""Of headers that others name and we pass on."""
 _MOST_HEADERS, _LONGEST_HEADER = 20, 1000
 # What frames a request, or says whose it is: never the catalogue's affair.
 _NOT_TO_BE_NAMED = frozenset(
@@ -81,7 +82,7 @@ def _sendable(headers: Any) -> dict[str, str]:
     return {
         name: value
         for name, value in told
-        if _HEADER_NAME.fullmatch(name) and name.lower() not in _NOT_TO_BE_NAMED
+        if HEADER_NAME.fullmatch(name) and name.lower() not in _NOT_TO_BE_NAMED
         if len(value) <= _LONGEST_HEADER and value.isascii() and (value.isprintable() or not value)
     }
 

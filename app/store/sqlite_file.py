@@ -99,26 +99,35 @@ def primary_code(error: Exception) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def common_cause(code: int) -> Sentence | None:
+    """What is wrong with a file of SQLite's, whatever is in it, and what to do; None if the code does not tell."""
+    match code:
+        case sqlite3.SQLITE_FULL:
+            return Sentence("cannot grow: the disk is full. Free some space; no restart is needed.")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return Sentence(
+                "was locked by another process for %(seconds)s s. Look for a program that keeps it open.",
+                seconds=format(BUSY_LIMIT_S, "g"),
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return Sentence(
+                "cannot be opened for writing. Check DATA_DIR: its owner, its mode, and whether it is read-only."
+            )
+        case _:
+            return None
+
+
 def explain(error: Exception, path: Path) -> Sentence:
     """Say which file is at fault, what is wrong with it and what the operator can do."""
     if (own_fault := none_left()) is not None:
         return Sentence("The state file %(path)s cannot be opened. %(why)s", path=path, why=own_fault.message)
     match primary_code(error):
+        case code if (cause := common_cause(code)) is not None:
+            what = cause
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             what = Sentence(
                 "is damaged or is no state file. Move the file away together with its -wal and -shm files; no restart"
                 " is needed. Then restore a backup, or repeat the changes to the model mapping."
-            )
-        case sqlite3.SQLITE_FULL:
-            what = Sentence("cannot grow: the disk is full. Free some space; no restart is needed.")
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
-            what = Sentence(
-                "was locked by another process for %(seconds)s s. Look for a program that keeps it open.",
-                seconds=format(BUSY_LIMIT_S, "g"),
-            )
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            what = Sentence(
-                "cannot be opened for writing. Check DATA_DIR: its owner, its mode, and whether it is read-only."
             )
         case _ if isinstance(error, OtherVersionError):
             what = Sentence(

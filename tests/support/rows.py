@@ -28,7 +28,8 @@ Row = tuple[str, dict[str, Any]]
 def rows(*apart: str) -> Callable[[Test], Test]:
     """Above the `parametrize` of a test: what it lists becomes rows of one test, or of one for each value of `apart`.
 
-    Rows share what fixtures give to the test. Where each needs its own, leave `parametrize` alone.
+    Rows share what fixtures give to the test, and none can be skipped. Where each needs its own, leave `parametrize`
+    alone.
     """
 
     def one_for_all(test: Test) -> Test:
@@ -64,6 +65,9 @@ def _look_at(test: Test, table: list[Row], given: dict[str, Any]) -> None:
         except (Exception, pytest.fail.Exception) as problem:
             problem.add_note(f"in the row {name}")
             failed[name] = problem
+        except pytest.skip.Exception as problem:
+            # It would leave out the rows behind this one as well, and nobody would hear of it.
+            failed[name] = AssertionError(f"a row cannot be skipped; take it out of the table ({problem})")
     if failed:
         told = f"{len(failed)} of {len(picked)} rows: {'; '.join(failed)}"
         raise BaseExceptionGroup(told, list(failed.values())[:_SHOWN])

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from app.database import Database
 from app.descriptors import none_left
-from app.errors import GatewayError, StoreError
+from app.errors import DatabaseError, GatewayError, StoreError
 from app.outbound import Outbound, explain
 from app.store.redis import RedisStore
 from app.store.sqlite import SqliteStore
@@ -64,6 +65,16 @@ def test_state_file_and_redis_name_it(tmp_path: Path) -> None:
     for _ in range(2):
         with used_up(), pytest.raises(StoreError, match=WORDS):
             redis.get("key")
+
+
+@pytest.mark.parametrize("url", [None, "postgresql://b:p@127.0.0.1:9/b"])
+def test_the_database_names_it(tmp_path: Path, url: str | None) -> None:
+    database = Database.at(data_dir=tmp_path, url=url)
+    with contextlib.suppress(DatabaseError):
+        database.prepare()  # what it needs is imported now
+    with used_up(), pytest.raises(DatabaseError, match=WORDS):
+        Database.at(data_dir=tmp_path, url=url).prepare()
+    database.close()
 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "images.test"])

@@ -57,6 +57,22 @@ def test_one_row_can_be_picked(monkeypatch: pytest.MonkeyPatch) -> None:
         many()(seen=seen)
 
 
+def test_a_row_that_skips_fails_and_takes_no_other_along() -> None:
+    seen: list[int] = []
+
+    @rows()
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test(number: int) -> None:
+        seen.append(number)
+        if number == 2:
+            pytest.skip("not here")
+
+    with pytest.raises(BaseExceptionGroup, match="1 of 3 rows: 2") as caught:
+        test()
+    assert seen == [1, 2, 3]
+    assert "a row cannot be skipped" in str(caught.value.exceptions[0])
+
+
 def test_what_is_apart_must_be_listed() -> None:
     with pytest.raises(AssertionError, match="nobody"):
         many("nobody")

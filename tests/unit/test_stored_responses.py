@@ -20,21 +20,15 @@ from app.database.stored_responses import StoredResponseRows
 from app.errors import ClientError, DatabaseError, NotFoundError, PayloadTooLargeError
 from app.sealing import Seal
 from app.stored_responses import Recalled, StoredResponses
+from tests.support.clock import Clock
 
 STORAGE = cast(ClientStorage, CLIENTS["responses"].storage)
 START = 1_800_000_000.0
 
 
-class Clock:
-    now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(START)
 
 
 @pytest.fixture

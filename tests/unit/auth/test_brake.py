@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from app.auth.brake import MOST_FAILURES, WINDOW_S, Brake
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def fail(brake: Brake, address: str | None, times: int) -> int | None:
@@ -20,7 +14,7 @@ def fail(brake: Brake, address: str | None, times: int) -> int | None:
 
 
 def test_too_many_wrong_keys_have_to_wait_until_the_window_is_over() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     brake = Brake(clock)
     assert fail(brake, "192.0.2.1", MOST_FAILURES) is None
     clock.now += 20
@@ -31,27 +25,27 @@ def test_too_many_wrong_keys_have_to_wait_until_the_window_is_over() -> None:
 
 
 def test_one_who_guesses_does_not_slow_the_others() -> None:
-    brake = Brake(Clock())
+    brake = Brake(Clock(1000.0))
     assert fail(brake, "192.0.2.1", 1000) is not None
     # One of these may share the slot of the first; hardly two.
     assert sum(brake.note_failure(f"198.51.100.{n}") is not None for n in range(3)) <= 1
 
 
 def test_an_ipv6_address_counts_by_its_network() -> None:
-    brake = Brake(Clock())
+    brake = Brake(Clock(1000.0))
     waits = [brake.note_failure(f"2001:db8::{n:x}") for n in range(MOST_FAILURES + 1)]
     assert waits[:-1] == [None] * MOST_FAILURES
     assert waits[-1] is not None
 
 
 def test_an_ipv4_address_is_the_same_in_either_spelling() -> None:
-    brake = Brake(Clock())
+    brake = Brake(Clock(1000.0))
     fail(brake, "::ffff:192.0.2.1", MOST_FAILURES)
     assert brake.note_failure("192.0.2.1") is not None
 
 
 def test_its_memory_does_not_grow_with_the_addresses() -> None:
-    brake = Brake(Clock())
+    brake = Brake(Clock(1000.0))
     slots = len(brake._counts)
     for n in range(20_000):
         brake.note_failure(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")

@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.auth.renewals import RenewalLimit
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture

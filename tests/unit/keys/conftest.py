@@ -11,18 +11,12 @@ import pytest
 from app.database import Database
 from app.keys.registry import KeyRegistry
 from app.keys.spending import Spending
-
-
-class Clock:
-    now = 1_790_000_000.0  # 2026-09-21
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_790_000_000.0)  # 2026-09-21
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

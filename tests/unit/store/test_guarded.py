@@ -11,13 +11,7 @@ import pytest
 from app.errors import StoreError
 from app.store.guarded import GuardedStore
 from app.store.sqlite import SqliteStore
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 class Moody:
@@ -50,7 +44,7 @@ def moody(tmp_path: Path) -> Iterator[Moody]:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

@@ -11,20 +11,14 @@ from app.errors import StoreError
 from app.store import ModelMapping, Store
 from app.store.mapping_history import MOST_CHANGES
 from app.store.rules import Choice, Rule, first_fitting
+from tests.support.clock import Clock
 
 INITIAL = {"gpt-4o-mini": "gpt-4.1"}
 
 
-class Clock:
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def mapping(store: Store) -> ModelMapping:
-    return ModelMapping(store, INITIAL, clock=Clock())
+    return ModelMapping(store, INITIAL, clock=Clock(1_800_000_000.0))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +108,7 @@ def test_each_change_is_remembered_and_can_be_undone(mapping: ModelMapping) -> N
         (2, "you", "rule added"),
         (1, "me", "a → b"),
     ]
-    assert history[0].at == Clock.now
+    assert history[0].at == 1_800_000_000.0
     undone = mapping.undo(by="me")
     assert undone is not None
     assert undone.number == 3

@@ -8,20 +8,14 @@ import pytest
 from app.settings import Settings
 from app.store.sqlite import SqliteStore
 from app.upstream.refusals import Refusals
+from tests.support.clock import Clock
 
 DAY_S = 24 * 3600.0
 
 
-class Clock:
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000.0)
 
 
 @pytest.fixture
