@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -27,14 +28,24 @@ FILE_NAME: Final = "bridge.db"
 _LONGEST_TURN_S: Final = 20.0
 _LONGEST_MIGRATION_S: Final = 60.0
 """How long one worker waits for the tables that another makes."""
+_LONGEST_READ_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """revision: of its tables; None before there are any. size_bytes: with whatever lies beside it."""
+
+    revision: str | None
+    size_bytes: int
 
 
 class Database:
     """``with database.write() as connection:`` is one transaction. From any thread or greenlet; survives a fork.
 
     The tables are made or migrated when it is used first, or by `prepare`. Whatever ails the database is a
-    `DatabaseError`, told for `away_s` seconds without another try; errors of a statement itself are SQLAlchemy's.
-    Within a transaction do nothing but database work: with SQLite everybody else who writes is waiting.
+    `DatabaseError`, and told at once from then on: whether it is back is found out behind the callers' backs, every
+    `away_s` seconds while somebody asks. Errors of a statement itself are SQLAlchemy's. Within a transaction do nothing
+    but database work: with SQLite everybody else who writes is waiting.
     clock: seconds from any starting point, never going back.
     """
 
@@ -56,6 +67,7 @@ class Database:
         self._engine: Engine | None = None
         self._ready_for: object = None
         self._preparing = threading.Lock()
+        self._trying = threading.Lock()
         self._writer = threading.Lock()
         _close_before_fork(self)
 
@@ -103,7 +115,7 @@ class Database:
             self._patiently(self._make_ready)
 
             def apart() -> T:
-                engine = self._place.make_engine()
+                engine = self._place.make_engine(_LONGEST_READ_S)
                 try:
                     with engine.connect() as connection, connection.begin():
                         return work(connection)
@@ -118,6 +130,18 @@ class Database:
         """Make the tables, or migrate them, if that is due; whoever comes meanwhile waits. Raises: DatabaseError."""
         with self._told(self._writing):
             self._patiently(self._make_ready)
+
+    def look(self) -> Condition:
+        """What it is like: read, and written if its tables are of this version. Makes and migrates nothing.
+
+        Raises: DatabaseError.
+        """
+        with self._told(self._reading):
+            found = Condition(self._patiently(self._place.revision), self._patiently(self._place.size))
+        if found.revision == head():
+            with self._told(self._writing):
+                self._patiently(self._place.try_out)
+        return found
 
     def trouble(self) -> DatabaseError | None:
         """What is wrong with it, as far as it is known. Waits for nobody: it is tried behind the caller's back."""
@@ -134,27 +158,33 @@ class Database:
             engine.dispose()
 
     def _try(self) -> None:
-        with contextlib.suppress(DatabaseError):
-            if not self.exists():
-                return
-            with self._told(self._writing):
-                self._patiently(self._make_ready)
-                self._patiently(self._place.try_out)
-            self._reading.end()
-            self._writing.end()
+        """Whether it can be read, and written, told by the outages. One try at a time."""
+        if not self._trying.acquire(blocking=False):
+            return
+        try:
+            with contextlib.suppress(DatabaseError):
+                if self._reading.error is None and not self.exists():
+                    return
+                with self._told(self._reading):
+                    self._patiently(self._make_ready)
+                self._reading.end()
+                with self._told(self._writing):
+                    self._patiently(self._place.try_out)
+                self._writing.end()
+        finally:
+            self._trying.release()
 
     @contextlib.contextmanager
     def _transaction(self, outage: Outage, *, writes: bool) -> Iterator[Connection]:
-        turn = self._turn(outage) if writes and self._place.has_one_writer else contextlib.nullcontext()
+        self._refuse_if_away(outage)
+        turn = self._turn() if writes and self._place.has_one_writer else contextlib.nullcontext()
         with turn, self._transaction_of_its_own(outage, writes=writes) as connection:
             yield connection
 
     @contextlib.contextmanager
-    def _turn(self, outage: Outage) -> Iterator[None]:
+    def _turn(self) -> Iterator[None]:
         """One of this process at a time, in the order of their coming: then a crowd here has not to race for the lock,
         in which some would never win."""
-        if outage.error is not None and self._clock() < outage.until:
-            raise outage.error
         if not self._writer.acquire(timeout=_LONGEST_TURN_S):
             raise DatabaseError(Sentence("The database %(place)s has too much to do. Try again.", place=self.name))
         try:
@@ -212,11 +242,11 @@ class Database:
         return self._engine.connect()
 
     def _refuse_if_away(self, outage: Outage) -> None:
-        if outage.error is not None:
-            if self._clock() < outage.until:
-                raise outage.error
-            # This call finds out; the others need not wait with it.
+        if outage.error is not None and self._clock() >= outage.until:
             outage.until = self._clock() + self._away_s
+            self._spawn(self._try)
+        if outage.error is not None:
+            raise outage.error
 
     @contextlib.contextmanager
     def _told(self, outage: Outage) -> Iterator[None]:
@@ -260,13 +290,18 @@ class Database:
     def _migrate(self) -> None:
         """Make the tables or migrate them, in one transaction. Other workers wait, and then find it done."""
 
+        engine = self._place.make_engine(_LONGEST_MIGRATION_S)
+
         def migrate() -> None:
-            connection = self._connected().execution_options(writes=True)
+            connection = engine.connect().execution_options(writes=True)
             with contextlib.closing(connection), connection.begin():
                 self._place.lock_for_migration(connection)
                 self._migrate_by(connection)
 
-        self._patiently(migrate, _LONGEST_MIGRATION_S)
+        try:
+            self._patiently(migrate, _LONGEST_MIGRATION_S)
+        finally:
+            engine.dispose()
 
     def _migrate_by(self, connection: Connection) -> None:
         from sqlalchemy import inspect, text

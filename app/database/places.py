@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from app.database.revisions import TABLE
+from app.descriptors import none_left
 from app.errors import Sentence
-from app.store.base import BUSY_LIMIT_S
-from app.store.sqlite_file import is_busy, make_private, primary_code
+from app.store.sqlite_file import common_cause, is_busy, make_private, primary_code
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -22,8 +22,10 @@ T = TypeVar("T")
 
 # One number for all bridges that share a server's database: whoever holds it migrates.
 _MIGRATION_LOCK = 7_264_501_329
-_NETWORK_TIMEOUT_S = 10.0
-"""For one answer of a server, and for a connection of the pool to come free."""
+_ANSWER_S = 3.0
+"""For one answer of a server: calls wait for it, before they know that it is away."""
+_QUEUE_S = 10.0
+"""For a connection of the pool to come free."""
 _POOL = 5
 _NOTE = (
     "INSERT INTO bridge_notes (name, value) VALUES ('trial', 0)"
@@ -48,10 +50,14 @@ class Place(Protocol):
     def revision(self) -> str | None:
         """The revision of its tables; None before there are any. Raises: what `is_trouble` knows."""
 
+    def size(self) -> int:
+        """Bytes that it takes. Raises: what `is_trouble` knows."""
+
     def try_out(self) -> None:
         """Write something of no importance. Raises: what `is_trouble` knows."""
 
-    def make_engine(self) -> Engine: ...
+    def make_engine(self, answer_s: float = _ANSWER_S) -> Engine:
+        """answer_s: how long a server may take for an answer."""
 
     def lock_for_migration(self, connection: Connection) -> None:
         """Within a writing transaction: wait until nobody else migrates."""
@@ -97,14 +103,18 @@ class SqlitePlace:
             row = db.execute(f"SELECT version_num FROM {TABLE}").fetchone()  # noqa: S608 - our own name
         return row[0] if row else None
 
+    def size(self) -> int:
+        beside = (self.path.with_name(self.path.name + ending) for ending in ("", "-wal", "-shm"))
+        return sum(file.stat().st_size for file in beside if file.exists())
+
     def try_out(self) -> None:
         with contextlib.closing(self._open()) as db:
             db.execute(_NOTE)
 
-    def make_engine(self) -> Engine:
+    def make_engine(self, answer_s: float = _ANSWER_S) -> Engine:  # noqa: ARG002 - nobody to wait for
         from sqlalchemy import QueuePool, create_engine, event
 
-        engine = create_engine("sqlite://", creator=self._open, poolclass=QueuePool, pool_timeout=_NETWORK_TIMEOUT_S)
+        engine = create_engine("sqlite://", creator=self._open, poolclass=QueuePool, pool_timeout=_QUEUE_S)
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -150,23 +160,18 @@ class SqlitePlace:
 
     def explain(self, error: Exception) -> Sentence:
         error = _original(error)
-        match primary_code(error):
-            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-                what = Sentence(
-                    "is damaged or is no database. Move the file away together with its -wal and -shm files and"
-                    " restore a backup; no restart is needed."
-                )
-            case sqlite3.SQLITE_FULL:
-                what = Sentence("cannot grow: the disk is full. Free some space; no restart is needed.")
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
-                what = Sentence(
-                    "was locked by another process for %(seconds)s s. Look for a program that keeps it open.",
-                    seconds=format(BUSY_LIMIT_S, "g"),
-                )
-            case _:
-                what = Sentence(
-                    "cannot be opened for writing. Check DATA_DIR: its owner, its mode, and whether it is read-only."
-                )
+        if (own_fault := none_left()) is not None:
+            return Sentence("The database %(place)s cannot be opened. %(why)s", place=self.name, why=own_fault.message)
+        code = primary_code(error)
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            what = Sentence(
+                "is damaged or is no database. Move the file away together with its -wal and -shm files and"
+                " restore a backup; no restart is needed."
+            )
+        else:
+            what = common_cause(code) or Sentence(
+                "cannot be opened for writing. Check DATA_DIR: its owner, its mode, and whether it is read-only."
+            )
         return Sentence("The database %(place)s %(what)s (%(error)s)", place=self.name, what=what, error=str(error))
 
     def _open(self) -> sqlite3.Connection:
@@ -218,6 +223,14 @@ class PostgresPlace:
         finally:
             engine.dispose()
 
+    def size(self) -> int:
+        engine = self.make_engine()
+        try:
+            with engine.connect() as connection:
+                return int(connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar() or 0)
+        finally:
+            engine.dispose()
+
     def try_out(self) -> None:
         engine = self.make_engine()
         try:
@@ -226,13 +239,13 @@ class PostgresPlace:
         finally:
             engine.dispose()
 
-    def make_engine(self) -> Engine:
+    def make_engine(self, answer_s: float = _ANSWER_S) -> Engine:
         from sqlalchemy import create_engine
         from sqlalchemy.engine import URL
 
         url = URL.create("postgresql+pg8000", self._user, self._password, self._host, self._port, self._database)
         told: dict[str, Any] = {
-            "timeout": _NETWORK_TIMEOUT_S,
+            "timeout": answer_s,
             "application_name": "copilot-bridge",
             "ssl_context": self._ssl_context(),
         }
@@ -243,7 +256,7 @@ class PostgresPlace:
             connect_args=told,
             pool_size=_POOL,
             max_overflow=2 * _POOL,
-            pool_timeout=_NETWORK_TIMEOUT_S,
+            pool_timeout=_QUEUE_S,
             pool_pre_ping=True,
             pool_recycle=600,
         )
@@ -270,6 +283,8 @@ class PostgresPlace:
         return isinstance(error, InterfaceError | OperationalError | TimeoutError | OSError)
 
     def explain(self, error: Exception) -> Sentence:
+        if (own_fault := none_left()) is not None:
+            return Sentence("The database %(place)s cannot be opened. %(why)s", place=self.name, why=own_fault.message)
         state, said = _sqlstate(error), _said(error)
         match state[:2]:
             case "28" | "3D":

@@ -1,8 +1,8 @@
 """All keys in each worker's memory, so that a request costs no look into the database; a change is there in a second.
 
 The database is looked at behind the callers' backs, at most once in `FRESH_S` and only while named keys are shown. Who
-finds the copy older than `STALE_S` waits for the look. While the database is away, the copy goes on to count: nobody
-can have changed it.
+finds the copy older than `STALE_S` waits for the look. While the database is away, the copy goes on to count, and
+nobody waits; a key that is not in it may have been made since then, so it is neither taken nor called wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.errors import DatabaseError
+from app.errors import DatabaseError, Sentence
 from app.keys.key import Binding, Key, digest_of, looks_like_key
 from app.keys.registry import KeyRegistry
 from app.store.guarded import in_background
@@ -25,6 +25,9 @@ _UNKNOWN_FRESH_S: Final = 0.1
 """For a key that the copy does not have: it may have just been made, in another worker."""
 _LONGEST_WAIT_S: Final = 5.0
 _NOTE_USE_EACH_S: Final = 60.0
+
+# Without the cause, which the log has: anybody may show something that looks like a key.
+_UNREADABLE: Final = Sentence("The keys cannot be read at the moment. Try again in a few seconds.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class KnownKeys:
         self._now = now
         self._spawn = spawn
         self._copy: _Copy | None = None
+        self._is_away = False
         self._looked_at = float("-inf")
         self._looking = threading.Lock()
         self._used_at: dict[str, float] = {}
@@ -67,6 +71,8 @@ class KnownKeys:
         if key is not None and hmac.compare_digest(key.digest, digest):
             self._used_at[key.id] = self._now()
             return key
+        if self._is_away:
+            raise DatabaseError(_UNREADABLE)
         return None
 
     def by_id(self, id: str) -> Key | None:
@@ -102,7 +108,7 @@ class KnownKeys:
         age = self._clock() - self._looked_at
         if self._copy is not None and age < fresh_s:
             return self._copy
-        if self._copy is not None and age < STALE_S and fresh_s == FRESH_S:
+        if self._copy is not None and fresh_s == FRESH_S and (self._is_away or age < STALE_S):
             if self._looking.acquire(blocking=False):
                 self._spawn(self._look_and_release)
             return self._copy
@@ -112,8 +118,10 @@ class KnownKeys:
                 self._look_and_release()
             else:
                 self._looking.release()
+        else:
+            self._is_away = True  # whoever looks has been waiting for an answer ever since
         if self._copy is None:
-            raise DatabaseError("The keys cannot be read at the moment. Try again in a few seconds.")
+            raise DatabaseError(_UNREADABLE)
         return self._copy
 
     def _look_and_release(self) -> None:
@@ -129,7 +137,9 @@ class KnownKeys:
             if self._copy is None or version != self._copy.version:
                 keys = self._registry.all()
                 self._copy = _Copy(version, {key.digest: key for key in keys}, {key.id: key for key in keys})
+            self._is_away = False
         except DatabaseError:
+            self._is_away = True
             if self._copy is None:
-                raise
+                raise DatabaseError(_UNREADABLE) from None
         self._looked_at = began

@@ -2,7 +2,8 @@
 
 Both are in the database. A call that is admitted reserves what it is likely to cost; when it has ended, the reservation
 goes and what it did cost is booked, in one transaction. Whoever dies in between leaves a reservation that nobody
-renews: it is booked as it stands.
+renews: it is booked as it stands. A transaction of which nobody has heard whether it went through, because the server
+died or hung at its end, is made again and counts once.
 
 Of one key, whatever has come together in a worker is done in one transaction: with hundreds of calls at once nobody has
 to race for the database, and one call more costs next to nothing.
@@ -97,6 +98,21 @@ class _Desk:
     turn: threading.Lock = field(default_factory=threading.Lock)
     wishes: list[_Wish] = field(default_factory=list)
     ended: list[tuple[Reservation, Amounts]] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+    """Of a transaction that may have gone through: calls that it ended or began."""
+    unreserved: list[tuple[Reservation, Amounts]] = field(default_factory=list)
+    """Calls that have ended and held nothing, so that no row of theirs tells whether they are booked."""
+    batch: _Batch | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Some of `unreserved`, booked in one transaction that leaves a note of this name."""
+
+    key: Key
+    ended: list[tuple[Reservation, Amounts]]
+    name: str = field(default_factory=lambda: f"once:{uuid.uuid4().hex}")
+    is_booked: bool = False
 
 
 class Spending:
@@ -142,9 +158,10 @@ class Spending:
     def settle(self, reservation: Reservation, cost: Amounts) -> None:
         """Book what a call did cost, and let go of what it held. If the database is away, later."""
         desk = self._desk(reservation.key)
-        desk.ended.append((reservation, cost))
-        if len(desk.ended) > _MOST_PENDING:
-            del desk.ended[0]
+        pending = desk.ended if reservation.id is not None else desk.unreserved
+        pending.append((reservation, cost))
+        if len(pending) > _MOST_PENDING:
+            del pending[0]
             logger.error("a call is not counted against its budget: the database is away for too long")
         self._flush(desk)
 
@@ -214,26 +231,26 @@ class Spending:
 
     def _flush(self, desk: _Desk) -> None:
         with desk.turn:
-            if desk.ended:
+            pending = desk.ended or desk.unreserved
+            key = pending[0][0].key if pending else desk.batch.key if desk.batch else None
+            if key is not None:
                 try:
-                    self._decide(desk, desk.ended[0][0].key)
+                    self._decide(desk, key)
                 except DatabaseError:
                     return
 
     def _decide(self, desk: _Desk, key: Key) -> None:
         """Book what has ended, and decide upon what wants to begin, in one transaction. Raises: DatabaseError."""
         ended, wishes = desk.ended[:], desk.wishes[:]
-        now = self._clock()
-        with self._database.write() as connection:
-            _lock(connection, key)
-            standing = _Standing(connection, key.id)
-            standing.book_the_dead(key, now)
-            for reservation, cost in ended:
-                standing.book(reservation, cost)
-            found = [standing.judged(wish.key, wish.wanted, now) for wish in wishes]
-            crossed = standing.write(now)
+        if desk.batch is None and desk.unreserved:
+            desk.batch, desk.unreserved = _Batch(key, desk.unreserved), []
+        found, crossed = self._transact(desk, key, ended, wishes)
         # The transaction is through: from here on nothing waits for anything.
         del desk.ended[: len(ended)]
+        desk.doubtful -= {reservation.id or "" for reservation, _ in ended}
+        if desk.batch is not None:
+            # Its note goes with the next transaction: only then is it known that this one went through.
+            desk.batch = None if desk.batch.is_booked else _Batch(key, [], desk.batch.name, is_booked=True)
         for reservation, _ in ended:
             self._open.pop(reservation.id or "", None)
         for wish, answer in zip(wishes, found, strict=True):
@@ -248,6 +265,32 @@ class Spending:
             fields = {"key": name, "budget": account.budget.words, "used_percent": int(account.share * 100)}
             what = "budget is nearly used up" if account.left else "budget is used up"
             logger.warning(what, extra={"fields": fields})
+
+    def _transact(
+        self, desk: _Desk, key: Key, ended: list[tuple[Reservation, Amounts]], wishes: list[_Wish]
+    ) -> tuple[list[Admitted | Refused], list[tuple[str, Account]]]:
+        """What became of each wish, and the budgets that were crossed. Raises: DatabaseError."""
+        found: list[Admitted | Refused] = []
+        now, is_written = self._clock(), False
+        try:
+            with self._database.write() as connection:
+                _lock(connection, key)
+                standing = _Standing(connection, key.id)
+                standing.book_the_dead(key, now)
+                if desk.batch is not None:
+                    standing.book_once(desk.batch, now)
+                for reservation, cost in ended:
+                    standing.book(reservation, cost, is_doubtful=reservation.id in desk.doubtful)
+                found = [standing.judged(wish.key, wish.wanted, now) for wish in wishes]
+                crossed = standing.write(now)
+                is_written = True
+        except DatabaseError:
+            if is_written:  # it may have gone through all the same
+                begun = [answer.reservation for answer in found if isinstance(answer, Admitted)]
+                desk.doubtful |= {it.id or "" for it in (*begun, *(reservation for reservation, _ in ended))}
+                desk.ended += [(it, {}) for it in begun]
+            raise
+        return found, crossed
 
 
 class _Standing:
@@ -287,11 +330,21 @@ class _Standing:
                 self._add(key, self._held[id], began_at)
                 self._end(id)
 
-    def book(self, reservation: Reservation, cost: Amounts) -> None:
-        """What a call did cost, in place of what it held."""
+    def book_once(self, batch: _Batch, now: float) -> None:
+        """What calls did cost that held nothing, unless that is booked already."""
+        if batch.is_booked:
+            self._connection.execute(_sql(_FORGET_NOTE), {"name": batch.name})
+        elif self._connection.execute(_sql(_NOTE_ONCE), {"name": batch.name, "now": now}).rowcount:
+            for reservation, cost in batch.ended:
+                self.book(reservation, cost)
+
+    def book(self, reservation: Reservation, cost: Amounts, *, is_doubtful: bool = False) -> None:
+        """What a call did cost, in place of what it held. is_doubtful: that may have been done already."""
         amounts: dict[Unit, int] = {unit: min(cost.get(unit, 0), _BIGGEST) for unit in UNITS}
         if reservation.id in self._held:
             self._end(reservation.id)
+        elif is_doubtful:
+            return
         elif reservation.id is not None:  # it was taken for dead, and what it had reserved was booked
             amounts = {unit: amounts[unit] - reservation.amounts.get(unit, 0) for unit in UNITS}
         self._add(reservation.key, amounts, reservation.began_at)
@@ -371,6 +424,8 @@ _SPEND: Final = (
     "INSERT INTO key_spending (key_id, unit, per, begins, amount) VALUES (:key, :unit, :per, :begins, :amount)"
     " ON CONFLICT (key_id, unit, per, begins) DO UPDATE SET amount = key_spending.amount + :amount"
 )
+_NOTE_ONCE: Final = "INSERT INTO bridge_notes (name, value) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING"
+_FORGET_NOTE: Final = "DELETE FROM bridge_notes WHERE name = :name"
 _FORGET: Final = "DELETE FROM key_spending WHERE key_id = :key AND unit = :unit AND per = :per AND begins < :begins"
 
 

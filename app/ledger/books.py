@@ -7,6 +7,7 @@ is dropped and counted, and the log says so. A worker that is told to stop write
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -25,7 +26,7 @@ FLUSH_S: Final = 0.5
 """How long a booking may wait before it is written: what a ``kill -9`` can lose while the database is there."""
 BATCH: Final = 100
 """Bookings in a transaction: about a millisecond of SQLite's time."""
-_LONGEST_PAUSE_S: Final = 30.0
+_LONGEST_PAUSE_S: Final = 5.0
 _TIDY_S: Final = 600.0
 _NOBODY: Final = ("", b"")
 
@@ -36,8 +37,11 @@ class Entries(Protocol):
     def load(self) -> None:
         """Whatever has to be imported before the first use, without holding up others."""
 
-    def write(self, bookings: Sequence[Booking]) -> None:
-        """All of them or none. Raises: DatabaseError while the database is away."""
+    def write(self, bookings: Sequence[Booking], number: float) -> None:
+        """All of them or none, once: what has the number of those before is the same ones, tried again.
+
+        Raises: DatabaseError while the database is away.
+        """
 
     def tidy(self) -> bool:
         """Remove some of what is too old; whether there is more. Raises: DatabaseError."""
@@ -72,6 +76,8 @@ class Books:
         self._clock = clock
         self._noted: deque[tuple[Ended, tuple[str, bytes]]] = deque()
         self._unwritten: deque[Booking] = deque()
+        self._batch: list[Booking] = []
+        self._number = 0.0
         self._told = threading.Event()
         self._stopped = threading.Event()
         self._working = threading.Lock()
@@ -137,6 +143,7 @@ class Books:
             self._drop(self.waiting, "the worker ends, and the database could not be written")
             self._noted.clear()
             self._unwritten.clear()
+            self._batch = []
 
     def _run(self) -> None:
         is_loaded = False
@@ -178,9 +185,12 @@ class Books:
                     self._drop(1, "its record makes no booking")
 
     def _write_batch(self) -> bool:
-        batch = list(islice(self._unwritten, BATCH))
+        if not self._batch:  # else the same ones again: nobody may know whether they were written
+            self._batch = list(islice(self._unwritten, BATCH))
+            self._number = max(time.time(), math.nextafter(self._number, math.inf))
+        batch = self._batch
         try:
-            self._entries.write(batch)
+            self._entries.write(batch, self._number)
         except DatabaseError:  # it is told by the database itself
             self._failures = min(self._failures + 1, 10)
             return False
@@ -193,7 +203,7 @@ class Books:
             if self._is_dropping:
                 self._is_dropping = False
                 logger.info("calls are booked again", extra={"fields": {"dropped": self.tally.dropped}})
-        self._failures = 0
+        self._failures, self._batch = 0, []
         for _ in batch:
             self._unwritten.popleft()
         return True

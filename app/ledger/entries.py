@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
@@ -25,6 +26,12 @@ GROUPS: Final[tuple[Group, ...]] = ("day", "model", "key", "client", "account")
 _DAY_S: Final = 86_400
 _REMOVED_AT_ONCE: Final = 1000
 _COLUMNS: Final = tuple(field.name for field in fields(Booking))
+_WRITER: Final = "ledger:"
+# Of each worker, the last batch that it has written: numbers are epoch seconds, so old ones can be told.
+_NOTE_BATCH: Final = (
+    "INSERT INTO bridge_notes (name, value) VALUES (:name, :number)"
+    " ON CONFLICT (name) DO UPDATE SET value = :number WHERE bridge_notes.value < :number"
+)
 _values_of: Final = attrgetter(*_COLUMNS)
 
 
@@ -55,6 +62,7 @@ class LedgerEntries:
         self._keep_calls_days = keep_calls_days
         self._keep_sums_days = keep_sums_days
         self._clock = clock
+        self._writer = f"{_WRITER}{uuid.uuid4().hex}"
 
     def load(self) -> None:
         """Import what the first write needs: a third of a second of work, done beside the worker's other greenlets."""
@@ -63,11 +71,18 @@ class LedgerEntries:
         if monkey.is_module_patched("threading"):
             get_hub().threadpool.apply(_import_all, (self._database.name.startswith("postgresql"),))
 
-    def write(self, bookings: Sequence[Booking]) -> None:
-        """All of them, or none. Raises: DatabaseError."""
+    def write(self, bookings: Sequence[Booking], number: float | None = None) -> None:
+        """All of them, or none. number: higher than those of all batches before; a batch that is tried again has the
+        same, and is written once, whatever became of the first try. Raises: DatabaseError."""
         if not bookings:
             return
         with self._database.write() as connection:
+            if number is not None:
+                from sqlalchemy import text
+
+                noted = connection.execute(text(_NOTE_BATCH), {"name": self._writer, "number": number})
+                if not noted.rowcount:
+                    return
             if self._keep_calls_days:
                 # By the driver itself: what SQLAlchemy does for each value is of no use here, and costs as much again.
                 connection.exec_driver_sql(_insertion(connection.dialect), list(map(_values_of, bookings)))
@@ -85,6 +100,7 @@ class LedgerEntries:
         with self._database.write() as connection:
             calls = connection.execute(old_calls(now - self._keep_calls_days * _DAY_S)).rowcount
             connection.execute(old_days(day_of(now - self._keep_sums_days * _DAY_S)))
+            connection.execute(_old_writers(now - _DAY_S))
         return calls >= _REMOVED_AT_ONCE
 
     def report(
@@ -232,6 +248,12 @@ def _insert(dialect: str, table: Table) -> Any:
     else:
         from sqlalchemy.dialects.sqlite import insert
     return insert(table)
+
+
+def _old_writers(before: float) -> Delete:
+    from app.database.tables import NOTES
+
+    return NOTES.delete().where(NOTES.c.name.startswith(_WRITER), NOTES.c.value < before)
 
 
 def _sums(row: Sequence[Any]) -> Sums:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.ledger_run.run import ACCOUNT, GOVERNED, calls_of, compare, run, waits
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
+from tests.support.numbers import numbers
 
 _PATIENCE_S = 60.0
 
@@ -33,16 +33,6 @@ def until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
-
-
-def numbers(bridge: Bridge) -> dict[tuple[str, ...], float]:
-    """Samples by name and label values."""
-    text = requests.get(f"{bridge.url}/metrics", timeout=60).text
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def calls_told(seen: dict[tuple[str, ...], float]) -> float:

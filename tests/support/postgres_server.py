@@ -36,7 +36,9 @@ def postgres_program(name: str) -> Path | None:
 class PostgresServer:
     """One that can be hurt; what is in it outlives a `stop` and a `kill`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: Sequence[str] = ()) -> None:
+        """options: settings of the server that come after ours, ``name=value``."""
+        self._options = (*_OPTIONS, *options)
         if postgres_program("initdb") is None:
             pytest.skip("PostgreSQL is not installed: the database on a server is NOT tested")
         self._directory = directory
@@ -65,7 +67,7 @@ class PostgresServer:
         """Returns once it takes connections."""
         arguments = ["-D", str(self._directory / "data"), "-p", str(self._port), "-c", "listen_addresses=127.0.0.1"]
         arguments += ["-c", f"unix_socket_directories={self._directory}"]
-        arguments += [part for option in _OPTIONS for part in ("-c", option)]
+        arguments += [part for option in self._options for part in ("-c", option)]
         self._process = subprocess.Popen(
             self._command("postgres", arguments), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -80,11 +82,13 @@ class PostgresServer:
     def new_database(self) -> str:
         """The URL of an empty one."""
         name = f"test_{uuid.uuid4().hex}"
-        with contextlib.closing(
-            pg8000.native.Connection(_USER, "127.0.0.1", "postgres", self._port, PASSWORD)
-        ) as server:
+        with contextlib.closing(self.connect()) as server:
             server.run(f"CREATE DATABASE {name}")
         return self.url(name)
+
+    def connect(self, database: str = "postgres") -> pg8000.native.Connection:
+        """As the superuser, who is the bridge as well."""
+        return pg8000.native.Connection(_USER, "127.0.0.1", database, self._port, PASSWORD)
 
     def stop(self) -> None:
         """At once, but in order."""
@@ -129,11 +133,11 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(*options: str) -> Iterator[PostgresServer]:
     # Not in a folder of pytest's, which the user that the server runs as cannot enter.
     directory = Path(tempfile.mkdtemp(prefix="bridge-postgres-"))
     try:
-        server = PostgresServer(directory)
+        server = PostgresServer(directory, options)
         server.start()
         try:
             yield server

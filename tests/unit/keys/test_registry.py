@@ -13,8 +13,7 @@ from app.errors import DatabaseError, InvalidRequestError, NotFoundError
 from app.keys.key import Budget, Limits, digest_of
 from app.keys.known import FRESH_S, STALE_S, KnownKeys
 from app.keys.registry import KeyRegistry
-
-from .conftest import Clock
+from tests.support.clock import Clock
 
 LIMITS = Limits(("gpt-*",), 60, 2, (Budget(5 * 10**9, "credits", "day"), Budget(9, "tokens", "total")))
 
@@ -153,8 +152,47 @@ def test_while_the_database_is_away_the_copy_counts(
     monkeypatch.setattr(Counted, "version", away)
     clock.now += STALE_S * 10
     assert known.find(secret) == key
-    with pytest.raises(DatabaseError):  # a worker that has never known any cannot tell
+    with pytest.raises(DatabaseError, match="cannot be read at the moment"):  # it may have been made just now
+        known.find("cb-" + "x" * 43)
+    with pytest.raises(DatabaseError, match="cannot be read at the moment"):  # nor can one who has never known any tell
         KnownKeys(counted, clock=clock, now=clock).find(secret)
+
+
+def test_nobody_waits_for_a_database_that_is_known_to_be_away(
+    counted: Counted, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later: list[Callable[[], None]] = []
+    known = KnownKeys(counted, clock=clock, now=clock, spawn=later.append)
+    key, secret = counted.make("alice")
+    known.find(secret)
+
+    def away(_: object) -> float:
+        raise DatabaseError("away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Counted, "version", away)
+        clock.now += STALE_S * 10
+        known.find(secret)  # this one found out
+        looks: list[object] = []
+
+        def away_again(registry: object) -> float:
+            looks.append(registry)
+            return away(registry)
+
+        broken.setattr(Counted, "version", away_again)
+        clock.now += STALE_S * 10
+        assert [known.find(secret) for _ in range(5)] == [key] * 5
+        assert looks == []
+        later.pop()()
+        assert len(looks) == 1
+    counted.change("alice", lambda key: replace(key, revoked_at=5.0))
+    clock.now += STALE_S
+    known.find(secret)
+    later.pop()()
+    found = known.find(secret)
+    assert found is not None
+    assert found.state(clock.now) == "revoked"
+    assert known.find("cb-" + "x" * 43) is None
 
 
 def test_the_last_use_is_written_down_now_and_then(counted: Counted, known: KnownKeys, clock: Clock) -> None:

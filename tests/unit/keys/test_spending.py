@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from app.database import Database
 from app.errors import DatabaseError
 from app.keys.key import Budget, Key, Limits, Unit
 from app.keys.registry import KeyRegistry
 from app.keys.spending import ALIVE_S, Admitted, Refused, Spending
-
-from .conftest import Clock
+from tests.support.clock import Clock
 
 DAY = 24 * 3600
 
@@ -145,6 +147,48 @@ def test_while_the_database_is_away_calls_go_on_and_are_booked_later(
     assert standing(spending, key) == [(0, 10, 90)]
     spending.renew()
     assert standing(spending, key) == [(10, 0, 90)]
+
+
+def come_back(database: Database) -> None:
+    """What a try in the background would find."""
+    database._reading.end()
+    database._writing.end()
+
+
+def test_a_transaction_whose_end_nobody_heard_of_counts_once(
+    make: Callable[..., Key], database: Database, spending: Spending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server went away when it had done its work, or before it had: both look the same from here."""
+    key = make(Budget(1000, "tokens", "day"), concurrent=50)
+    commit = Connection.commit
+    expected = 0
+    for went_through in (True, False):
+
+        def lose_the_answer(connection: Connection, went_through: bool = went_through) -> None:
+            (commit if went_through else Connection.rollback)(connection)
+            raise OperationalError("COMMIT", {}, sqlite3.OperationalError("the answer got lost"))
+
+        held = [admitted(spending.reserve(key, tokens(10))) for _ in range(3)]
+        with monkeypatch.context() as broken:
+            broken.setattr(Connection, "commit", lose_the_answer)
+            spending.settle(held[0].reservation, tokens(3))
+        come_back(database)  # and the next transaction ends the same way
+        with monkeypatch.context() as broken:
+            broken.setattr(Connection, "commit", lose_the_answer)
+            begun = admitted(spending.reserve(key, tokens(10)))
+        assert begun.reservation.id is None
+        spending.settle(begun.reservation, tokens(4))  # away: that is for later
+        come_back(database)
+        with monkeypatch.context() as broken:
+            broken.setattr(Connection, "commit", lose_the_answer)
+            spending.settle(held[1].reservation, tokens(5))
+        come_back(database)
+        spending.settle(held[2].reservation, tokens(6))
+        expected += 3 + 4 + 5 + 6
+        assert standing(spending, key) == [(expected, 0, 1000 - expected)]
+    spending.settle(admitted(spending.reserve(key, {})).reservation, {})
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM bridge_notes WHERE name LIKE 'once:%'")).scalar() == 0
 
 
 def test_the_log_has_when_a_budget_is_nearly_used_up_and_when_it_is(

@@ -21,12 +21,14 @@ class Shelf:
     def __init__(self) -> None:
         self.written: list[Booking] = []
         self.batches: list[int] = []
+        self.tried: list[tuple[float, int]] = []
         self.trouble: Exception | None = None
 
     def load(self) -> None:
         pass
 
-    def write(self, bookings: Sequence[Booking]) -> None:
+    def write(self, bookings: Sequence[Booking], number: float) -> None:
+        self.tried.append((number, len(bookings)))
         if self.trouble is not None:
             raise self.trouble
         self.batches.append(len(bookings))
@@ -174,9 +176,9 @@ def test_a_flush_ends_in_time(shelf: Shelf) -> None:
         books(call(number))
     write = shelf.write
 
-    def slow(bookings: Sequence[Booking]) -> None:
+    def slow(bookings: Sequence[Booking], number: float) -> None:
         now[0] += 0.7
-        write(bookings)
+        write(bookings, number)
 
     shelf.write = slow  # type: ignore[method-assign]
     assert not books.flush(within_s=1.0)
@@ -188,8 +190,8 @@ def test_the_greenlet_writes_by_itself(shelf: Shelf) -> None:
     came = threading.Event()
     write = shelf.write
 
-    def tell(bookings: Sequence[Booking]) -> None:
-        write(bookings)
+    def tell(bookings: Sequence[Booking], number: float) -> None:
+        write(bookings, number)
         came.set()
 
     shelf.write = tell  # type: ignore[method-assign]
@@ -225,3 +227,18 @@ def test_an_account_that_cannot_be_told_costs_no_booking(shelf: Shelf) -> None:
     books(call(1))
     assert books.flush()
     assert [one.account for one in shelf.written] == [""]
+
+
+def test_what_is_tried_again_is_the_same_batch(shelf: Shelf) -> None:
+    """Whether it was written the first time, nobody may know: the number tells whoever writes."""
+    books = books_on(shelf)
+    books(call(0))
+    shelf.trouble = DatabaseError("away")
+    assert not books.flush()
+    books(call(1))
+    assert not books.flush()
+    shelf.trouble = None
+    assert books.flush()
+    [(first, _), (again, _), (third, _), (last, _)] = shelf.tried
+    assert first == again == third < last
+    assert [size for _, size in shelf.tried] == [1, 1, 1, 1]

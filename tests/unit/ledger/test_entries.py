@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from app.database import Database
-from app.database.tables import CALLS, DAYS
+from app.database.tables import CALLS, DAYS, NOTES
 from app.ledger import entries, spending
 from app.ledger.booking import Booking
 from app.ledger.entries import GROUPS, LedgerEntries
@@ -53,6 +53,19 @@ def test_sums_are_those_of_the_calls_over_any_number_of_batches(ledger: LedgerEn
     assert total["input_tokens"] == 21
     assert ledger.total("2026-11-30", "2026-11-30", key="k2")["exact_nano"] == 7
     assert ledger.total("2026-11-01", "2026-11-29")["calls"] == 0
+
+
+def test_a_batch_that_comes_again_is_written_once(ledger: LedgerEntries, database: Database) -> None:
+    other = LedgerEntries(database, keep_calls_days=30, keep_sums_days=400, clock=lambda: NOW)
+    for number in (NOW, NOW, NOW + 0.5, NOW + 0.5):
+        ledger.write([booking()], number)
+        other.write([booking()], number)
+    assert ledger.total("2026-11-30", "2026-11-30")["calls"] == 4
+    with database.read() as connection:
+        assert len(connection.execute(select(NOTES)).all()) == 2
+    LedgerEntries(database, keep_calls_days=30, keep_sums_days=400, clock=lambda: NOW + 2 * DAY_S).tidy()
+    with database.read() as connection:
+        assert connection.execute(select(NOTES)).all() == []
 
 
 @pytest.mark.parametrize("group", GROUPS)
