@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from app.converters.neutral.price_list import PriceList
-from app.doctor import account, calls, configuration, listening, models, network, public, starting, state
+from app.doctor import account, calls, configuration, database, listening, models, network, public, starting, state
 from app.doctor.finding import Finding, note, ok, problem
 from app.errors import GatewayError
 from app.gateway import Gateway
@@ -73,6 +73,7 @@ def _state(gateway: Gateway) -> Iterator[Finding]:
     settings = gateway.settings
     yield from state.check_folder(settings.data_dir)
     yield from state.check_store(gateway.store, redis=settings.redis_url is not None)
+    yield from database.check_database(gateway.database)
 
 
 def _service(gateway: Gateway) -> Iterator[Finding]:

@@ -6,9 +6,11 @@ import errno
 import socket
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import requests
 
+from app.doctor.database import check_running
 from app.doctor.finding import Finding, note, ok, problem
 from app.serving.address import refusal
 from app.settings import Settings
@@ -60,10 +62,19 @@ def _bridge(settings: Settings, session: requests.Session, url: str, title: str,
         )
     elif answer.status_code == 200:
         yield ok(title, f"the bridge runs at {url} and is ready")
+        yield from check_running(_object(answer))
     elif b'"signed_in":false' in answer.content.replace(b" ", b""):
         yield note(title, f"The bridge runs at {url}; nobody is signed in there.", f"Open {url}/auth/device.")
     else:
         yield ok(title, f"the bridge runs at {url}; it fetches the model list with the first request")
+
+
+def _object(answer: requests.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except requests.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _stranger(answer: requests.Response, title: str) -> Iterator[Finding]:

@@ -60,7 +60,7 @@ def _modes(folder: Path) -> Iterator[Finding]:
         yield note(
             "folder mode", f"Other users of this machine can enter {folder}.", f"Close it:\n    chmod 700 {folder}"
         )
-    for name in ("hosts.json", "state.db"):
+    for name in ("hosts.json", "state.db", "bridge.db"):
         file = folder / name
         if not file.exists():
             continue
