@@ -244,6 +244,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.converters.neutral.price_list",
             "app.converters.neutral.prices",
             "app.converters.neutral.request_traits",
+            "app.database",
             "app.doctor",
             "app.gateway",
             "app.governor",
