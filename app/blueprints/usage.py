@@ -6,6 +6,7 @@ And ``/usage/ledger``: what went through this bridge. The page shows both.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -124,22 +125,28 @@ def _periods(today: date) -> list[tuple[Sentence, date, date]]:
 def _figures(gateway: Gateway, wanted: Wanted, key: str | None) -> dict[str, Any]:
     """What the ledger has of the period. Raises: StoreError."""
     first, last = wanted.first.isoformat(), wanted.last.isoformat()
-    days = gateway.ledger.report(first, last, "day", key=key)
-    total = report.added_up(days)
+    ledger = gateway.ledger
     if wanted.group == "day":
-        rows = days[::-1]
+        rows = ledger.report(first, last, "day", key=key)[::-1]
+        total = report.added_up(rows)
     else:
-        rows = gateway.ledger.report(first, last, wanted.group, key=key, most=_MOST_ROWS + 1)
+        rows = ledger.report(first, last, wanted.group, key=key, most=_MOST_ROWS + 1)
+        total = report.added_up(rows) if len(rows) <= _MOST_ROWS else ledger.total(first, last, key=key)
     by_credits = _nano(total) > 0 or not total["premium_milli"]
 
     def cost(sums: Sums) -> float:
         return _nano(sums) / NANO if by_credits else sums["premium_milli"] / 1000
 
     whole = cost(total)
+    if wanted.group == "day":
+        days = {date.fromisoformat(day): cost(sums) for day, sums in rows}
+    else:
+        days = {
+            date.fromisoformat(day): nano / NANO if by_credits else milli / 1000
+            for day, nano, milli in ledger.costs(first, last, key=key)
+        }
     return {
-        "chart": _charts.by_day(
-            {date.fromisoformat(day): cost(sums) for day, sums in days}, *_shown(wanted, [day for day, _ in days])
-        ),
+        "chart": _charts.by_day(days, *_shown(wanted, days)),
         "by_credits": by_credits,
         "rows": [(name, sums, cost(sums) / whole if whole else 0.0) for name, sums in rows[:_MOST_ROWS]],
         "has_more": len(rows) > _MOST_ROWS,
@@ -147,10 +154,10 @@ def _figures(gateway: Gateway, wanted: Wanted, key: str | None) -> dict[str, Any
     }
 
 
-def _shown(wanted: Wanted, days: list[str]) -> tuple[date, date]:
+def _shown(wanted: Wanted, days: Mapping[date, float]) -> tuple[date, date]:
     """The days of the chart: of centuries without a call nothing would be seen."""
     if days and (wanted.last - wanted.first).days > 366:
-        return max(wanted.first, date.fromisoformat(days[0])), wanted.last
+        return max(wanted.first, min(days)), wanted.last
     return wanted.first, wanted.last
 
 

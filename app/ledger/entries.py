@@ -118,6 +118,18 @@ class LedgerEntries:
 
         return self._database.read_slowly(read) if self._database.exists() else []
 
+    def costs(self, first: str, last: str, *, key: str | None = None) -> list[tuple[str, int, int]]:
+        """Day, nano-credits (estimated ones included) and thousandths of premium requests, of each day with calls.
+
+        Raises: DatabaseError.
+        """
+
+        def read(connection: Connection) -> list[tuple[str, int, int]]:
+            found = connection.execute(costs_by_day(first, last, key=key))
+            return [(str(row[0]), int(row[1] or 0), int(row[2] or 0)) for row in found]
+
+        return self._database.read_slowly(read) if self._database.exists() else []
+
     def spending(self, today: date, *, key: str | None = None) -> Spending:
         """What was spent of late. key: of this one only. Raises: DatabaseError."""
         if not self._database.exists():
@@ -178,6 +190,16 @@ def sums_by(first: str, last: str, group: Group, *, key: str | None, most: int |
         return statement.order_by(by.desc()).limit(most)
     cost = func.sum(DAYS.c.exact_nano + DAYS.c.estimated_nano)
     return statement.order_by(cost.desc(), func.sum(DAYS.c.calls).desc(), by).limit(most)
+
+
+def costs_by_day(first: str, last: str, *, key: str | None = None) -> Select[Any]:
+    from sqlalchemy import func, select
+
+    from app.database.tables import DAYS
+
+    cost = func.sum(DAYS.c.exact_nano + DAYS.c.estimated_nano)
+    statement = select(DAYS.c.day, cost, func.sum(DAYS.c.premium_milli))
+    return _where(statement, first, last, key=key).group_by(DAYS.c.day).order_by(DAYS.c.day)
 
 
 def all_sums(first: str, last: str, *, key: str | None = None, account: str | None = None) -> Select[Any]:

@@ -71,10 +71,10 @@ def read(connection: Connection, today: date, *, key: str | None) -> Spending:
         all=_spans(total),
         by_model=_named(connection.execute(by("model", today, key=key))),
         by_key=_named(connection.execute(by("key", today, key=key))) if key is None else (),
-        by_day=[
+        by_day=tuple(
             (date.fromisoformat(row[0]), Spent(*(int(value or 0) for value in row[1:])))
             for row in connection.execute(by_day(today, key=key))
-        ],
+        ),
     )
 
 
@@ -119,8 +119,8 @@ def _first(today: date, days: int) -> str:
     return (today - timedelta(days=days - 1)).isoformat()
 
 
-def _named(rows: Any) -> list[tuple[str, Spans]]:
-    return [(str(row[0]), _spans(row[1:])) for row in rows]
+def _named(rows: Any) -> tuple[tuple[str, Spans], ...]:
+    return tuple((str(row[0]), _spans(row[1:])) for row in rows)
 
 
 def _spans(row: Sequence[Any]) -> Spans:

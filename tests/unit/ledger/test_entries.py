@@ -154,6 +154,14 @@ def test_of_many_days_the_newest_are_told(ledger: LedgerEntries) -> None:
     assert [day for day, _ in ledger.report(*NOVEMBER, "day", most=2)] == ["2026-11-30", "2026-11-29"]
 
 
+def test_costs_are_told_by_day(ledger: LedgerEntries) -> None:
+    assert ledger.costs(*NOVEMBER) == []
+    ledger.write([booking(nano_credits=2, premium_milli=330), booking(nano_credits=5, is_estimated=True, key="k2")])
+    ledger.write([booking(nano_credits=7, ended_at=NOW - DAY_S)])
+    assert ledger.costs(*NOVEMBER) == [("2026-11-29", 7, 0), ("2026-11-30", 7, 330)]
+    assert ledger.costs(*NOVEMBER, key="k2") == [("2026-11-30", 5, 0)]
+
+
 TODAY = date(2026, 11, 30)
 NOVEMBER = ("2026-11-01", "2026-11-30")
 STATEMENTS: dict[str, Callable[[], Any]] = {
@@ -168,6 +176,8 @@ STATEMENTS: dict[str, Callable[[], Any]] = {
     "spent by key": lambda: spending.by("key", TODAY, key=None),
     "spent by day": lambda: spending.by_day(TODAY, key=None),
     "spent by day, of a key": lambda: spending.by_day(TODAY, key="k1"),
+    "costs by day": lambda: entries.costs_by_day(*NOVEMBER),
+    "costs by day, of a key": lambda: entries.costs_by_day(*NOVEMBER, key="k1"),
     "the dearest models": lambda: entries.sums_by(*NOVEMBER, "model", key=None, most=5),
     "the newest days": lambda: entries.sums_by(*NOVEMBER, "day", key=None, most=5),
     "old calls": lambda: entries.old_calls(NOW),
