@@ -249,6 +249,7 @@ class ClientKey(KeyLimits):
     last_used_at = fields.String(required=True, allow_none=True)
     expires_at = fields.String(required=True, allow_none=True)
     revoked_at = fields.String(required=True, allow_none=True)
+    account = fields.String(required=True, allow_none=True)
 
 
 class NewClientKey(ClientKey):
@@ -261,12 +262,21 @@ class ClientKeyList(Boundary):
     keys = fields.List(fields.Nested(ClientKey), required=True)
 
 
+class Invitation(Boundary):
+    """The link, which is told this once."""
+
+    name = _text()
+    link = _text()
+    expires_at = _text()
+
+
 class OwnKey(Boundary):
     """The key that was shown. limits: null for API_KEY, which has none."""
 
     name = fields.String(required=True, allow_none=True)
     role = fields.String(required=True, validate=validate.OneOf(["client", "admin"]))
     owner = fields.String()
+    account = fields.String(allow_none=True)
     expires_at = fields.String(allow_none=True)
     limits = fields.Nested(KeyLimits, required=True, allow_none=True)
 

@@ -18,7 +18,7 @@ from app.schemas.base import MAX_NAME_CHARACTERS
 from app.schemas.chat import ChatRequest, InputRequest
 from app.schemas.embeddings import EmbeddingsRequest
 from app.schemas.images import ImagesRequest
-from app.schemas.keys import KeyChange, NewKey
+from app.schemas.keys import KeyChange, NewInvitation, NewKey
 from app.schemas.messages import CountTokensRequest, MessagesRequest
 from app.schemas.responses import ResponsesRequest
 from app.schemas.usage import FORMATS, GROUPS
@@ -361,6 +361,26 @@ OPERATIONS: tuple[Operation, ...] = (
         "/admin/keys/{name}",
         "Keys",
         Sentence("Revoke a key"),
+        answers.ClientKey,
+        errors=(404, *_KEYED),
+        parameters=(_name_in("path", "name"),),
+    ),
+    Operation(
+        "post",
+        "/admin/keys/{name}/invitation",
+        "Keys",
+        Sentence("A link by which its holder binds a key to a GitHub account of their own"),
+        answers.Invitation,
+        body=NewInvitation,
+        example={"hours": 24},
+        errors=(*_WITH_BODY, *_KEYED, 404),
+        parameters=(_name_in("path", "name"),),
+    ),
+    Operation(
+        "delete",
+        "/admin/keys/{name}/binding",
+        "Keys",
+        Sentence("Forget the GitHub account of a key"),
         answers.ClientKey,
         errors=(404, *_KEYED),
         parameters=(_name_in("path", "name"),),
