@@ -78,6 +78,9 @@ def seed(bridge: Bridge, simulator: Simulator) -> None:
     bridge.chat("hello", model="no-such-model")
     simulator.fault("rate_limited_429", endpoint="/chat/completions")
     bridge.chat("hello")
+    refusal = {"error": {"message": "Unsupported parameter: 'seed' is not supported.", "code": "unsupported_value"}}
+    simulator.fault(endpoint="/chat/completions", status=400, body=refusal)
+    assert bridge.chat("hello", seed=7).ok
     simulator.fault("overloaded_503", endpoint="/chat/completions")
     bridge.chat("hello")
 
@@ -111,7 +114,7 @@ def test_requests_are_filtered_opened_and_refreshed_without_a_script(
     page = enter(bridge, visit(java_script_enabled=False), "/requests")
     page.get_by_role("link", name="Refresh every 5 seconds").click()
     rows = page.locator("details.call")
-    expect(rows).to_have_count(6)  # those of the other worker come within a second
+    expect(rows).to_have_count(7)  # those of the other worker come within a second
     page.get_by_role("link", name="Stop refreshing").click()
     page.get_by_label("Error").select_option("any")
     page.get_by_role("button", name="Filter").click()
@@ -198,3 +201,23 @@ def test_trouble_is_shown_on_the_page(bridge: Bridge, visit: Any, shoot: Any, si
     page.get_by_label("Your message").fill("hello")
     page.get_by_role("button", name="Send").click()
     expect(page.locator("#problem")).to_contain_text("Only PNG")
+
+
+def test_a_lost_cache_is_found(bridge: Bridge, visit: Any, shoot: Any, simulator: Simulator) -> None:
+    page = enter(bridge, visit(), "/admin/cache")
+    page.get_by_label("Watch for hours").fill("2")
+    page.get_by_role("button", name="Watch").click()
+    expect(page.get_by_role("status")).to_contain_text("Conversations are watched until")
+    found = page.locator(".found li")
+    text = "one " * 4000
+    for n in range(12):  # the other worker learns of it within a second, and tells within another
+        simulator.config(cached_tokens=0 if n % 2 else 3000)
+        tools = [{"type": "function", "function": {"name": f"tool_{n}", "parameters": {"type": "object"}}}]
+        assert bridge.chat(text, tools=tools).ok
+        page.reload()
+        if found.count():
+            break
+        page.wait_for_timeout(500)
+    expect(found.first).to_contain_text("tools[0]: the client changed it")
+    expect(found.first).to_contain_text("Read from the cache: 0 tokens, before: 3,000.")
+    shoot(page, "cache-lost")
