@@ -13,8 +13,9 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from app.blueprints._access import wants_html
 from app.blueprints._endpoint import current_record, json_response
+from app.bundles.recorder import Switch
 from app.converters.wire.accounting import NANO
-from app.errors import InvalidRequestError, Sentence
+from app.errors import InvalidRequestError, Sentence, StoreError
 from app.gateway import current_gateway
 from app.metrics.recent import Row
 
@@ -48,11 +49,21 @@ def show() -> Response:
             is_live=is_live,
             every_s=_EVERY_S,
             own_only=own_key_id() is not None,
+            recorded=_recorded(),
         )
     )
     if is_live:  # a header, for that works without a script, and only after the person has asked for it
         response.headers["Refresh"] = str(_EVERY_S)
     return response
+
+
+def _recorded() -> Switch | None:
+    """What is recorded now, for who may know: everybody whose calls it is, and those who could have switched it on."""
+    try:
+        switch = current_gateway().recorder.switch()
+    except StoreError:
+        return None
+    return switch if switch is None or own_key_id() is None or switch.key == current_record().key else None
 
 
 def visible_calls() -> list[Row]:

@@ -11,6 +11,7 @@ import responses
 from flask.testing import FlaskClient
 
 from app.blueprints.calls import phases_of
+from app.gateway import Gateway
 from tests.support.secrets import API_KEY
 from tests.unit.blueprints.test_pages import CHINESE, HTML, assert_chinese
 
@@ -158,6 +159,21 @@ def test_the_page_in_chinese(ask: Callable[..., int], client: FlaskClient) -> No
         assert_chinese(page.text)
         ask()
         ask(status=429, answer={"error": {"message": "slow down", "code": "rate_limited"}})
+
+
+def test_a_recording_is_said_to_those_whose_calls_it_is_and_to_the_operator(
+    ask: Callable[..., int], client: FlaskClient, gateway: Gateway
+) -> None:
+    keys = {}
+    for name in ("laptop", "phone"):
+        secret = client.post("/admin/keys", json={"name": name}, headers=KEY).get_json()["secret"]
+        keys[name] = HTML | {"Authorization": f"Bearer {secret}"}
+    says = "Calls are being recorded."
+    pages = (PAGE, keys["laptop"], keys["phone"])
+    assert [says in client.get("/requests", headers=it).text for it in pages] == [False, False, False]
+    gateway.recorder.start("laptop", for_s=60, by="test")
+    assert [says in client.get("/requests", headers=it).text for it in pages] == [True, True, False]
+    assert_chinese(client.get("/requests", headers=CHINESE | KEY).text)
 
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
