@@ -304,11 +304,7 @@ class Spending:
 
     def accounts(self, key: Key) -> list[Account]:
         """How the key's budgets stand. Raises: DatabaseError."""
-        desk = self._desks.get(key.id)
-        if desk is not None and desk.leases:
-            with desk.guard:
-                desk.retire()
-            self._flush(desk)
+        self._give_back(key)
         with self._database.read() as connection:
             return _Standing(connection, key.id).accounts(key, self._clock())
 
@@ -324,6 +320,8 @@ class Spending:
         now, ids = self._clock(), sorted(key.id for key in keys if key.limits.budgets)
         if not ids:
             return {}
+        for key in keys:
+            self._give_back(key)
         held = select(KEY_CALLS.c.key_id, *(func.sum(KEY_CALLS.c[unit]) for unit in UNITS))
         spent = select(*(KEY_SPENDING.c[name] for name in ("key_id", "unit", "per", "begins", "amount")))
         with self._database.read() as connection:
@@ -344,6 +342,14 @@ class Spending:
             for key in keys
             if key.limits.budgets
         }
+
+    def _give_back(self, key: Key) -> None:
+        """What this worker holds ahead for a key, before somebody looks at how its budgets stand."""
+        desk = self._desks.get(key.id)
+        if desk is not None and desk.leases:
+            with desk.guard:
+                desk.retire()
+            self._flush(desk)
 
     # ── of one key ──────────────────────────────────────────────────────────────────────────────────────────────────
 

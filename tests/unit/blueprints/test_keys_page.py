@@ -191,15 +191,16 @@ def test_names_of_others_do_not_run(browser: FlaskClient) -> None:
         assert HOSTILE not in browser.get(path, headers=PAGE).text
 
 
-def test_budgets_stand_as_they_are_used(browser: FlaskClient, gateway: Gateway) -> None:
-    budgets = [{"amount": 10, "unit": "tokens", "per": "day"}]
+@pytest.mark.parametrize("amount", [10, 1_000_000_000])  # of so much a worker reserves some ahead
+def test_budgets_stand_as_they_are_used(browser: FlaskClient, gateway: Gateway, amount: int) -> None:
+    budgets = [{"amount": amount, "unit": "tokens", "per": "day"}]
     browser.post("/admin/keys", json={"name": "alice", "budgets": budgets}, headers=KEY)
     browser.post("/admin/keys", json={"name": "free"}, headers=KEY)
     spending, key = gateway.client_keys.spending, gateway.client_keys.registry.find("alice")
     spending.settle(spending.reserve(key, {"tokens": 3}).reservation, {"tokens": 4})
     spending.reserve(key, {"tokens": 2})
     assert spending.accounts_of(gateway.client_keys.registry.all()) == {key.id: spending.accounts(key)}
-    assert "4 of 10 used" in browser.get("/admin/keys", headers=PAGE).text
+    assert f"4 of {amount:,} used" in browser.get("/admin/keys", headers=PAGE).text
 
 
 def test_the_page_holds_while_budgets_cannot_be_read(
