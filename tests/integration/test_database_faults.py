@@ -365,7 +365,8 @@ def test_calls_go_on_and_all_of_them_are_booked_once(request: pytest.FixtureRequ
         until(lambda: ready(bridge)["database"] == "ok")
     # None is booked twice: that would never come right.
     assert_comes_to(calls.made, lambda: booked(bridge, key) + dropped(bridge) - dropped_before)
-    assert spent(bridge, key) == calls.tokens
+    # What began without a reservation is booked some seconds later. None of it twice: that would never come right.
+    assert_comes_to(float(calls.tokens), lambda: spent(bridge, key))
     here.assert_whole()
 
 
