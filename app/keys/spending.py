@@ -5,10 +5,6 @@ goes and what it did cost is booked, in one transaction. Whoever dies in between
 renews: it is booked as it stands. A transaction of which nobody has heard whether it went through, because the server
 died or hung at its end, is made again and counts once.
 
-Where a budget is far from its end, a worker reserves for some calls to come along with one that begins (`_Lease`).
-Those begin and end in memory, and what they cost is booked with the next transaction, after some seconds at most. Near
-its end, and for keys that limit answers at a time, each call has its own two transactions.
-
 Of one key, whatever has come together in a worker is done in one transaction: with hundreds of calls at once nobody has
 to race for the database, and one call more costs next to nothing.
 """
@@ -16,7 +12,6 @@ to race for the database, and one call more costs next to nothing.
 from __future__ import annotations
 
 import functools
-import math
 import threading
 import time
 import uuid
@@ -36,10 +31,6 @@ ALIVE_S: Final = 600.0
 _RENEW_S: Final = 60.0
 _MOST_PENDING: Final = 10_000
 _BIGGEST: Final = 2**62
-_AHEAD: Final = 64
-"""For so many calls like the last one a worker reserves ahead."""
-_SHARE_AHEAD: Final = 16
-"""What is reserved ahead is no more than this part of what is left."""
 
 Amounts = Mapping[Unit, int]
 _Period = tuple[str, str, float]
@@ -73,7 +64,6 @@ class Reservation:
     id: str | None
     began_at: float
     amounts: Amounts
-    lease: _Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,79 +79,6 @@ class Refused:
 class Admitted:
     reservation: Reservation
     accounts: tuple[Account, ...] = ()
-
-
-@dataclass(slots=True, eq=False)
-class _Lease:
-    """What this worker holds for calls of a key, in one row: in progress, ended and not booked, and to come.
-
-    held: what the row says. accounts: how the budgets stood then. ends_at: when the first of their periods does.
-    """
-
-    key: Key
-    began_at: float
-    ends_at: float
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    accounts: tuple[Account, ...] = ()
-    held: dict[Unit, int] = field(default_factory=lambda: dict.fromkeys(UNITS, 0))
-    busy: dict[Unit, int] = field(default_factory=lambda: dict.fromkeys(UNITS, 0))
-    spent: dict[Unit, int] = field(default_factory=lambda: dict.fromkeys(UNITS, 0))
-    calls: int = 0
-    is_open: bool = False
-    """Whether calls may begin: not while its row is being written."""
-    was_used: bool = True
-    wanted: Amounts = field(default_factory=dict)
-    """By the last call that began with a transaction of its own."""
-    alive_until: float = 0.0
-    doubt: _Written | None = None
-
-    def take(self, key: Key, wanted: Amounts, now: float) -> Admitted | None:
-        """A call that fits into what is held for calls to come. None: it does not."""
-        if not self.is_open or now >= self.ends_at or not (self.key is key or self.key.limits == key.limits):
-            return None
-        held, busy, spent = self.held, self.busy, self.spent
-        for account in self.accounts:
-            unit = account.budget.unit
-            if held[unit] - busy[unit] - spent[unit] < wanted[unit]:
-                return None
-        for unit in UNITS:
-            busy[unit] += wanted[unit]
-        self.calls += 1
-        self.was_used = True
-        accounts = tuple(
-            Account(
-                it.budget,
-                it.used + spent[it.budget.unit],
-                it.reserved - held[it.budget.unit] + busy[it.budget.unit],
-                it.ends_at,
-            )
-            for it in self.accounts
-        )
-        return Admitted(Reservation(key, None, now, wanted, self), accounts)
-
-    def give_back(self, reservation: Reservation, cost: Amounts) -> None:
-        for unit in UNITS:
-            self.busy[unit] -= reservation.amounts.get(unit, 0)
-            self.spent[unit] += min(cost.get(unit, 0), _BIGGEST)
-        self.calls -= 1
-
-    def is_due(self, now: float) -> bool:
-        """Whether its row says something else than it should."""
-        return (
-            self.doubt is not None
-            or any(self.spent.values())
-            or self.held != self.busy
-            or now > self.alive_until - ALIVE_S + _RENEW_S
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What a transaction makes of a lease's row, once it is through. held None: there is none any more."""
-
-    alive_until: float
-    held: dict[Unit, int] | None
-    spent: dict[Unit, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -186,21 +103,6 @@ class _Desk:
     unreserved: list[tuple[Reservation, Amounts]] = field(default_factory=list)
     """Calls that have ended and held nothing, so that no row of theirs tells whether they are booked."""
     batch: _Batch | None = None
-    lease: _Lease | None = None
-    retired: list[_Lease] = field(default_factory=list)
-    """Leases under which no call begins any more."""
-    guard: threading.Lock = field(default_factory=threading.Lock)
-    """Of the leases' numbers; nobody waits while holding it."""
-
-    @property
-    def leases(self) -> list[_Lease]:
-        return [*self.retired, *([self.lease] if self.lease is not None else [])]
-
-    def retire(self) -> None:
-        if self.lease is not None:
-            self.lease.is_open = False
-            self.retired.append(self.lease)
-            self.lease = None
 
 
 @dataclass(slots=True, eq=False)
@@ -235,11 +137,6 @@ class Spending:
         """
         wanted = {unit: max(0, min(amounts.get(unit, 0), _BIGGEST)) for unit in UNITS}
         wish, desk = _Wish(key, wanted, self._clock()), self._desk(key)
-        if desk.lease is not None:
-            with desk.guard:
-                taken = desk.lease.take(key, wanted, wish.at) if desk.lease is not None else None
-            if taken is not None:
-                return taken
         desk.wishes.append(wish)
         try:
             with desk.turn:
@@ -261,10 +158,6 @@ class Spending:
     def settle(self, reservation: Reservation, cost: Amounts) -> None:
         """Book what a call did cost, and let go of what it held. If the database is away, later."""
         desk = self._desk(reservation.key)
-        if reservation.lease is not None:
-            with desk.guard:
-                reservation.lease.give_back(reservation, cost)
-            return
         pending = desk.ended if reservation.id is not None else desk.unreserved
         pending.append((reservation, cost))
         if len(pending) > _MOST_PENDING:
@@ -273,22 +166,13 @@ class Spending:
         self._flush(desk)
 
     def flush(self) -> None:
-        """Book all that is not booked yet, and give back what is reserved for calls to come."""
+        """Book what could not be booked before."""
         for desk in list(self._desks.values()):
-            with desk.guard:
-                desk.retire()
             self._flush(desk)
 
     def renew(self) -> None:
         """Say that this worker's calls still go on. It calls this now and then."""
-        for desk in list(self._desks.values()):
-            with desk.guard:
-                if desk.lease is not None:
-                    if not desk.lease.was_used:
-                        desk.retire()
-                    else:
-                        desk.lease.was_used = False
-            self._flush(desk)
+        self.flush()
         now = self._clock()
         if not self._open or now - self._renewed_at < _RENEW_S:
             return
@@ -304,7 +188,6 @@ class Spending:
 
     def accounts(self, key: Key) -> list[Account]:
         """How the key's budgets stand. Raises: DatabaseError."""
-        self._give_back(key)
         with self._database.read() as connection:
             return _Standing(connection, key.id).accounts(key, self._clock())
 
@@ -320,8 +203,6 @@ class Spending:
         now, ids = self._clock(), sorted(key.id for key in keys if key.limits.budgets)
         if not ids:
             return {}
-        for key in keys:
-            self._give_back(key)
         held = select(KEY_CALLS.c.key_id, *(func.sum(KEY_CALLS.c[unit]) for unit in UNITS))
         spent = select(*(KEY_SPENDING.c[name] for name in ("key_id", "unit", "per", "begins", "amount")))
         with self._database.read() as connection:
@@ -343,14 +224,6 @@ class Spending:
             if key.limits.budgets
         }
 
-    def _give_back(self, key: Key) -> None:
-        """What this worker holds ahead for a key, before somebody looks at how its budgets stand."""
-        desk = self._desks.get(key.id)
-        if desk is not None and desk.leases:
-            with desk.guard:
-                desk.retire()
-            self._flush(desk)
-
     # ── of one key ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _desk(self, key: Key) -> _Desk:
@@ -360,8 +233,6 @@ class Spending:
         with desk.turn:
             pending = desk.ended or desk.unreserved
             key = pending[0][0].key if pending else desk.batch.key if desk.batch else None
-            now = self._clock()
-            key = key or next((lease.key for lease in desk.leases if lease.is_due(now)), None)
             if key is not None:
                 try:
                     self._decide(desk, key)
@@ -373,18 +244,7 @@ class Spending:
         ended, wishes = desk.ended[:], desk.wishes[:]
         if desk.batch is None and desk.unreserved:
             desk.batch, desk.unreserved = _Batch(key, desk.unreserved), []
-        with desk.guard:
-            if desk.lease is not None:
-                desk.lease.is_open = False
-                if self._clock() >= desk.lease.ends_at or desk.lease.key.limits != key.limits:
-                    desk.retire()
-        try:
-            found, crossed = self._transact(desk, key, ended, wishes)
-        finally:
-            with desk.guard:
-                desk.retired = [it for it in desk.retired if it.calls or it.doubt or any((it.held | it.spent).values())]
-                if desk.lease is not None:
-                    desk.lease.is_open = True
+        found, crossed = self._transact(desk, key, ended, wishes)
         # The transaction is through: from here on nothing waits for anything.
         del desk.ended[: len(ended)]
         desk.doubtful -= {reservation.id or "" for reservation, _ in ended}
@@ -412,7 +272,6 @@ class Spending:
         """What became of each wish, and the budgets that were crossed. Raises: DatabaseError."""
         found: list[Admitted | Refused] = []
         now, is_written = self._clock(), False
-        written: list[tuple[_Lease, _Written]] = []
         try:
             with self._database.write() as connection:
                 _lock(connection, key)
@@ -422,74 +281,16 @@ class Spending:
                     standing.book_once(desk.batch, now)
                 for reservation, cost in ended:
                     standing.book(reservation, cost, is_doubtful=reservation.id in desk.doubtful)
-                with desk.guard:
-                    for lease in desk.leases:
-                        standing.book_lease(lease)
                 found = [standing.judged(wish.key, wish.wanted, now) for wish in wishes]
-                with desk.guard:
-                    written = self._leased(desk, standing, [*wishes[-1:]] if found else [], now)
                 crossed = standing.write(now)
                 is_written = True
-        except BaseException:
+        except DatabaseError:
             if is_written:  # it may have gone through all the same
                 begun = [answer.reservation for answer in found if isinstance(answer, Admitted)]
                 desk.doubtful |= {it.id or "" for it in (*begun, *(reservation for reservation, _ in ended))}
                 desk.ended += [(it, {}) for it in begun]
-                for lease, what in written:
-                    lease.doubt = what
-                with desk.guard:
-                    desk.retire()
             raise
-        with desk.guard:
-            for lease, what in written:
-                _settle_lease(lease, what)
         return found, crossed
-
-    def _leased(
-        self, desk: _Desk, standing: _Standing, wishes: list[_Wish], now: float
-    ) -> list[tuple[_Lease, _Written]]:
-        """The rows of this worker's leases, as this transaction makes them; the one in use holds for calls to come."""
-        wish = wishes[0] if wishes else None
-        if wish is not None and desk.lease is None and wish.key.limits.concurrent is None:
-            accounts = tuple(standing.accounts(wish.key, now))
-            if _ahead(accounts, wish.wanted):
-                ends = [account.ends_at for account in accounts if account.ends_at is not None]
-                desk.lease = _Lease(wish.key, now, min(ends, default=math.inf))
-        if wish is not None and desk.lease is not None:
-            desk.lease.wanted = wish.wanted
-        written = []
-        for lease in desk.leases:
-            held = dict(lease.busy)
-            if lease is desk.lease:
-                for unit, amount in _ahead(tuple(standing.accounts(lease.key, now)), lease.wanted).items():
-                    held[unit] += amount
-            alive_until = max(now + ALIVE_S, math.nextafter(lease.alive_until, math.inf))
-            is_gone = not lease.calls and not any(held.values())
-            standing.set_row(lease.id, None if is_gone else held, lease.began_at, alive_until)
-            written.append((lease, _Written(alive_until, None if is_gone else held, dict(lease.spent))))
-        for lease in desk.leases:
-            lease.accounts = tuple(standing.accounts(lease.key, now))
-        return written
-
-
-def _ahead(accounts: tuple[Account, ...], wanted: Amounts) -> dict[Unit, int]:
-    """How much to reserve for calls to come: nothing where a budget comes near its end."""
-    ahead: dict[Unit, int] = {}
-    for account in accounts:
-        unit = account.budget.unit
-        most = min(_AHEAD * wanted.get(unit, 0), ahead.get(unit, _BIGGEST))
-        if most * _SHARE_AHEAD > account.left:
-            return {}
-        ahead[unit] = most
-    return ahead
-
-
-def _settle_lease(lease: _Lease, what: _Written) -> None:
-    """The transaction that wrote this went through."""
-    lease.held = dict(what.held) if what.held is not None else dict.fromkeys(UNITS, 0)
-    lease.alive_until = what.alive_until
-    for unit in UNITS:
-        lease.spent[unit] -= what.spent[unit]
 
 
 class _Standing:
@@ -506,7 +307,6 @@ class _Standing:
         spending = connection.execute(_sql(_SPENT), {"key": key_id}).all()
         self._used: dict[_Period, int] = {(row[0], row[1], row[2]): int(row[3]) for row in spending}
         self._gone: list[str] = []
-        self._rows: list[dict[str, Any]] = []
         self._added: dict[_Period, int] = {}
         self._budgets: dict[_Period, tuple[str, Budget, float]] = {}
         self._new: list[Reservation] = []
@@ -549,31 +349,6 @@ class _Standing:
             amounts = {unit: amounts[unit] - reservation.amounts.get(unit, 0) for unit in UNITS}
         self._add(reservation.key, amounts, reservation.began_at)
 
-    def book_lease(self, lease: _Lease) -> None:
-        """What calls under it did cost. Its row is anew when `set_row` says so."""
-        row = self._times.get(lease.id)
-        if (doubt := lease.doubt) is not None:
-            lease.doubt = None
-            if (row is None) if doubt.held is None else (row is not None and row[1] == doubt.alive_until):
-                _settle_lease(lease, doubt)
-        amounts = dict(lease.spent)
-        if lease.id not in self._held and any(lease.held.values()):
-            # It was taken for dead, and what it held was booked.
-            amounts = {unit: amounts[unit] - lease.held[unit] for unit in UNITS}
-        self._add(lease.key, amounts, lease.began_at)
-        self._held.pop(lease.id, None)
-        if lease.calls:
-            self._held[lease.id] = dict(lease.busy)
-
-    def set_row(self, id: str, held: dict[Unit, int] | None, began_at: float, alive_until: float) -> None:
-        """Of a lease, from now on; None: it goes."""
-        self._held.pop(id, None)
-        if held is not None:
-            self._held[id] = held
-            self._rows.append({"id": id, "began_at": began_at, "alive_until": alive_until, **_named(held)})
-        elif id in self._times:
-            self._gone.append(id)
-
     def judged(self, key: Key, wanted: Amounts, now: float) -> Admitted | Refused:
         """Whether a call may begin; if it may, it is counted from then on."""
         count = len(self._held)
@@ -608,8 +383,6 @@ class _Standing:
             if any(known[:2] == (unit, per) and known[2] < begins for known in self._used):
                 # Of use to nobody any more, but for a call that began then: that makes it anew.
                 self._connection.execute(_sql(_FORGET), named)
-        if self._rows:
-            self._connection.execute(_sql(_HOLD), [{"key": self._key_id, **row} for row in self._rows])
         if self._new:
             same = {"key": self._key_id, "began_at": now, "alive_until": now + ALIVE_S}
             self._connection.execute(_sql(_BEGIN), [{"id": it.id, **same, **_named(it.amounts)} for it in self._new])
@@ -645,10 +418,6 @@ _SPENT: Final = "SELECT unit, per, begins, amount FROM key_spending WHERE key_id
 _BEGIN: Final = (
     "INSERT INTO key_calls (id, key_id, began_at, alive_until, credits, premium_requests, tokens)"
     " VALUES (:id, :key, :began_at, :alive_until, :credits, :premium_requests, :tokens)"
-)
-_HOLD: Final = (
-    f"{_BEGIN} ON CONFLICT (id) DO UPDATE SET alive_until = :alive_until, credits = :credits,"
-    " premium_requests = :premium_requests, tokens = :tokens"
 )
 _END: Final = "DELETE FROM key_calls WHERE id = :id"
 _SPEND: Final = (
