@@ -40,7 +40,7 @@ _COMPARED: Final = ("status", "outcome", "error", "finish_reason", "dropped")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
 @click.option("--events", is_flag=True, help="Show the events of the answer as well.")
 def replay(file: Path, events: bool) -> None:
-    """Play the call that was recorded in FILE again, against a simulator.
+    """Play a recorded call again, against a simulator.
 
     Exits with 1 if it ends otherwise than it did when it was recorded.
     """
