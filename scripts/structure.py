@@ -19,8 +19,8 @@ a client dialect      For each dialect, the Python files of ``app`` outside of i
                       have its name or its address as a string. The name stands for the upstream side as well, so this
                       is an upper bound.
 unused parameters     ruff's ARG rules over ``app/converters``.
-imports alone         Each module of ``app`` is imported by a fresh process. Alembic's ``migrations/env.py`` is none: Alembic
-                      runs it as a script, with a context that only it can make.
+imports alone         Each module of ``app`` is imported by a fresh process. ``migrations/env.py`` is none: Alembic runs
+                      it as a script, with a context that only it can make.
 circles               Strongly connected groups of modules, imports inside of functions included, those under
                       TYPE_CHECKING not. Importing a module also runs the ``__init__`` of the packages it is in.
 § references          `pointers.section_pointers`: a § that names no document or leads to no section.
