@@ -136,6 +136,8 @@ class GuardedStore:
                 self._writing.begin(error, until)
             raise
         outage.end()
+        if outage is self._writing:  # what can be written can be read: who made a change sees it at once
+            self._reading.end()
         return result
 
 

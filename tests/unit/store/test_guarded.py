@@ -131,6 +131,21 @@ def test_what_cannot_be_written_can_be_read(store: GuardedStore, moody: Moody) -
         assert store.get("key") == "value"
 
 
+def test_who_made_a_change_sees_it_at_once(moody: Moody, clock: Clock) -> None:
+    """The store is back, which a change has found out; no reader goes on with what was before."""
+    behind: list[Callable[[], None]] = []
+    inner: Any = moody
+    store = GuardedStore(inner, away_s=2.0, clock=clock, spawn=behind.append)
+    store.put("key", "before")
+    moody.fails = READS | WRITES
+    with pytest.raises(StoreError):
+        store.get("key")
+    moody.fails = set()
+    clock.now += 2.0
+    store.put("key", "after")
+    assert (store.get("key"), behind) == ("after", [])
+
+
 def test_change_that_refuses_what_is_stored_is_no_outage(store: GuardedStore) -> None:
     def refuse(old: str | None) -> str | None:
         raise StoreError("that is no mapping")
