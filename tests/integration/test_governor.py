@@ -16,6 +16,7 @@ from app.store import open_store
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 from tests.support.dialects import DOORS, PROTOCOLS, UPSTREAM_PATHS, asked_for, request, said
+from tests.support.workers import until_each_worker
 
 _PATIENCE_S = 60.0
 MODELS = {"chat": "gpt-5.2", "messages": "claude-sonnet-4.6", "responses": "gpt-5.3-codex"}
@@ -57,7 +58,7 @@ def upstream(governed: Bridge, simulator_process: Simulator) -> Iterator[Simulat
     for key in store.scan("limits:"):
         store.delete(key)
     store.close()
-    time.sleep(0.3)  # until all workers have heard of it: that is the promise
+    until_each_worker(governed, lambda session: not limits_known(governed, session))
 
 
 @pytest.fixture
@@ -74,6 +75,20 @@ def line_of(bridge: Bridge) -> dict[str, Any]:
     finally:
         store.close()
     return json.loads(told[0]) if told else {"running": [], "waiting": {}}
+
+
+def limits_known(bridge: Bridge, session: requests.Session) -> bool:
+    """Whether the worker of this session knows of a limit: it tells what it goes by."""
+    return bool(session.get(f"{bridge.url}/usage", timeout=_PATIENCE_S).json()["limits"])
+
+
+def limits_stored(bridge: Bridge) -> dict[str, str]:
+    """What any worker could hear of."""
+    store = open_store(data_dir=bridge.data_dir, redis_url=None)
+    try:
+        return store.scan("limits:")
+    finally:
+        store.close()
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -211,7 +226,7 @@ def test_what_is_limited_is_not_sent_by_any_worker(governed: Bridge, upstream: S
     limited(upstream, dialect, retry_after="60")
     first = call(governed, dialect, "the first")
     assert (first.status_code, first.headers["retry-after"]) == (429, "60")
-    time.sleep(0.3)  # until the other worker knows: that is the promise
+    until_each_worker(governed, lambda session: limits_known(governed, session))
     for number in range(12):
         answer = call(governed, dialect, "too early", stream=number % 2 == 1)
         assert answer.status_code == 429, answer.text
@@ -237,7 +252,7 @@ def test_a_rule_that_falls_back_goes_on_to_its_next_model(governed: Bridge, upst
         assert (answer.status_code, answer.headers["x-bridge-model"]) == (200, MODELS["responses"]), answer.text
         answer.close()
         if not number:
-            time.sleep(0.3)
+            until_each_worker(governed, lambda session: limits_known(governed, session))
     assert len(upstream.requests("/chat/completions")) == 1
     assert len(upstream.requests("/responses")) == 6
 
@@ -249,7 +264,7 @@ NONSENSE = [str(10**12), "-1", "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 01 Jan 210
 def test_nonsense_limits_nothing(governed: Bridge, upstream: Simulator, nonsense: str) -> None:
     limited(upstream, "chat", retry_after=nonsense)
     assert call(governed, "chat", "the first").status_code == 429
-    time.sleep(0.3)
+    assert limits_stored(governed) == {}
     assert [call(governed, "chat", "the next").status_code for _ in range(4)] == [200] * 4
 
 

@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import requests
 
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
-
-
-class Pinned(requests.Session):
-    """A session on one kept-alive connection, which stays with one worker."""
-
-    def __init__(self, bridge: Bridge) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.headers["Authorization"] = f"Bearer {bridge.api_key}"
-
-
-def worker_of(bridge: Bridge, session: requests.Session) -> int:
-    """The process that holds this session's connection, by the sockets of both ends."""
-    response = session.get(f"{bridge.url}/livez", stream=True, timeout=30)
-    connection = response.raw._connection or response.raw._original_response
-    sock = getattr(connection, "sock", None) or response.raw._fp.fp.raw._sock
-    local_port = sock.getsockname()[1]
-    response.content  # noqa: B018
-    inode = _inode_of(bridge.port, local_port)
-    for pid in Path(f"/proc/{bridge.pid}/task/{bridge.pid}/children").read_text().split():
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                if os.readlink(descriptor) == f"socket:[{inode}]":
-                    return int(pid)
-            except OSError:
-                continue
-    raise AssertionError("no worker holds the connection")
-
-
-def _inode_of(server_port: int, client_port: int) -> str:
-    loopback = socket.inet_aton("127.0.0.1")[::-1].hex().upper()
-    wanted = (f"{loopback}:{server_port:04X}", f"{loopback}:{client_port:04X}")
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if (fields[1], fields[2]) == wanted:
-            return fields[9]
-    raise AssertionError("no such connection")
-
-
-def sessions_on_both_workers(bridge: Bridge) -> tuple[requests.Session, requests.Session]:
-    """Two sessions on two different workers. Connections are opened until the kernel has given some to each."""
-    by_worker: dict[int, requests.Session] = {}
-    spare = []
-    for _ in range(200):
-        session = Pinned(bridge)
-        pid = worker_of(bridge, session)
-        if pid in by_worker:
-            spare.append(session)  # kept open, so that the next connection is likelier to go elsewhere
-        else:
-            by_worker[pid] = session
-        if len(by_worker) == 2:
-            break
-    for session in spare:
-        session.close()
-    assert len(by_worker) == 2
-    first, second = by_worker.values()
-    return first, second
+from tests.support.workers import session_on_each_worker
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc to tell workers apart")
 def test_mapping_change_through_one_worker_is_seen_by_the_next_request_on_the_other(
     two_workers: Bridge, simulator: Simulator
 ) -> None:
-    first, second = sessions_on_both_workers(two_workers)
+    first, second = session_on_each_worker(two_workers)
     with first, second:
         answer = first.get(f"{two_workers.url}/admin/mapping/set?from=my-model&to=gpt-4.1", timeout=30)
         assert answer.json()["added"] == {"my-model": "gpt-4.1"}
