@@ -28,6 +28,8 @@ QUEUE = 100
 SOON_S = 30
 """More than a call waits at most, by far: those that find out that a server hangs wait for seconds."""
 UNKNOWN = "cb-" + "x" * 43
+APP = "wsgi:app"
+"""As it is, for its worker books behind the calls; the app that records hides from it how."""
 CONNECTIONS = 24
 """Of the server: fewer than the workers could open."""
 
@@ -297,7 +299,7 @@ def postgres(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFact
         url = server.new_database()
         env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual", "DATABASE_URL": url}
         env["LEDGER_QUEUE"] = str(QUEUE)
-        with Bridge(env, tmp_path_factory.mktemp("postgres-faults")) as bridge:
+        with Bridge(env, tmp_path_factory.mktemp("postgres-faults"), app=APP) as bridge:
             assert bridge.chat("hi").status_code == 200
             yield Postgres(bridge, server, urlsplit(url).path.lstrip("/"))
 
@@ -308,7 +310,7 @@ def sqlite(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactor
     env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual", "LEDGER_QUEUE": str(QUEUE)}
     with (
         own_disk.mounted(folder / "disk") as disk,
-        Bridge({**env, "DATA_DIR": str(disk)}, folder) as bridge,
+        Bridge({**env, "DATA_DIR": str(disk)}, folder, app=APP) as bridge,
     ):
         assert bridge.chat("hi").status_code == 200
         yield Sqlite(bridge, disk)
