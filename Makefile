@@ -63,7 +63,7 @@ test: $(TOOLS)
 
 fuzz: $(TOOLS)
 	@FUZZ_BODIES=$(or $(BODIES),50000) $(if $(SEED),FUZZ_SEED=$(SEED)) $(BIN)/python -m pytest -q tests/integration/test_fuzz.py
-	@export THOROUGH=1; $(PARALLEL) -q $$(grep -rl support.effort tests/integration; grep -rlE 'support.effort|@given' tests/unit)
+	@export THOROUGH=1; $(PARALLEL) -q $$(grep -rlE --include='*.py' 'support\.effort|@given' tests/integration tests/unit)
 
 attack: $(TOOLS)
 	@export THOROUGH=1; $(PARALLEL) -q $$(grep -o 'tests/[a-z_/]*\.py::test_[a-z0-9_]*' docs/security.md | sort -u) $(ARGS)
