@@ -1,8 +1,10 @@
-"""One bridge for a whole module of tests that leave no traces behind, and what they watch upstream."""
+"""One bridge or browser for a whole module of tests that leave no traces behind, and what they watch upstream."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,3 +27,19 @@ def upstream(shared_bridge: Bridge, simulator_process: Simulator) -> Simulator:
     simulator_process.requests(clear=True)
     simulator_process.clear_faults()
     return simulator_process
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    # Modules of tests that need a browser are left out where there is no playwright; the others are not.
+    from playwright.sync_api import sync_playwright
+
+    from tests.support.browser import FLAGS
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as runner:
+        browser = runner.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

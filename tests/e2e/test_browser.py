@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from app.settings import DEFAULT_API_KEY
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge, LocalBridge
-from tests.support.browser import FLAGS, WAIT_MS, Onlooker, Visitor, serving_page
+from tests.support.browser import WAIT_MS, Onlooker, Visitor, serving_page
 from tests.support.secrets import API_KEY
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
@@ -25,17 +24,6 @@ pytestmark = pytest.mark.browser
 
 _CODE = re.compile(r"^[A-Z0-9]{4}-[A-Z0-9]{4}$")
 expect.set_options(timeout=WAIT_MS)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as runner:
-        browser = runner.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

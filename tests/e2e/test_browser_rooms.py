@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
-from tests.support.browser import FLAGS, WAIT_MS, Onlooker, Visitor
+from tests.support.browser import WAIT_MS, Onlooker, Visitor
 from tests.support.pictures import png_base64
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
@@ -25,17 +24,6 @@ expect.set_options(timeout=WAIT_MS)
 
 PNG = base64.b64decode(png_base64(8, 8))
 WORD = "ghjkmnpqrst"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as runner:
-        browser = runner.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

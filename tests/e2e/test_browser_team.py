@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 
 from tests.simulator.client import Simulator
 from tests.support.bridge import LocalBridge
-from tests.support.browser import FLAGS, WAIT_MS, Onlooker, Visitor
+from tests.support.browser import WAIT_MS, Onlooker, Visitor
 from tests.unit.ledger.test_entries import booking
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
@@ -44,17 +43,6 @@ WORDS = {
         "no rules": "没有规则", "invite": re.compile("创建邀请"), "send": "请把此链接发给",
     },
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as runner:
-        browser = runner.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
