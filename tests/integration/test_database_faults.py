@@ -25,6 +25,7 @@ from tests.support.numbers import numbers
 from tests.support.postgres_server import PostgresServer, running_postgres
 
 QUEUE = 100
+DEADLOCK = "40P01"
 SOON_S = 30
 """More than a call waits at most, by far: those that find out that a server hangs wait for seconds."""
 UNKNOWN = "cb-" + "x" * 43
@@ -173,10 +174,13 @@ class Postgres:
             session.run(
                 f"CREATE FUNCTION ailing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$"
             )
-            for (table,) in session.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+            tables = [table for (table,) in session.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+            for table in tables:
                 session.run(f"CREATE TRIGGER ailing BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION ailing()")
             yield
-            session.run("DROP FUNCTION ailing() CASCADE")
+            for table in tables:  # one lock at a time: all at once, a transaction that is under way would be in our way
+                session.run(f"DROP TRIGGER ailing ON {table}")
+            session.run("DROP FUNCTION ailing()")
 
     def full(self) -> AbstractContextManager[None]:
         return self.at_each_row("RAISE EXCEPTION 'could not extend file: No space left' USING ERRCODE = 'disk_full';")
@@ -187,9 +191,17 @@ class Postgres:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         with self.session() as session:
-            session.run("BEGIN")
-            for table in ("bridge_notes", "client_keys", "key_calls", "key_spending", "ledger_calls", "ledger_days"):
-                session.run(f"LOCK TABLE {table}")
+            while True:
+                session.run("BEGIN")
+                try:
+                    session.run(
+                        "LOCK TABLE bridge_notes, client_keys, key_calls, key_spending, ledger_calls, ledger_days"
+                    )
+                    break
+                except pg8000.native.DatabaseError as error:
+                    session.run("ROLLBACK")
+                    if error.args[0]["C"] != DEADLOCK:  # with a transaction that is under way
+                        raise
             yield
             session.run("ROLLBACK")
 
