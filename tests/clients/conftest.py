@@ -51,9 +51,19 @@ def prepared(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 
 @pytest.fixture
-def desk_of(prepared: Callable[[Client], Desk], upstream: Simulator, tmp_path: Path) -> Callable[[Client], Desk]:
-    """``desk_of(CODEX)``: a fresh desk with this client on it, as `configure` set it up."""
-    return lambda client: prepared(client).copy(tmp_path / "home")
+def desk_of(
+    prepared: Callable[[Client], Desk], upstream: Simulator, tmp_path: Path
+) -> Iterator[Callable[[Client], Desk]]:
+    """``desk_of(CODEX)``: a fresh desk with this client on it, as `configure` set it up. What runs on it then ends."""
+    desks: list[Desk] = []
+
+    def get(client: Client) -> Desk:
+        desks.append(prepared(client).copy(tmp_path / "home"))
+        return desks[-1]
+
+    yield get
+    for desk in desks:
+        desk.end_what_is_left()
 
 
 @pytest.fixture(scope="session")
