@@ -15,8 +15,8 @@ from app.converters.neutral.vocabulary import Message, Opaque, Part, Request, Ro
 from app.converters.wire import json_bytes
 from app.errors import UnsupportedFeatureError
 
-# What people and models read; all else is for machines: ids, signatures, what is encrypted, bytes.
-_READABLE: Final = (
+# What is read first, in this order and without its name; all else follows under its own, but for what is for machines.
+_FIRST: Final = (
     *(
         "mcp_server_name",
         "server_label",
@@ -36,6 +36,18 @@ _READABLE: Final = (
     *("error_code", "message", "tool_reference", "tool_references", "tools", "logs"),
 )
 _OF_CALLS: Final = ("output", "outputs", "result", "results", "error")
+_SHOWN_IN_CALLS: Final = ("name", "input", "arguments")
+_FOR_MACHINES: Final = frozenset(
+    {
+        *("type", "id", "call_id", "tool_use_id", "tool_call_id", "approval_request_id", "status", "role", "phase"),
+        *("cache_control", "caller", "created_by", "execution", "namespace", "index", "is_error", "approve"),
+        *("citations", "annotations", "logprobs", "detail", "media_type", "signature", "fingerprint"),
+        *("authorization", "headers", "domain_secrets", "data", "file_data"),
+    }
+)
+"""Keys of ids and marks, of secrets, and of bytes."""
+_ENCRYPTED: Final = "encrypted_"
+_AS_JSON: Final = ("schema", "parameters")
 _LEADS: Final = {
     "tool_reference": "This tool is available now:",
     "compaction": "Summary of the conversation so far:",
@@ -68,7 +80,8 @@ def text_of(value: Any) -> str:
     ):
         shown = given if isinstance(given, str) else json_bytes.dumps(given).decode("utf-8", "replace")
         told = [line for key in _OF_CALLS if value.get(key) is not None for line in _lines(value[key], 0)]
-        return "\n".join([f"[{value.get('name') or kind}: {shown}]", *filter(None, told)])
+        about = _about({key: one for key, one in value.items() if key not in (*_OF_CALLS, *_SHOWN_IN_CALLS)}, 0)
+        return "\n".join([f"[{value.get('name') or kind}: {shown}]", *filter(None, told), *about])
     lines = [line for line in _lines(value, 0) if line]
     if isinstance(value.get("approve"), bool):
         lines.append("approved" if value["approve"] else "denied")
@@ -127,6 +140,28 @@ def _lines(value: Any, depth: int) -> Iterator[str]:
         for item in value:
             yield from _lines(item, depth + 1)
     elif isinstance(value, dict):
-        for key in _READABLE:
+        for key in _FIRST:
             if value.get(key) is not None:
                 yield from _lines(value[key], depth + 1)
+        yield from _about({key: one for key, one in value.items() if key not in _FIRST}, depth)
+        if _is_plain_source(value):
+            yield value["data"].strip()
+
+
+def _about(value: dict[str, Any], depth: int) -> Iterator[str]:
+    """What stands under keys that nobody knows beforehand, each behind its key."""
+    for key, inner in value.items():
+        if key in _FOR_MACHINES or key.startswith(_ENCRYPTED) or inner is None:
+            continue
+        if key.endswith(_AS_JSON):
+            yield f"{key}: {json_bytes.dumps(inner).decode('utf-8', 'replace')}"
+        elif isinstance(inner, str | int | float):
+            yield f"{key}: {json_bytes.dumps(inner).decode() if not isinstance(inner, str) else inner.strip()}"
+        else:
+            first, *more = [line for line in _lines(inner, depth + 1) if line] or [""]
+            yield from [f"{key}: {first}", *more] if first else ()
+
+
+def _is_plain_source(value: dict[str, Any]) -> bool:
+    """Whether the data of a document's source are its text."""
+    return value.get("type") == "text" and isinstance(value.get("data"), str)
