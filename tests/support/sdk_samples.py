@@ -1,6 +1,6 @@
 """Values of the SDKs' own parameter types, so that a new release of one brings its own cases.
 
-Deterministic: what `typing` remembers of an equal union decides in which order its members are told, so they are sorted.
+Deterministic: what `typing` remembers of an equal union decides in which order it tells its members; they are sorted.
 """
 
 from __future__ import annotations

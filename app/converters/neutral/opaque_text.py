@@ -33,7 +33,7 @@ _FIRST: Final = (
         "text",
     ),
     *("transcript", "content", "output", "outputs", "result", "results", "stdout", "stderr", "summary", "error"),
-    *("error_code", "message", "tool_reference", "tool_references", "tools", "logs"),
+    *("error_code", "message", "tool_reference", "tool_references", "tools", "logs", "source"),
 )
 _OF_CALLS: Final = ("output", "outputs", "result", "results", "error")
 _SHOWN_IN_CALLS: Final = ("name", "input", "arguments")
@@ -47,6 +47,7 @@ _FOR_MACHINES: Final = frozenset(
 )
 """Keys of ids and marks, of secrets, and of bytes."""
 _ENCRYPTED: Final = "encrypted_"
+_HOLDERS: Final = ("content", "source", "output", "outputs", "result", "results")
 _AS_JSON: Final = ("schema", "parameters")
 _LEADS: Final = {
     "tool_reference": "This tool is available now:",
@@ -66,7 +67,9 @@ def with_readable_parts(request: Request, upstream: str, losses: Losses) -> Requ
         replace(message, parts=tuple(_readable(message.parts, message.role, upstream, losses)))
         for message in request.messages
     )
-    return replace(request, messages=tuple(messages))
+    # A message of which nothing is left would read as one in which nothing was said.
+    kept = (new for new, old in zip(messages, request.messages, strict=True) if new.parts or not old.parts)
+    return replace(request, messages=tuple(kept))
 
 
 def text_of(value: Any) -> str:
@@ -82,13 +85,18 @@ def text_of(value: Any) -> str:
         told = [line for key in _OF_CALLS if value.get(key) is not None for line in _lines(value[key], 0)]
         about = _about({key: one for key, one in value.items() if key not in (*_OF_CALLS, *_SHOWN_IN_CALLS)}, 0)
         return "\n".join([f"[{value.get('name') or kind}: {shown}]", *filter(None, told), *about])
-    lines = [line for line in _lines(value, 0) if line]
+    lines = lines_of(value)
     if isinstance(value.get("approve"), bool):
         lines.append("approved" if value["approve"] else "denied")
     if not lines:
         return ""
     lead = _LEADS.get(kind) or ("" if isinstance(value.get("text"), str) else f"[{kind}]")
     return "\n".join([lead, *lines] if lead else lines)
+
+
+def lines_of(value: Any) -> list[str]:
+    """The same line by line, of a part of a block too, and without a word on what it is."""
+    return [line for line in _lines(value, 0) if line]
 
 
 def _all_parts(message: Message) -> Iterator[Part]:
@@ -112,9 +120,27 @@ def _readable(parts: tuple[Part, ...], role: Role, upstream: str, losses: Losses
             yield part
 
 
+def refuse_bytes(value: Any, path: str) -> None:
+    """Raise UnsupportedFeatureError for a block in whose content a file is, which no text can tell."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, list):
+            stack += one
+        elif isinstance(one, dict):
+            if one.get("type") == "base64":
+                raise UnsupportedFeatureError(
+                    "A file in what a tool has found cannot be carried to this model: leave it out, or send it in a "
+                    "message of the user.",
+                    param=path,
+                )
+            stack += [one[key] for key in _HOLDERS if key in one]
+
+
 def _told(part: Opaque, role: Role, losses: Losses) -> Iterator[Part]:
     kind = part.value.get("type") if isinstance(part.value, dict) else None
     path = f"messages[].content[].{kind or 'part'}"
+    refuse_bytes(part.value, path)
     if text := text_of(part.value):
         losses.note(path, "as text")
         yield Text(f"{text}\n" if role == "assistant" else text)

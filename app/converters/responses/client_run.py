@@ -202,15 +202,19 @@ def item_of(call: ToolCall, response: str, index: int, status: str) -> Json:
 
 
 def _found(tools: Any) -> str:
-    """What a search has found, by the names that the model has to call."""
-    lines = []
+    """What a search has found, by the names that the model has to call; what nobody here can run, in words."""
+    lines: list[str] = []
     for tool in tools if isinstance(tools, list) else []:
         inner = tool.get("tools") if isinstance(tool, dict) and tool.get("type") == "namespace" else None
         space = str(tool.get("name")) if inner else None
+        if space and (about := tool.get("description")):
+            lines.append(f"{space}: {about}")
         for one in inner if isinstance(inner, list) else [tool]:
-            if isinstance(one, dict) and isinstance(one.get("name"), str):
+            if not isinstance(one, dict):
+                continue
+            if isinstance(one.get("name"), str):
                 about = one.get("description")
                 lines.append(f"{ToolNames(()).wire(one['name'], space)}{f': {about}' if about else ''}")
-            elif text := text_of(one):
-                lines.append(text)
+            else:
+                lines.append(text_of(one) or f"[{one.get('type')}]")
     return "\n".join(["These tools are available now:", *lines]) if lines else "No tool was found."

@@ -148,5 +148,7 @@ def _family(kind: str) -> tuple[str, ...]:
     return _FAMILY_OF.get(kind, (kind,))
 
 
-FUNCTIONS_ALONE: Final = Taken(frozenset(f"{TYPE}{kind}" for kind in (*_FAMILY_OF, "namespace", "additional_tools")))
+FUNCTIONS_ALONE: Final = Taken(
+    frozenset(f"{TYPE}{kind}" for kind in (*_FAMILY_OF, "namespace", "additional_tools", "configuration_update"))
+)
 """An upstream that knows functions and nothing else."""

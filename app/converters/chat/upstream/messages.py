@@ -17,6 +17,7 @@ from app.converters.neutral.field_table import drop_foreign
 from app.converters.neutral.sealed_signatures import proof_for_upstream
 from app.converters.neutral.tools import call_as_function, input_of
 from app.converters.neutral.vocabulary import (
+    Audio,
     File,
     Image,
     Message,
@@ -29,6 +30,7 @@ from app.converters.neutral.vocabulary import (
     ToolResult,
 )
 from app.converters.wire import json_bytes
+from app.errors import UnsupportedFeatureError
 
 # OpenAI's limits for ids on this endpoint; others are only known to want sane characters.
 _ID_CHARS: Final = 64
@@ -136,10 +138,12 @@ def _assistant(message: Message, target: TargetModel) -> list[dict[str, Any]]:
     written: dict[str, Any] = {"role": "assistant"}
     parts: list[Part] = []
     for part in message.parts:
-        if isinstance(part, Text | Opaque) or (isinstance(part, Refusal) and not target.is_openai):
+        if isinstance(part, Text | Opaque | File | Audio) or (isinstance(part, Refusal) and not target.is_openai):
             parts.append(part)
-        elif isinstance(part, Image | File):
-            target.losses.drop("messages[].content[]", "chat has no pictures and documents from the model")
+        elif isinstance(part, Image):
+            raise UnsupportedFeatureError(
+                "A turn of the model's own holds text alone: send pictures in a message of the user.", param="messages"
+            )
     calls = message.calls
     content, is_marked = content_of(parts, target, marks_message=not calls)
     refusals = "".join(part.text for part in message.parts if isinstance(part, Refusal)) if target.is_openai else ""

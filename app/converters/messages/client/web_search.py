@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from app.converters.codec import Identity
 from app.converters.messages.vocabulary import PROTOCOL
+from app.converters.neutral.opaque_text import lines_of, refuse_bytes
 from app.converters.neutral.vocabulary import Opaque, Response, Text, Usage
 from app.converters.neutral.web_search import (
     DESCRIPTION,
@@ -289,15 +290,14 @@ def _as_text(block: Json) -> Json:
 
 
 def _fetched(given: Any) -> str:
-    """The address and the text of a page that was fetched elsewhere."""
+    """The address and the text of a page that was fetched elsewhere. Raises: UnsupportedFeatureError for one that is
+    no text."""
     if not isinstance(given, dict):
         return ""
     if given.get("error_code"):
         return f"Nothing: {given['error_code']}"
-    document = given.get("content")
-    source = document.get("source") if isinstance(document, dict) else None
-    text = source.get("data") if isinstance(source, dict) and source.get("type") == "text" else None
-    return "\n".join(one for one in (given.get("url"), text) if isinstance(one, str))
+    refuse_bytes(given, "messages[].content[].web_fetch_tool_result")
+    return "\n".join(lines_of(given))
 
 
 def _without_web_citations(block: Any) -> Any:
@@ -365,10 +365,12 @@ def told_in(content: Any) -> str:
     if isinstance(content, dict):
         return f"The search failed: {content.get('error_code')}."
     results = [result for result in content if isinstance(result, dict)] if isinstance(content, list) else []
-    return told_of_pages(
-        (_text(result.get("title")), _text(result.get("url")), _unseal(result.get("encrypted_content")))
-        for result in results
-    )
+    return told_of_pages((_text(result.get("title")), _text(result.get("url")), _page(result)) for result in results)
+
+
+def _page(result: Json) -> str:
+    """How old a page is, and what it says as far as that can be read."""
+    return "\n".join(filter(None, (_text(result.get("page_age")), _unseal(result.get("encrypted_content")))))
 
 
 def _text(value: Any) -> str:

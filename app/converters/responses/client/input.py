@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.converters.neutral import tools
 from app.converters.neutral.vocabulary import Message, Opaque, Part, Text, ToolCall, ToolResult
 from app.converters.responses import client_run
+from app.converters.responses.client.configuration import UPDATE
 from app.converters.responses.parts import ORIGIN, decode_content, decode_reasoning
 from app.converters.responses.refusals import ITEMS
 from app.converters.responses.vocabulary import ROLES
@@ -34,7 +35,7 @@ OF_TOOLS: Final = frozenset(
 
 
 def decode_input(raw: Any, start: int = 0) -> list[Message]:
-    """`input`: a string, or items. `additional_tools` items are passed over: see ``request``.
+    """`input`: a string, or items. What changes its tools or its configuration is passed over: see ``request``.
 
     start: the place of the first item, if these are a part of the input.
     """
@@ -48,7 +49,7 @@ def decode_input(raw: Any, start: int = 0) -> list[Message]:
         path = f"input[{at}]"
         item = {"role": "user", "content": given} if isinstance(given, str) else reading.obj(given, path)
         kind = kind_of(item, path)
-        if kind != TOOL_ITEMS:
+        if kind not in (TOOL_ITEMS, UPDATE):
             _DECODERS.get(kind, _other)(turn, item, path)
     return messages
 

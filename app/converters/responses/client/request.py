@@ -10,8 +10,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any, Final
 
-from app.converters.neutral.model_limits import as_effort
-from app.converters.neutral.vocabulary import Message, OutputFormat, ReasoningConfig, Request, Text, Tool
+from app.converters.neutral.vocabulary import Message, Request, Text, Tool
+from app.converters.responses.client.configuration import configured, decode_format, decode_reasoning
 from app.converters.responses.client.input import TOOL_ITEMS, decode_input
 from app.converters.responses.client.tools import decode_tool_choice, decode_tools
 from app.converters.responses.client_run import chosen
@@ -41,6 +41,7 @@ def decode_request(body: dict[str, Any]) -> Request:
     model = reading.string(body.get("model"), "model")
     if "input" not in body:
         raise InvalidRequestError("`input` is missing.", param="input")
+    body = configured(body)
     text = reading.opt_obj(body.get("text"), "text") or {}
     offered = decode_tools(body["tools"]) if body.get("tools") is not None else []
     tools = (*offered, *additional_tools(body["input"], offered))
@@ -54,8 +55,8 @@ def decode_request(body: dict[str, Any]) -> Request:
         max_output_tokens=_positive(body.get("max_output_tokens"), "max_output_tokens"),
         temperature=reading.opt_number(body.get("temperature"), "temperature"),
         top_p=reading.opt_number(body.get("top_p"), "top_p"),
-        reasoning=_reasoning(reading.opt_obj(body.get("reasoning"), "reasoning")),
-        output_format=_format(reading.opt_obj(text.get("format"), "text.format")),
+        reasoning=decode_reasoning(reading.opt_obj(body.get("reasoning"), "reasoning")),
+        output_format=decode_format(reading.opt_obj(text.get("format"), "text.format")),
         verbosity=reading.opt_string(text.get("verbosity"), "text.verbosity"),
         stream=reading.opt_bool(body.get("stream"), "stream") or False,
         user=reading.opt_string(body.get("user"), "user"),
@@ -108,45 +109,6 @@ def _instructions(raw: Any) -> tuple[Message, ...]:
         return tuple(decode_input(raw))
     text = reading.opt_string(raw, "instructions")
     return (Message("system", (Text(text),), extra={ORIGIN: {INSTRUCTIONS: True}}),) if text else ()
-
-
-def _reasoning(raw: dict[str, Any] | None) -> ReasoningConfig | None:
-    if raw is None:
-        return None
-    given = raw.get("effort")
-    effort = as_effort(given)
-    if given is not None and effort is None:
-        raise InvalidRequestError(
-            "`reasoning.effort` must be one of none, minimal, low, medium, high, xhigh and max.",
-            param="reasoning.effort",
-        )
-    summary = reading.opt_string(raw.get("summary"), "reasoning.summary")
-    summary = summary or reading.opt_string(raw.get("generate_summary"), "reasoning.generate_summary")
-    return ReasoningConfig(effort=effort, summary=summary)
-
-
-def _format(raw: dict[str, Any] | None) -> OutputFormat | None:
-    kind = raw.get("type") if raw is not None else "text"
-    if raw is None or kind == "text":
-        return None
-    if kind == "json_object":
-        return OutputFormat("json_object")
-    if kind != "json_schema":
-        if kind == "grammar" or kind == "python":
-            raise UnsupportedFeatureError("This form of output cannot be asked for here.", param="text.format")
-        raise InvalidRequestError(
-            "`text.format.type` must be one of text, json_object and json_schema.", param="text.format.type"
-        )
-    # Some clients nest it, as chat does.
-    inner = raw.get("json_schema")
-    source = inner if isinstance(inner, dict) and "schema" not in raw else raw
-    return OutputFormat(
-        "json_schema",
-        name=reading.opt_string(source.get("name"), "text.format.name"),
-        schema=reading.obj(source.get("schema"), "text.format.schema"),
-        strict=reading.opt_bool(source.get("strict"), "text.format.strict"),
-        description=reading.opt_string(source.get("description"), "text.format.description"),
-    )
 
 
 def _positive(raw: Any, path: str) -> int | None:

@@ -19,6 +19,7 @@ from app.converters.neutral.sealed_signatures import MARK
 from app.converters.neutral.tools import INPUT, RESERVED, ToolNames
 from app.converters.responses import client_run
 from app.converters.responses import refusals as table
+from app.converters.responses.client.configuration import UPDATE
 from app.converters.responses.client.input import OF_TOOLS, TOOL_ITEMS, kind_of
 from app.converters.responses.foreign_parts import own_form
 from app.converters.responses.native.tools import LOADERS, ToolNormalizer
@@ -65,6 +66,9 @@ class ItemNormalizer:
         if kind == TOOL_ITEMS and not self._taken.takes(kind):
             tell = self.losses.drop if self._taken.has_refused(kind) else self.losses.note
             tell("input[].additional_tools", "this model does not take it: its tools stand in `tools`")
+            return None
+        if kind == UPDATE and not self._taken.takes(kind):
+            self.losses.note(f"input[].{kind}", "this model does not take it: what holds at the end is the request's")
             return None
         if kind in LOADERS and self._taken.takes(kind):
             return self._loader(item, path)

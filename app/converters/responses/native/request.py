@@ -17,6 +17,7 @@ from app.converters.neutral.model_limits import ModelLimits, as_effort, clamp_ef
 from app.converters.neutral.sealed_signatures import is_sealed
 from app.converters.neutral.tools import ToolNames
 from app.converters.responses import refusals as table
+from app.converters.responses.client.configuration import UPDATE, configured
 from app.converters.responses.client.request import additional_tools, refuse_fields
 from app.converters.responses.client.tools import MODES, decode_tools
 from app.converters.responses.native.client_tools import ClientTools
@@ -53,6 +54,8 @@ def prepare(request: NativeRequest) -> UpstreamRequest:
     """
     refuse_fields(request.body)
     source = fields = exact(request.raw, request.body)
+    if not Taken(request.refused).takes(UPDATE):
+        fields = configured(fields)
     losses = Losses()
     fields, restore = _normalize_tools(fields, request, losses)
     fields = _drop_fields(fields, losses)

@@ -65,7 +65,8 @@ class ToolNormalizer:
             instead = "left out" if tool.kind == "hosted" else "a function in its place"
             self.losses.drop(f"tools[].{kind}", f"this model refuses it: {instead}")
         elif tool.kind == "hosted":
-            self.losses.drop(f"tools[].{kind}", table.TOOLS[str(kind)].note)
+            rule = table.TOOLS.get(str(kind))
+            self.losses.drop(f"tools[].{kind}", rule.note if rule else "this model does not take it")
         return [self._translated(tool)] if tool.kind != "hosted" else []
 
     def _function(self, raw: Json, path: str) -> Json:

@@ -169,8 +169,7 @@ class _Writer:
         if isinstance(part, Refusal):
             return [{"type": "refusal", "refusal": part.text}] if is_said else [_text(part.text)]
         if is_said:
-            self._losses.drop("messages[].content[]", "the model's own turns hold text only")
-            return []
+            return self._told(part, message)
         if isinstance(part, Image):
             return [_image(part)]
         if isinstance(part, File):
@@ -196,7 +195,25 @@ class _Writer:
             )
         name = part.name or part.title or "document.pdf"
         data = part.as_url if split_data_url(part.data) is None else part.data
-        return [{"type": "input_file", "filename": name, "file_data": data}]
+        context = [_text(part.context)] if part.context else []
+        return [*context, {"type": "input_file", "filename": name, "file_data": data}]
+
+    def _told(self, part: Part, message: Message | None) -> list[dict[str, Any]]:
+        """What the model's own turn holds beside text: as text, for no other form may stand there.
+
+        Raises: UnsupportedFeatureError for what is none.
+        """
+        is_text = isinstance(part, File) and (bool(part.parts) or _text_of(part) is not None)
+        pieces = self._file(part, message) if isinstance(part, File) and is_text else []
+        texts = [piece["text"] for piece in pieces if "text" in piece]
+        if not texts or len(texts) < len(pieces):
+            raise UnsupportedFeatureError(
+                "A turn of the model's own holds text alone: send pictures, documents and sound in a message of the "
+                "user.",
+                param="content",
+            )
+        self._losses.note("messages[].content[].document", "as text")
+        return [{"type": "output_text", "text": "\n\n".join(texts), "annotations": []}]
 
     def _cache(self, part: Part) -> None:
         if getattr(part, "cache", False):
