@@ -45,6 +45,10 @@ _ALWAYS = ("type", "output", "content", "text")
 """Fields that every value has, required or not: an item without them is none."""
 
 
+_DEFINED = frozenset({"definition", "tool_changes"})
+"""Fields of definitions of tools, which are no content: one of each kind is enough."""
+
+
 def samples(kind: Any, name: str = "", within: tuple[Any, ...] = ()) -> list[Sample]:
     """A value for each choice that a parameter type leaves, the plainest first.
 
@@ -106,6 +110,7 @@ def _of_struct(kind: Any, within: tuple[Any, ...]) -> list[Sample]:
         return [("", {})]
     hints = typing.get_type_hints(kind, include_extras=True)
     choices = {name: samples(hint, name, (*within, kind)) for name, hint in hints.items()}
+    choices |= {name: [one for one in choices[name] if _is_kind(one)] for name in _DEFINED & choices.keys()}
     always = [name for name, hint in hints.items() if _is_required(hint, name, kind) or name in _ALWAYS]
     plainest = {name: choices[name][0][1] for name in always}
     found: list[Sample] = [("", plainest)]
@@ -119,6 +124,12 @@ def _is_required(hint: Any, name: str, kind: Any) -> bool:
     """The SDKs' annotations are strings, in which a TypedDict itself does not see the word."""
     origin = typing.get_origin(hint)
     return origin is Required or (origin is not NotRequired and name in kind.__required_keys__)
+
+
+def _is_kind(sample: Sample) -> bool:
+    """Whether nothing is chosen but a type, or not even that."""
+    chosen, _ = sample
+    return not chosen or (chosen[0].isupper() and "." not in chosen)
 
 
 def _plainness(kind: Any) -> tuple[bool, str]:

@@ -11,6 +11,7 @@ from typing import Any
 Json = dict[str, Any]
 
 _CHANGES = frozenset({"tool_addition", "tool_removal"})
+_OF_A_RANGE = "tool_changes"
 
 
 def settled(body: Json) -> Json:
@@ -27,7 +28,7 @@ def settled(body: Json) -> Json:
         for change in changes:
             tools = _changed(tools, change)
         if changes:
-            content = [block for block in message["content"] if not _is_change(block)]
+            content = [_without_changes(block) for block in message["content"] if not _is_change(block)]
             message = {**message, "content": content}
             if not content:
                 continue
@@ -37,8 +38,23 @@ def settled(body: Json) -> Json:
 
 
 def _changes_in(message: Any) -> list[Json]:
+    """Those of a compacted range stand in its summary."""
     content = message.get("content") if isinstance(message, dict) else None
-    return [block for block in content if _is_change(block)] if isinstance(content, list) else []
+    blocks = content if isinstance(content, list) else []
+    return [change for block in blocks for change in (block, *_compacted(block)) if _is_change(change)]
+
+
+def _compacted(block: Any) -> list[Any]:
+    changes = block.get(_OF_A_RANGE) if isinstance(block, dict) and block.get("type") == "compaction" else None
+    return changes if isinstance(changes, list) else []
+
+
+def _without_changes(block: Any) -> Any:
+    left = [change for change in _compacted(block) if not _is_change(change)]
+    if len(left) == len(_compacted(block)):
+        return block
+    rest = {key: value for key, value in block.items() if key != _OF_A_RANGE}
+    return {**rest, _OF_A_RANGE: left} if left else rest
 
 
 def _is_change(block: Any) -> bool:

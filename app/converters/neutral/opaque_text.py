@@ -130,8 +130,8 @@ def refuse_bytes(value: Any, path: str) -> None:
         elif isinstance(one, dict):
             if one.get("type") == "base64":
                 raise UnsupportedFeatureError(
-                    "A file in what a tool has found cannot be carried to this model: leave it out, or send it in a "
-                    "message of the user.",
+                    f"Content of the type {path.rpartition('.')[2][:80]!r} with a file in it cannot be carried to this "
+                    "model: leave the file out, or send it in a message of the user.",
                     param=path,
                 )
             stack += [one[key] for key in _HOLDERS if key in one]

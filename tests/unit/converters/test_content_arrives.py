@@ -218,3 +218,60 @@ def test_a_document_in_anybodys_words_reaches_the_model(upstream: str, case: str
     body = json.dumps(sent(exchange_between("responses", upstream, request("responses", said))))
     assert PDF in body
     assert ("input_file" in body) == (upstream == "responses")
+
+
+SECRETS = {
+    "authorization": "Bearer fake-pears",
+    "headers": {"x-key": "fake-pears"},
+    "environment": {"network_policy": {"domain_secrets": [{"name": "KEY", "value": "fake-pears"}]}},
+}
+
+
+@pytest.mark.parametrize("upstream", ["chat", "messages"])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_model_is_told_a_secret_of_a_tool(upstream: str, secret: str) -> None:
+    found = {"type": "mcp", "server_label": "figs", "server_description": "All on figs.", secret: SECRETS[secret]}
+    call = {"type": "tool_search_call", "call_id": "c", "execution": "client", "arguments": {"query": "figs"}}
+    output = {"type": "tool_search_output", "call_id": "c", "execution": "client", "tools": [found]}
+    body = request("responses", [{"role": "user", "content": "hi"}, call, output])
+    told = json.dumps(sent(exchange_between("responses", upstream, body)))
+    assert "All on figs." in told
+    assert "fake-pears" not in told
+
+
+PAPER: Json = {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}
+PAGE: Json = {"type": "text", "media_type": "text/plain", "data": "Pears."}
+
+
+def fetched(source: Json) -> Json:
+    page = {"type": "web_fetch_result", "url": "https://a.test", "content": {"type": "document", "source": source}}
+    return {"type": "web_fetch_tool_result", "tool_use_id": "u", "content": page}
+
+
+OF_THE_MODEL: dict[str, tuple[Json, str | None]] = {
+    "a text document": ({"type": "document", "source": PAGE, "title": "T"}, "Pears."),
+    "a search result": (
+        {"type": "search_result", "title": "T", "source": "s", "content": [{"type": "text", "text": "Pears."}]},
+        "Pears.",
+    ),
+    "a page that was fetched": (fetched(PAGE), "Pears."),
+    "an image": ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXELS}}, None),
+    "a PDF": ({"type": "document", "source": PAPER}, None),
+    "a PDF that was fetched": (fetched(PAPER), None),
+}
+
+
+@rows("upstream")
+@pytest.mark.parametrize("upstream", ["chat", "responses"])
+@pytest.mark.parametrize("case", OF_THE_MODEL)
+def test_what_stands_in_a_turn_of_the_models_own_arrives_or_is_refused(upstream: str, case: str) -> None:
+    block, words = OF_THE_MODEL[case]
+    user = {"role": "user", "content": "hi"}
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Look."}, block]}
+    body = request("messages", [user, said, user])
+    if words is None:
+        with pytest.raises(UnsupportedFeatureError) as caught:
+            exchange_between("messages", upstream, body).payload()
+        assert caught.value.param
+    else:
+        assert words in json.dumps(sent(exchange_between("messages", upstream, body)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import pytest
 from anthropic.types.beta import BetaContentBlockParam, BetaSystemMessageParam
@@ -100,7 +100,8 @@ def messages_cases() -> dict[str, Json]:
             cases[f"user {kind} {chosen}"] = [{"role": "user", "content": said}]
             cases[f"assistant {kind} {chosen}"] = [USER, {"role": "assistant", "content": said}, *after]
     for chosen, message in samples(BetaSystemMessageParam):
-        cases[f"first system {chosen}"] = [message, USER]
+        if message.get("clear_at") != "next_user_message":
+            cases[f"first system {chosen}"] = [message, USER]
         cases[f"later system {chosen}"] = [USER, message]
     tool = {"name": "t", "input_schema": {"type": "object", "properties": {}}}
     return {name: {"model": "m", "max_tokens": 99, "tools": [tool], "messages": given} for name, given in cases.items()}
@@ -221,9 +222,8 @@ def test_nothing_that_was_said_vanishes(client: str, way: str, name: str) -> Non
 
 def test_the_values_are_the_same_whatever_was_imported_before() -> None:
     """`typing` gives the members of an equal union in the order in which it has seen them first."""
-    one, other = Union[list[int], list[str]], Union[list[str], list[int]]
-    assert samples(one) == samples(other)
-    assert [chosen for chosen, _ in samples(Union[Literal["a", "b"], None])] == ["", "b"]
+    assert samples(bool | float | str) == samples(str | float | bool)
+    assert [chosen for chosen, _ in samples(Literal["a", "b"] | None)] == ["", "b"]
 
 
 def test_the_sdks_name_their_types() -> None:

@@ -11,6 +11,7 @@ from app.converters.messages.client import typed_tools, web_search
 from app.converters.messages.client.blocks import decode_content, decode_message, mark_of
 from app.converters.messages.fields import FIELDS
 from app.converters.messages.openai_forms import own_forms
+from app.converters.messages.system_settings import applied
 from app.converters.messages.tool_changes import settled
 from app.converters.messages.vocabulary import PROTOCOL
 from app.converters.neutral import field_table
@@ -48,7 +49,7 @@ def decode_request(body: Json) -> Request:
     """
     refuse_thread(body)
     field_table.refuse(body, FIELDS)
-    body = own_forms(settled(body))
+    body = own_forms(applied(settled(body)))
     tools = _tools(body.get("tools"))
     body = web_search.removed(body)
     messages = _messages(body)

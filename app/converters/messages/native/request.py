@@ -14,6 +14,7 @@ from app.converters.messages.client.request import refuse_thread
 from app.converters.messages.native import blocks
 from app.converters.messages.native.well_formed import is_well_formed
 from app.converters.messages.openai_forms import own_forms
+from app.converters.messages.system_settings import applied
 from app.converters.messages.tool_changes import settled
 from app.converters.messages.traits import messages_of
 from app.converters.messages.upstream import betas, refusals, schemas, thinking
@@ -83,7 +84,11 @@ def read_count(content: bytes) -> int:
 
 def _normalized(request: NativeRequest) -> tuple[Json, list[str], Losses]:
     """The body as upstream takes it, the betas to send with it, and what stayed behind."""
-    body, limits, refused = own_forms(settled(exact(request.raw, request.body))), request.limits, request.refused
+    body, limits, refused = (
+        own_forms(applied(settled(exact(request.raw, request.body)))),
+        request.limits,
+        request.refused,
+    )
     refuse_thread(body)
     losses = Losses()
     kept, denied = betas.forwarded(betas.given(request.headers), refused)

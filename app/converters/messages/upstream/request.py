@@ -232,7 +232,7 @@ def _structured(
         answer.instruction = _JSON_ONLY
         losses.note("response_format", "asked for in words: upstream has no form for any JSON object")
     elif limits.structured_outputs and schemas.FORMAT not in refused:
-        answer.format = {"type": "json_schema", "schema": schemas.answer_schema(wanted.schema)}
+        answer.format = {"type": "json_schema", "schema": schemas.answer_schema(wanted)}
     elif is_forced(choice):
         losses.drop("response_format", "tool_choice forces a tool, so that the answer is a call")
     else:

@@ -24,10 +24,11 @@ def tool_schema(schema: Json | None) -> tuple[Json, bool]:
     ), says_less
 
 
-def answer_schema(schema: Json | None) -> Json:
+def answer_schema(wanted: OutputFormat) -> Json:
     """The schema of ``output_config.format``: every object in it must say that it has no further properties."""
-    closed = _closed(schema or {"type": "object"})
-    return {key: value for key, value in closed.items() if key != "$schema"}
+    closed = _closed(wanted.schema or {"type": "object"})
+    about = {"description": wanted.description} if wanted.description else {}
+    return about | {key: value for key, value in closed.items() if key != "$schema"}
 
 
 def _closed(value: Any) -> Any:

@@ -54,6 +54,21 @@ def body_of(tools: list[Json], changes: list[Json]) -> Json:
 
 @rows("upstream")
 @pytest.mark.parametrize("upstream", PROTOCOLS)
+@pytest.mark.parametrize("case", [case for case, (_, changes, _) in CASES.items() if changes])
+def test_the_changes_of_a_compacted_range_hold_too(upstream: str, case: str) -> None:
+    tools, changes, names = CASES[case]
+    summary = {"type": "compaction", "content": "We spoke of pears.", "tool_changes": changes}
+    body = body_of(tools, [])
+    body["messages"][1]["content"] = [summary]
+    told = sent(exchange_between("messages", upstream, body))
+    offered = [one.get("name") or one["function"]["name"] for one in told.get("tools", [])]
+    assert offered == names
+    assert "We spoke of pears." in json.dumps(told)
+    assert "tool_changes" not in json.dumps(told)
+
+
+@rows("upstream")
+@pytest.mark.parametrize("upstream", PROTOCOLS)
 @pytest.mark.parametrize("case", CASES)
 def test_the_tools_at_the_end_are_offered(upstream: str, case: str) -> None:
     tools, changes, names = CASES[case]
