@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
     from werkzeug.middleware.proxy_fix import ProxyFix
 
-    from app.blueprints import ENDPOINTS, _endpoint, _pages
+    from app.blueprints import ENDPOINTS, _address_rule, _endpoint, _pages
     from app.cli import register_commands
     from app.gateway import Gateway
     from app.settings import Settings
@@ -36,6 +36,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # Flask looks at every function it calls, at every call, whether it is a coroutine. None of ours is.
     app.ensure_sync = lambda function: function  # type: ignore[assignment, method-assign]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_rule_class = _address_rule.LazyRule
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.extensions["gateway"] = Gateway.build(settings)
