@@ -12,10 +12,14 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 	--custom-compile-command "make lock" $(ARGS) pyproject.toml
 
 # Tests run side by side, each module whole in one process; what all of them made the service say is searched afterwards.
-# One more than there are cores, for now and then they wait for servers; each of them reads all tests first.
-JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n + 1)))
-# Reading takes half as long where what pytest makes of the tests is kept. Modules begin in the order of pyproject.toml,
-# those with servers first; xdist would keep the ones with few tests for the end, which are the longest.
+# More than there are cores: most of the time those that come first wait, for servers and for limits to pass. Each
+# process reads all tests before, and takes half a gigabyte; where hardly any waits, one more than cores is enough.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+test attack e2e: JOBS ?= $(shell echo $$(($(CORES) * 2 + 1)))
+unit coverage fuzz: JOBS ?= $(shell echo $$(($(CORES) + 1)))
+# Reading takes half as long where what pytest makes of the tests is kept. The longest modules begin first
+# (tests/support/order.py), then the others in the order of pyproject.toml, those with servers before those without;
+# xdist would keep the ones with few tests for the end, which are the longest.
 PARALLEL = export TEST_EVIDENCE_DIR="$$(mktemp -d)" PYTHONDONTWRITEBYTECODE= && $(BIN)/python -m pytest \
 	-n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 SCAN = $(BIN)/python -m pytest -q tests/test_secrets.py

@@ -21,6 +21,7 @@ from tests.support.commands import forked_commands
 from tests.support.effort import tries
 from tests.support.evidence import Recorded, folder
 from tests.support.machine import report
+from tests.support.order import place_of
 from tests.support.postgres_server import PostgresServer, running_postgres
 from tests.support.redis_server import redis_client, running_redis
 from tests.support.secrets import API_KEY
@@ -77,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The scan for secrets looks at everything the others caused: it runs last, or after all processes have ended."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items[:] = [item for item in items if not item.name.startswith(SCAN)]
-    items.sort(key=lambda item: item.name.startswith(SCAN))
+    items.sort(key=lambda item: (item.name.startswith(SCAN), place_of(item.nodeid)))
 
 
 @pytest.fixture(autouse=True)
