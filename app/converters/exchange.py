@@ -39,6 +39,7 @@ from app.converters.neutral.vocabulary import (
     ToolCall,
     ToolChoice,
     ToolResult,
+    located,
 )
 from app.converters.neutral.whole_calls import CallGuard, check_response
 from app.converters.stop_sequences import CuttingDecoder, cut_response
@@ -347,7 +348,7 @@ def inline_images(request: Request, inlined: Mapping[str, str]) -> Request:
 
     def part(given: Part) -> Part:
         if isinstance(given, Image) and given.url is not None and given.url in inlined:
-            return Image.of(inlined[given.url], detail=given.detail, cache=given.cache)
+            return located(Image.of(inlined[given.url], detail=given.detail, cache=given.cache), given.path)
         if isinstance(given, ToolResult):
             return replace(given, parts=tuple(map(part, given.parts)))
         return given

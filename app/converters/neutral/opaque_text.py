@@ -122,6 +122,7 @@ def _readable(parts: tuple[Part, ...], role: Role, upstream: str, losses: Losses
 
 def refuse_bytes(value: Any, path: str) -> None:
     """Raise UnsupportedFeatureError for a block in whose content a file is, which no text can tell."""
+    kind = value.get("type") if isinstance(value, dict) else None
     stack = [value]
     while stack:
         one = stack.pop()
@@ -130,7 +131,7 @@ def refuse_bytes(value: Any, path: str) -> None:
         elif isinstance(one, dict):
             if one.get("type") == "base64":
                 raise UnsupportedFeatureError(
-                    f"Content of the type {path.rpartition('.')[2][:80]!r} with a file in it cannot be carried to this "
+                    f"Content of the type {str(kind)[:80]!r} with a file in it cannot be carried to this "
                     "model: leave the file out, or send it in a message of the user.",
                     param=path,
                 )
@@ -140,7 +141,7 @@ def refuse_bytes(value: Any, path: str) -> None:
 def _told(part: Opaque, role: Role, losses: Losses) -> Iterator[Part]:
     kind = part.value.get("type") if isinstance(part.value, dict) else None
     path = f"messages[].content[].{kind or 'part'}"
-    refuse_bytes(part.value, path)
+    refuse_bytes(part.value, part.path or path)
     if text := text_of(part.value):
         losses.note(path, "as text")
         yield Text(f"{text}\n" if role == "assistant" else text)
@@ -153,7 +154,7 @@ def _told(part: Opaque, role: Role, losses: Losses) -> Iterator[Part]:
         raise UnsupportedFeatureError(
             f"Content of the type {str(kind)[:80]!r} cannot be carried to this model: send it as text, an image or a "
             "document, or choose a model that takes it.",
-            param=path,
+            param=part.path or path,
         )
 
 

@@ -1,7 +1,7 @@
 """The neutral vocabulary: what the three protocols talk about, said once (conversion rules §6).
 
 Every value is frozen, slotted and equal when equal. A decoder turns wire into these, an encoder turns these into wire,
-and no codec ever sees another protocol's words. Four conventions are worth remembering:
+and no codec ever sees another protocol's words. Five conventions are worth remembering:
 
 * ``Usage.input_tokens`` is the TOTAL, cached share INCLUDED (see ``Usage``).
 * Tool results are parts of ``user`` messages, tool calls are parts of ``assistant`` messages. There is no tool role.
@@ -9,13 +9,15 @@ and no codec ever sees another protocol's words. Four conventions are worth reme
   object (``tools.input_of``).
 * What only one protocol knows rides in ``extra[<origin>]`` or in an ``Opaque`` part, and is written back only by the
   codec of that origin. A part attribute called ``origin`` names the protocol that minted a proof.
+* ``path`` of a part is where it stands in the client's body, for refusals: ``messages[0].content[1]``. It says nothing of
+  what the part is, so equal parts are equal wherever they stand.
 
 Sequences are tuples, so that a value can be shared without fear. Dictionaries are not copied: treat them as frozen.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 Role = Literal["system", "developer", "user", "assistant"]
@@ -103,6 +105,7 @@ class Image:
     detail: str | None = None
     file_id: str | None = None
     cache: CacheMark = False
+    path: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, url: str, *, detail: str | None = None, cache: CacheMark = False) -> Image:
@@ -139,6 +142,7 @@ class File:
     citations: bool | None = None
     detail: str | None = None
     cache: CacheMark = False
+    path: str = field(default="", compare=False)
 
     @property
     def as_url(self) -> str | None:
@@ -157,6 +161,7 @@ class Audio:
     id: str | None = None
     transcript: str = ""
     expires_at: int | None = None
+    path: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +226,15 @@ class Opaque:
 
     origin: str
     value: Any
+    path: str = field(default="", compare=False)
 
 
 Part: TypeAlias = Text | Refusal | Image | File | Audio | Reasoning | ToolCall | ToolResult | Opaque
+
+
+def located(part: Part, path: str) -> Part:
+    """The part with its place in the client's body, if it is of a kind that an upstream may have no form for."""
+    return replace(part, path=path) if isinstance(part, Image | File | Audio | Opaque) else part
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from app.converters.neutral.vocabulary import (
     Reasoning,
     Refusal,
     Text,
+    located,
     split_data_url,
 )
 from app.converters.responses.foreign_parts import own_form
@@ -48,14 +49,14 @@ def decode_part(raw: Any, path: str) -> Part:
     if kind == "refusal":
         return Refusal(reading.string(part.get("refusal"), f"{path}.refusal"))
     if kind in ("input_image", "computer_screenshot"):
-        return _image(part, path)
+        return located(_image(part, path), path)
     if kind == "input_file":
-        return _file(part, path)
+        return located(_file(part, path), path)
     if kind == "input_audio":
-        return _audio(part, path)
+        return located(_audio(part, path), path)
     if kind == "input_video":
         raise UnsupportedFeatureError("Videos cannot be carried to this model.", param=path)
-    return Opaque(ORIGIN, part)
+    return Opaque(ORIGIN, part, path)
 
 
 def decode_annotations(raw: Any) -> tuple[Annotation, ...]:

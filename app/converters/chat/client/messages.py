@@ -23,6 +23,7 @@ from app.converters.neutral.vocabulary import (
     Text,
     ToolCall,
     ToolResult,
+    located,
     split_data_url,
 )
 from app.converters.wire import reading
@@ -124,7 +125,7 @@ def content_parts(content: Any, path: str, role: str = "") -> list[Part]:
         return [Text(content)]
     if not isinstance(content, list):
         reading.wrong(path, "a string or a list of parts")
-    return [_part(part, f"{path}[{at}]", role) for at, part in enumerate(content)]
+    return [located(_part(part, f"{path}[{at}]", role), f"{path}[{at}]") for at, part in enumerate(content)]
 
 
 def _part(raw: Any, path: str, role: str) -> Part:

@@ -52,7 +52,9 @@ def encode_parts(parts: Iterable[Part], target: TargetModel) -> list[dict[str, A
         elif isinstance(part, File):
             encoded += _file(part, target)
         elif isinstance(part, Audio):
-            raise UnsupportedFeatureError("GitHub Copilot's chat endpoint takes no sound.", param="messages")
+            raise UnsupportedFeatureError(
+                "GitHub Copilot's chat endpoint takes no sound.", param=part.path or "messages"
+            )
         elif isinstance(part, Opaque) and part.origin == "chat":
             encoded.append(dict(part.value))
         else:
@@ -74,7 +76,8 @@ def _image(image: Image) -> dict[str, Any]:
     url = image.as_url
     if url is None:
         raise UnsupportedFeatureError(
-            "GitHub Copilot keeps no files: send the image itself instead of its file id.", param="messages"
+            "GitHub Copilot keeps no files: send the image itself instead of its file id.",
+            param=image.path or "messages",
         )
     details = {"url": url} if image.detail is None else {"url": url, "detail": image.detail}
     return _marked({"type": "image_url", "image_url": details}, bool(image.cache))
@@ -87,7 +90,7 @@ def _file(file: File, target: TargetModel) -> list[dict[str, Any]]:
         raise UnsupportedFeatureError(
             "GitHub Copilot's chat endpoint takes text documents only; send this one as text or choose a model that"
             " takes documents.",
-            param="messages",
+            param=file.path or "messages",
         )
     if file.citations:
         target.losses.drop("messages[].content[].citations", "chat has no citations")

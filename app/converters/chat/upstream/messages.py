@@ -142,7 +142,8 @@ def _assistant(message: Message, target: TargetModel) -> list[dict[str, Any]]:
             parts.append(part)
         elif isinstance(part, Image):
             raise UnsupportedFeatureError(
-                "A turn of the model's own holds text alone: send pictures in a message of the user.", param="messages"
+                "A turn of the model's own holds text alone: send pictures in a message of the user.",
+                param=part.path or "messages",
             )
     calls = message.calls
     content, is_marked = content_of(parts, target, marks_message=not calls)

@@ -19,6 +19,7 @@ from app.converters.neutral.vocabulary import (
     Text,
     ToolCall,
     ToolResult,
+    located,
 )
 from app.converters.wire import reading
 from app.errors import UnsupportedFeatureError
@@ -56,10 +57,10 @@ def decode_block(block: Any, path: str) -> Part:
     kind = reading.string(fields.get("type"), f"{path}.type")
     decode = _DECODERS.get(kind)
     if decode is not None:
-        return decode(fields, path)
+        return located(decode(fields, path), path)
     if kind == "container_upload":
         raise UnsupportedFeatureError(f"{path}: Copilot runs no containers that could take a file", param=path)
-    return Opaque(PROTOCOL, fields)
+    return Opaque(PROTOCOL, fields, path)
 
 
 def mark_of(fields: Json) -> CacheMark:

@@ -113,7 +113,9 @@ def served(body: Json) -> tuple[Json, SearchTool] | None:
         changed["tool_choice"] = {**(choice if isinstance(choice, dict) else {}), "type": "tool", "name": tool.name}
     messages = body.get("messages")
     if isinstance(messages, list):
-        changed["messages"] = [turn for message in messages for turn in _as_calls(message, tool.name)]
+        changed["messages"] = [
+            turn for at, message in enumerate(messages) for turn in _as_calls(message, tool.name, f"messages[{at}]")
+        ]
     return changed, tool
 
 
@@ -144,7 +146,7 @@ def _domains(tool: Json, field: str, path: str) -> tuple[str, ...]:
     return tuple(one.strip() for one in given)
 
 
-def _as_calls(message: Any, name: str) -> list[Any]:
+def _as_calls(message: Any, name: str, path: str) -> list[Any]:
     """A message of the assistant with searches in it, as the calls and results that it was made of.
 
     After a result the assistant's next words are a turn of their own; a call behind it was made beside the search.
@@ -166,7 +168,7 @@ def _as_calls(message: Any, name: str) -> list[Any]:
         said.clear()
         found.clear()
 
-    for block in blocks:
+    for at, block in enumerate(blocks):
         kind = block.get("type") if isinstance(block, dict) else None
         if _use_of(block) == "web_search":
             given = block.get("input")
@@ -185,7 +187,7 @@ def _as_calls(message: Any, name: str) -> list[Any]:
         else:
             if found and kind != "tool_use":
                 turn_over()
-            said.append(_as_text(block) if _is_web_block(block) else _without_web_citations(block))
+            said.append(_as_said(block, f"{path}.content[{at}]"))
     turn_over()
     return turns
 
@@ -243,17 +245,17 @@ def _history_as_text(body: Json) -> Json:
     messages = body.get("messages")
     if not isinstance(messages, list):
         return body
-    changed = [_message_as_text(message) for message in messages]
+    changed = [_message_as_text(message, f"messages[{at}]") for at, message in enumerate(messages)]
     if all(new is old for new, old in zip(changed, messages, strict=True)):
         return body
     return {**body, "messages": changed}
 
 
-def _message_as_text(message: Any) -> Any:
+def _message_as_text(message: Any, path: str) -> Any:
     blocks = message.get("content") if isinstance(message, dict) and message.get("role") == "assistant" else None
     if not isinstance(blocks, list) or not any(map(_is_web_block, blocks)):
         return message
-    changed = [_as_text(block) if _is_web_block(block) else _without_web_citations(block) for block in blocks]
+    changed = [_as_said(block, f"{path}.content[{at}]") for at, block in enumerate(blocks)]
     return {**message, "content": changed}
 
 
@@ -277,26 +279,30 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _as_text(block: Json) -> Json:
+def _as_said(block: Any, path: str) -> Any:
+    return _as_text(block, path) if _is_web_block(block) else _without_web_citations(block)
+
+
+def _as_text(block: Json, path: str) -> Json:
     used, given = _use_of(block), block.get("content")
     if used is not None:
         text = f"[{used}: {json_bytes.dumps(block.get('input') or {}).decode()}]"
     elif _result_of(block) == "web_search":
         text = f"[web_search found]\n{told_in(given)}"
     else:
-        text = f"[web_fetch read]\n{_fetched(given)}"
+        text = f"[web_fetch read]\n{_fetched(given, path)}"
     mark = block.get("cache_control")
     return {"type": "text", "text": text} | ({"cache_control": mark} if mark is not None else {})
 
 
-def _fetched(given: Any) -> str:
+def _fetched(given: Any, path: str) -> str:
     """The address and the text of a page that was fetched elsewhere. Raises: UnsupportedFeatureError for one that is
     no text."""
     if not isinstance(given, dict):
         return ""
     if given.get("error_code"):
         return f"Nothing: {given['error_code']}"
-    refuse_bytes(given, "messages[].content[].web_fetch_tool_result")
+    refuse_bytes(given, path)
     return "\n".join(lines_of(given))
 
 

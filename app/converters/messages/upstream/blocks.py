@@ -164,7 +164,7 @@ class BlockEncoder:
                 return self._result(part)[0]
             case Audio():
                 if part.data:
-                    raise UnsupportedFeatureError("The messages protocol has no audio.", param="messages")
+                    raise UnsupportedFeatureError("The messages protocol has no audio.", param=part.path or "messages")
                 return {"type": "text", "text": part.transcript} if part.transcript.strip() else None
             case Opaque():
                 if part.origin == PROTOCOL and isinstance(part.value, dict):
@@ -250,10 +250,10 @@ def _text_of(part: File) -> str:
     if part.text is not None:
         return part.text
     if part.url is not None:
-        raise no_address()
+        raise no_address(part.path)
     if part.data is None:
         raise UnsupportedFeatureError(
-            "Copilot stores no files: send the content of the file instead of its id.", param="messages"
+            "Copilot stores no files: send the content of the file instead of its id.", param=part.path or "messages"
         )
     media_type = _media_type(part)
     if media_type.startswith("text/") or media_type in ("application/json", "application/xml", "application/yaml"):
@@ -262,14 +262,14 @@ def _text_of(part: File) -> str:
         except ValueError:  # no base64, no ASCII, or no UTF-8 in it
             pass
     raise UnsupportedFeatureError(
-        f"The messages protocol takes PDF and plain text documents, not {media_type}.", param="messages"
+        f"The messages protocol takes PDF and plain text documents, not {media_type}.", param=part.path or "messages"
     )
 
 
-def no_address() -> UnsupportedFeatureError:
+def no_address(path: str = "") -> UnsupportedFeatureError:
     """The refusal of a document by its address, which upstream does not fetch."""
     return UnsupportedFeatureError(
-        "Copilot fetches no documents: send the document itself instead of its address.", param="messages"
+        "Copilot fetches no documents: send the document itself instead of its address.", param=path or "messages"
     )
 
 
@@ -289,7 +289,7 @@ def _image(part: Image) -> Json:
     if part.url is not None:
         return {"type": "image", "source": {"type": "url", "url": part.url}}
     raise UnsupportedFeatureError(
-        "Copilot stores no files: send the image itself instead of the id of a file.", param="messages"
+        "Copilot stores no files: send the image itself instead of the id of a file.", param=part.path or "messages"
     )
 
 

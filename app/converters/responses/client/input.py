@@ -161,7 +161,7 @@ def _other(turns: _Turns, item: dict[str, Any], path: str) -> None:
     rule = ITEMS.get(kind)
     if rule is not None and rule.verdict == "refused":
         raise UnsupportedFeatureError(f"An item of type `{kind}` cannot be used: {rule.note}.", param=path)
-    part = Opaque(ORIGIN, item)
+    part = Opaque(ORIGIN, item, path)
     if kind in OF_TOOLS:
         turns.result(part)
     else:

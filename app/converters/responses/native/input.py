@@ -75,7 +75,7 @@ class ItemNormalizer:
         normalize = _NORMALIZERS.get(kind)
         if normalize is not None:
             return normalize(self, item)
-        return _short_id(_slim(item)) if self._taken.takes(kind) else self._instead(item, kind)
+        return _short_id(_slim(item)) if self._taken.takes(kind) else self._instead(item, kind, path)
 
     @property
     def _taken(self) -> Taken:
@@ -86,15 +86,15 @@ class ItemNormalizer:
         kept = self.tools.normalize(tools, f"{path}.tools") if isinstance(tools, list) else tools
         return slim if kept is tools else {**slim, "tools": kept}
 
-    def _instead(self, item: dict[str, Any], kind: str) -> dict[str, Any] | None:
+    def _instead(self, item: dict[str, Any], kind: str, path: str) -> dict[str, Any] | None:
         """An item that upstream does not take, as what comes nearest."""
         if self._taken.has_refused(kind):
             self.losses.drop(f"input[].{kind}", "this model refuses it: in another form")
         if kind in client_run.CALLS:
-            return self._client_call(item)
+            return self._client_call(item, path)
         if kind in client_run.OUTPUTS:
-            return self._client_result(item)
-        return self._told(item)
+            return self._client_result(item, path)
+        return self._told(item, path)
 
     def _message(self, item: dict[str, Any]) -> dict[str, Any]:
         return self._with_content(_slim(item), "content")
@@ -156,21 +156,21 @@ class ItemNormalizer:
             slim = {**slim, "type": "function_call_output"}
         return self._with_content(slim, "output")
 
-    def _client_call(self, item: dict[str, Any]) -> dict[str, Any] | None:
+    def _client_call(self, item: dict[str, Any], path: str) -> dict[str, Any] | None:
         call = client_run.call_of(item)
         if call is None:
-            return self._told(item)
+            return self._told(item, path)
         wire = {"type": "function_call", "call_id": call.call_id, "name": ToolNames(()).wire_of(call)}
         return _short_id({**wire, "arguments": call.arguments})
 
-    def _client_result(self, item: dict[str, Any]) -> dict[str, Any] | None:
+    def _client_result(self, item: dict[str, Any], path: str) -> dict[str, Any] | None:
         found = client_run.result_of(item)
         if found is None:
-            return self._told(item)
+            return self._told(item, path)
         result = {"type": "function_call_output", "call_id": found[0], "output": found[1]}
         return self._with_content(_short_id(result), "output")
 
-    def _told(self, item: dict[str, Any]) -> dict[str, Any] | None:
+    def _told(self, item: dict[str, Any], where: str = "") -> dict[str, Any] | None:
         """An item that upstream does not take, as text: what was said or found is not lost."""
         path = f"input[].{item.get('type')}"
         text = text_of(item)
@@ -178,7 +178,7 @@ class ItemNormalizer:
         if not text and is_told_by_client:
             raise UnsupportedFeatureError(
                 f"An item of type `{item.get('type')}` cannot be carried to this model: send what it says as text.",
-                param=path,
+                param=where or path,
             )
         if not text:
             self.losses.drop(path, "not an item that upstream takes, and there is nothing to read in it")

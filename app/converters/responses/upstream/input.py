@@ -175,7 +175,7 @@ class _Writer:
         if isinstance(part, File):
             return self._file(part, message)
         if isinstance(part, Audio):
-            raise UnsupportedFeatureError("Audio cannot be carried to this model.", param="input_audio")
+            raise UnsupportedFeatureError("Audio cannot be carried to this model.", param=part.path or "input_audio")
         self._losses.drop("messages[].content[].tool_result", "of a kind that results cannot hold")
         return []
 
@@ -191,7 +191,7 @@ class _Writer:
             return [{"type": "input_file", "file_url": part.url}]
         if part.data is None:
             raise UnsupportedFeatureError(
-                "A file by its id cannot be carried to this model: send its data.", param="file_id"
+                "A file by its id cannot be carried to this model: send its data.", param=part.path or "file_id"
             )
         name = part.name or part.title or "document.pdf"
         data = part.as_url if split_data_url(part.data) is None else part.data
@@ -210,7 +210,7 @@ class _Writer:
             raise UnsupportedFeatureError(
                 "A turn of the model's own holds text alone: send pictures, documents and sound in a message of the "
                 "user.",
-                param="content",
+                param=getattr(part, "path", "") or "content",
             )
         self._losses.note("messages[].content[].document", "as text")
         return [{"type": "output_text", "text": "\n\n".join(texts), "annotations": []}]
@@ -244,7 +244,7 @@ def _text_of(part: File) -> str | None:
 def _image(part: Image) -> dict[str, Any]:
     if part.as_url is None:
         raise UnsupportedFeatureError(
-            "An image by its file id cannot be carried to this model: send a URL or data.", param="file_id"
+            "An image by its file id cannot be carried to this model: send a URL or data.", param=part.path or "file_id"
         )
     return {"type": "input_image", "image_url": part.as_url, "detail": part.detail or "auto"}
 
