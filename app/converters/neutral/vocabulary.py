@@ -9,8 +9,8 @@ and no codec ever sees another protocol's words. Five conventions are worth reme
   object (``tools.input_of``).
 * What only one protocol knows rides in ``extra[<origin>]`` or in an ``Opaque`` part, and is written back only by the
   codec of that origin. A part attribute called ``origin`` names the protocol that minted a proof.
-* ``path`` of a part is where it stands in the client's body, for refusals: ``messages[0].content[1]``. It says nothing of
-  what the part is, so equal parts are equal wherever they stand.
+* ``path`` of a part is where it stands in the client's body, for refusals: ``messages[0].content[1]``. It says nothing
+  of what the part is: equal parts are equal wherever they stand.
 
 Sequences are tuples, so that a value can be shared without fear. Dictionaries are not copied: treat them as frozen.
 """

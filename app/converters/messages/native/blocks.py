@@ -27,7 +27,7 @@ def normalize(
     body: Json, inlined: Mapping[str, str], losses: Losses, limits: ModelLimits, *, sends_proofs: bool
 ) -> Json:
     """Bare cache marks, no empty text, no foreign proofs, pictures inline, system messages in their place."""
-    normalizer = _Normalizer(inlined, losses, sends_proofs, keeps_ttl=limits.caches_for_an_hour)
+    normalizer = _Normalizer(inlined, losses, sends_proofs, body, keeps_ttl=limits.caches_for_an_hour)
     normalized = body
     for name in ("system", "tools"):
         value = body.get(name)
@@ -63,7 +63,10 @@ def with_last_mark(body: Json, mark: Json) -> Json:
 
 
 class _Normalizer:
-    def __init__(self, inlined: Mapping[str, str], losses: Losses, sends_proofs: bool, *, keeps_ttl: bool) -> None:
+    def __init__(
+        self, inlined: Mapping[str, str], losses: Losses, sends_proofs: bool, body: Json, *, keeps_ttl: bool
+    ) -> None:
+        self._messages = body.get("messages")
         self._inlined = inlined
         self._losses = losses
         self._sends_proofs = sends_proofs
@@ -124,7 +127,7 @@ class _Normalizer:
         elif not isinstance(source, dict) or source.get("type") not in ("text", "content", "url"):
             return None
         elif source["type"] == "url":
-            raise no_address()
+            raise no_address(_place_of(block, self._messages))
         else:
             given = source.get("data" if source["type"] == "text" else "content")
         inner = [{"type": "text", "text": given}] if isinstance(given, str) else given
@@ -222,6 +225,20 @@ def _with_ids(message: Any, new: Mapping[int, str]) -> Any:
         {**block, fields[id(block)]: new[id(block)]} if id(block) in fields else block for block in message["content"]
     ]
     return {**message, "content": content}
+
+
+def _place_of(block: Json, messages: Any) -> str:
+    """Where a block stands, for a refusal; "" if it is nowhere."""
+    holders = [
+        (f"messages[{at}]", message) for at, message in enumerate(messages if isinstance(messages, list) else ())
+    ]
+    for path, holder in holders:
+        content = holder.get("content") if isinstance(holder, dict) else None
+        for at, one in enumerate(content if isinstance(content, list) else ()):
+            if one is block:
+                return f"{path}.content[{at}]"
+            holders.append((f"{path}.content[{at}]", one))
+    return ""
 
 
 def _is_mixed_failure(block: Any) -> bool:
