@@ -964,7 +964,7 @@ REFUSED: dict[str, list[Json]] = {
         {"background": True},
         {"conversation": "c"},
         {"prompt": {"id": "p"}},
-        {"tool_choice": {"type": "web_search"}},
+        {"tool_choice": {"type": "code_interpreter"}},
         {"input": [{"type": "item_reference", "id": "x"}]},
     ],
 }
@@ -981,7 +981,7 @@ def test_what_is_refused_is_refused_as_the_clients_fault(client: str, upstream: 
         hosted = (
             {"type": "code_execution_20250825", "name": "code_execution"}
             if client == "messages"
-            else {"type": "web_search"}
+            else {"type": "code_interpreter"}
         )
         body["tools"] = [hosted]
     body |= extra
