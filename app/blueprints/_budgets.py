@@ -6,7 +6,7 @@ from app.blueprints._endpoint import current_record
 from app.errors import GatewayError
 from app.gateway import Gateway
 from app.keys.key import Key
-from app.keys.spending import Account
+from app.keys.account import Account
 
 
 def standing(gateway: Gateway) -> tuple[Key | None, list[Account] | None]:

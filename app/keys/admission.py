@@ -11,9 +11,10 @@ from app.converters.neutral.price_list import PriceList
 from app.converters.neutral.prices import multiplier_of
 from app.converters.request_size import likely_tokens
 from app.errors import ClientError, ForbiddenError, Sentence
+from app.keys.account import Account, Amounts, Refused, Reservation
 from app.keys.key import PER_UNIT, WARNS_AT, Key, Unit, moment, told
 from app.keys.rates import RequestRates, Standing
-from app.keys.spending import Account, Amounts, Refused, Reservation, Spending
+from app.keys.spending import Spending
 from app.reply import Ended
 
 _UNKNOWN_PRICE: Final = PER_UNIT["credits"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from app.converters.neutral.price_list import PriceList
 from app.database import Database
 from app.keys.admission import Admission
@@ -9,7 +12,7 @@ from app.keys.key import Key
 from app.keys.known import KnownKeys
 from app.keys.rates import RequestRates
 from app.keys.registry import KeyRegistry
-from app.keys.spending import Spending
+from app.keys.spending import REFRESH_S, Spending
 from app.reply import Ended
 from app.store import Store
 
@@ -45,6 +48,17 @@ class ClientKeys:
         """Now and then: keep reservations alive, write down when keys were used."""
         self.spending.renew()
         self.known.note_use()
+
+    def hold_ahead(self, is_serving: Callable[[], bool]) -> None:
+        """Until it serves no more: let calls of busy keys begin and end in memory. The worker runs this beside them."""
+        self.spending.begin_leasing()
+        try:
+            while is_serving():
+                time.sleep(REFRESH_S)
+                self.spending.refresh()
+        finally:
+            self.spending.end_leasing()
+        self.spending.refresh()
 
     def finish(self) -> None:
         """Before the worker ends."""

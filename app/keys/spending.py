@@ -5,80 +5,41 @@ goes and what it did cost is booked, in one transaction. Whoever dies in between
 renews: it is booked as it stands. A transaction of which nobody has heard whether it went through, because the server
 died or hung at its end, is made again and counts once.
 
+Where a key is used a lot and its budgets are far from their ends, a worker holds something for calls to come as well
+(`Lease`): those begin and end in memory. It is a row like that of a call, so that there is never less held than is
+spent. Who would have to be refused because of it has all workers give it back, waits for that, and is then judged by
+calls alone. Only a worker that calls `refresh` does so: see `begin_leasing`.
+
 Of one key, whatever has come together in a worker is done in one transaction: with hundreds of calls at once nobody has
 to race for the database, and one call more costs next to nothing.
 """
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from app.database import Database
 from app.errors import DatabaseError
-from app.keys.key import UNITS, WARNS_AT, Budget, Key, Unit
+from app.keys.account import BIGGEST, Account, Admitted, Amounts, Refused, Reservation
+from app.keys.key import UNITS, Key, Unit
+from app.keys.lease import Lease, held_ahead
+from app.keys.standing import ALIVE_S, Batch, Standing, lock
 from app.logs import logger
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, TextClause
-
-ALIVE_S: Final = 600.0
+REFRESH_S: Final = 1.0
+"""How often a worker that holds something ahead calls `refresh`."""
 _RENEW_S: Final = 60.0
 _MOST_PENDING: Final = 10_000
-_BIGGEST: Final = 2**62
-
-Amounts = Mapping[Unit, int]
-_Period = tuple[str, str, float]
-"""Unit, period, and when it began: for which an amount is spent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """How a budget stands. reserved: for calls in progress, this one included. ends_at: epoch seconds, None: never."""
-
-    budget: Budget
-    used: int
-    reserved: int
-    ends_at: float | None
-
-    @property
-    def left(self) -> int:
-        return max(0, self.budget.amount - self.used - self.reserved)
-
-    @property
-    def share(self) -> float:
-        """How much of it is used, from 0 to 1 and above."""
-        return self.used / self.budget.amount if self.budget.amount else 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """What a call in progress holds. id None: nothing, for the database was away when it began."""
-
-    key: Key
-    id: str | None
-    began_at: float
-    amounts: Amounts
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a call may not begin now. account: of the budget at fault; None: too many are in progress. is_spent: the
-    budget is used up, and not only reserved by others."""
-
-    account: Account | None = None
-    is_spent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    reservation: Reservation
-    accounts: tuple[Account, ...] = ()
+_OFTEN: Final = 4
+"""Something is held ahead for a key that makes so many calls in `REFRESH_S`, in this worker."""
+_LOOK_AGAIN_S: Final = 0.1
+_LOOKS: Final = 30
+"""How often it is looked whether other workers have given back what they held ahead."""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +56,8 @@ class _Wish:
 class _Desk:
     """Where the calls of one key are decided upon, in this worker. Whoever has its turn does it for all that wait."""
 
+    key: Key
+    """As it was when it was last used."""
     turn: threading.Lock = field(default_factory=threading.Lock)
     wishes: list[_Wish] = field(default_factory=list)
     ended: list[tuple[Reservation, Amounts]] = field(default_factory=list)
@@ -102,28 +65,46 @@ class _Desk:
     """Of a transaction that may have gone through: calls that it ended or began."""
     unreserved: list[tuple[Reservation, Amounts]] = field(default_factory=list)
     """Calls that have ended and held nothing, so that no row of theirs tells whether they are booked."""
-    batch: _Batch | None = None
+    batch: Batch | None = None
+    notes: list[str] = field(default_factory=list)
+    """Of batches that are booked. They go with the next transaction: only then is it known that theirs went through."""
+    lease: Lease | None = None
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    """Of what changes when calls begin and end without a turn. Nobody waits while holding it."""
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_OFTEN))
+    """When calls wanted to begin that had to have a turn."""
+    usual: Amounts = field(default_factory=lambda: dict.fromkeys(UNITS, 0))
+    """What a call of this key wants, or somewhat more."""
 
+    def take(self, key: Key, wanted: Amounts, now: float) -> Admitted | None:
+        """A call that begins under the lease, if there is one that has room for it."""
+        if self.lease is None:
+            return None
+        with self.guard:
+            return self.lease.take(key, wanted, now) if self.lease is not None else None
 
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """Some of `unreserved`, booked in one transaction that leaves a note of this name."""
-
-    key: Key
-    ended: list[tuple[Reservation, Amounts]]
-    name: str = field(default_factory=lambda: f"once:{uuid.uuid4().hex}")
-    is_booked: bool = False
+    def is_due(self) -> bool:
+        """Whether something waits to be booked."""
+        return bool(self.ended or self.unreserved or self.batch or (self.notes and self.lease is None))
 
 
 class Spending:
-    """clock: epoch seconds."""
+    """clock: epoch seconds. sleep: waits for some seconds."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._sleep = sleep
         self._open: dict[str, Reservation] = {}
         self._renewed_at = 0.0
         self._desks: dict[str, _Desk] = {}
+        self._is_leasing = False
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -135,44 +116,57 @@ class Spending:
         A call that is alone may use what is left, however little: its reservation is the most that can be overrun.
         While the database is away every call may go on; what it costs is booked when the database is back.
         """
-        wanted = {unit: max(0, min(amounts.get(unit, 0), _BIGGEST)) for unit in UNITS}
-        wish, desk = _Wish(key, wanted, self._clock()), self._desk(key)
-        desk.wishes.append(wish)
-        try:
-            with desk.turn:
-                if wish.found is None:
-                    self._decide(desk, key)
-        except DatabaseError:
-            return Admitted(Reservation(key, None, wish.at, {}))
-        except BaseException:  # the client has gone while we waited
-            if isinstance(wish.found, Admitted):
-                self.settle(wish.found.reservation, {})
-            raise
-        finally:
-            if wish in desk.wishes:
-                desk.wishes.remove(wish)
-        found = wish.found
-        assert found is not None
+        wanted = {unit: max(0, min(amounts.get(unit, 0), BIGGEST)) for unit in UNITS}
+        desk = self._desk(key)
+        found = desk.take(key, wanted, self._clock()) or self._asked(desk, key, wanted)
+        for _ in range(_LOOKS):
+            if not isinstance(found, Refused) or not found.is_ahead:
+                break
+            self._sleep(_LOOK_AGAIN_S)
+            found = self._asked(desk, key, wanted)
         return found
 
     def settle(self, reservation: Reservation, cost: Amounts) -> None:
         """Book what a call did cost, and let go of what it held. If the database is away, later."""
         desk = self._desk(reservation.key)
-        pending = desk.ended if reservation.id is not None else desk.unreserved
-        pending.append((reservation, cost))
-        if len(pending) > _MOST_PENDING:
-            del pending[0]
-            logger.error("a call is not counted against its budget: the database is away for too long")
-        self._flush(desk)
+        with desk.guard:
+            lease = desk.lease
+            if lease is not None and lease.settle(reservation, cost):
+                if not lease.is_overdrawn:
+                    return
+            else:
+                pending = desk.ended if reservation.id is not None else desk.unreserved
+                pending.append((reservation, cost))
+                lease = None
+                if len(pending) > _MOST_PENDING:
+                    del pending[0]
+                    logger.error("a call is not counted against its budget: the database is away for too long")
+        self._flush(desk, lease)
+
+    def begin_leasing(self) -> None:
+        """From now on `refresh` is called each `REFRESH_S`, and `flush` at the end."""
+        self._is_leasing = True
+
+    def end_leasing(self) -> None:
+        """No new lease from now on."""
+        self._is_leasing = False
+
+    def refresh(self) -> None:
+        """Book what calls did cost that began under leases. What is held ahead and not used much is given back."""
+        for desk in list(self._desks.values()):
+            if (lease := desk.lease) is not None:
+                self._flush(desk, lease)
 
     def flush(self) -> None:
-        """Book what could not be booked before."""
+        """Book all that is not booked yet, and hold nothing ahead any more."""
+        self.end_leasing()
         for desk in list(self._desks.values()):
-            self._flush(desk)
+            self._flush(desk, desk.lease)
 
     def renew(self) -> None:
         """Say that this worker's calls still go on. It calls this now and then."""
-        self.flush()
+        for desk in list(self._desks.values()):
+            self._flush(desk)
         now = self._clock()
         if not self._open or now - self._renewed_at < _RENEW_S:
             return
@@ -188,8 +182,9 @@ class Spending:
 
     def accounts(self, key: Key) -> list[Account]:
         """How the key's budgets stand. Raises: DatabaseError."""
+        self._close_lease(key)
         with self._database.read() as connection:
-            return _Standing(connection, key.id).accounts(key, self._clock())
+            return Standing(connection, key.id).accounts(key, self._clock())
 
     def accounts_of(self, keys: Sequence[Key]) -> dict[str, list[Account]]:
         """How the budgets of many keys stand, by their ids: as `accounts`, with two looks for all of them.
@@ -203,6 +198,8 @@ class Spending:
         now, ids = self._clock(), sorted(key.id for key in keys if key.limits.budgets)
         if not ids:
             return {}
+        for key in keys:
+            self._close_lease(key)
         held = select(KEY_CALLS.c.key_id, *(func.sum(KEY_CALLS.c[unit]) for unit in UNITS))
         spent = select(*(KEY_SPENDING.c[name] for name in ("key_id", "unit", "per", "begins", "amount")))
         with self._database.read() as connection:
@@ -227,30 +224,77 @@ class Spending:
     # ── of one key ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _desk(self, key: Key) -> _Desk:
-        return self._desks.setdefault(key.id, _Desk())
+        desk = self._desks.get(key.id)
+        return desk if desk is not None else self._desks.setdefault(key.id, _Desk(key))
 
-    def _flush(self, desk: _Desk) -> None:
-        with desk.turn:
-            pending = desk.ended or desk.unreserved
-            key = pending[0][0].key if pending else desk.batch.key if desk.batch else None
-            if key is not None:
-                try:
+    def _asked(self, desk: _Desk, key: Key, wanted: Amounts) -> Admitted | Refused:
+        """What a transaction says, in which others may have their part."""
+        wish = _Wish(key, wanted, self._clock())
+        desk.key = key
+        desk.wishes.append(wish)
+        try:
+            with desk.turn:
+                if wish.found is None and (taken := desk.take(key, wanted, self._clock())) is not None:
+                    wish.found = taken
+                    desk.wishes.remove(wish)
+                if wish.found is None:
                     self._decide(desk, key)
-                except DatabaseError:
-                    return
+        except DatabaseError:
+            return Admitted(Reservation(key, None, wish.at, {}))
+        except BaseException:  # the client has gone while we waited
+            if isinstance(wish.found, Admitted):
+                self.settle(wish.found.reservation, {})
+            raise
+        finally:
+            if wish in desk.wishes:
+                desk.wishes.remove(wish)
+        found = wish.found
+        assert found is not None
+        return found
 
-    def _decide(self, desk: _Desk, key: Key) -> None:
+    def _close_lease(self, key: Key) -> None:
+        desk = self._desks.get(key.id)
+        if desk is not None and desk.lease is not None:
+            self._flush(desk, desk.lease, may_lease=False)
+
+    def _flush(self, desk: _Desk, lease: Lease | None = None, *, may_lease: bool = True) -> None:
+        """Book what is to be booked. lease: that as well, if it is not booked yet."""
+        with desk.turn:
+            try:
+                if lease is not None and lease is desk.lease:
+                    self._decide(desk, lease.key, may_lease=may_lease)
+                while desk.is_due():
+                    self._decide(desk, desk.key, may_lease=may_lease)
+            except DatabaseError:
+                return
+
+    def _decide(self, desk: _Desk, key: Key, *, may_lease: bool = True) -> None:
         """Book what has ended, and decide upon what wants to begin, in one transaction. Raises: DatabaseError."""
-        ended, wishes = desk.ended[:], desk.wishes[:]
-        if desk.batch is None and desk.unreserved:
-            desk.batch, desk.unreserved = _Batch(key, desk.unreserved), []
-        found, crossed = self._transact(desk, key, ended, wishes)
+        now, wishes = self._clock(), desk.wishes[:]
+        with desk.guard:
+            lease, desk.lease = desk.lease, None
+            if lease is not None:
+                desk.ended += lease.later
+            if desk.batch is None and (desk.unreserved or lease is not None):
+                desk.batch, desk.unreserved = Batch(desk.unreserved, lease), []
+            ended = desk.ended[:]
+        desk.recent.extend(wish.at for wish in wishes)
+        is_often = bool(wishes) and len(desk.recent) == _OFTEN and desk.recent[0] > now - REFRESH_S
+        may_lease = may_lease and self._is_leasing and (is_often or (lease is not None and lease.calls >= _OFTEN))
+        lately = [wish.wanted for wish in wishes] + ([lease.last] if lease is not None and lease.calls else [])
+        if lately:
+            usual = desk.usual
+            desk.usual = {unit: max(usual[unit] * 7 // 8, *(it[unit] for it in lately)) for unit in UNITS}
+        found, crossed, lease = self._transact(desk, key, ended, wishes, may_lease=may_lease)
         # The transaction is through: from here on nothing waits for anything.
         del desk.ended[: len(ended)]
         desk.doubtful -= {reservation.id or "" for reservation, _ in ended}
+        desk.notes = []
         if desk.batch is not None:
-            # Its note goes with the next transaction: only then is it known that this one went through.
-            desk.batch = None if desk.batch.is_booked else _Batch(key, [], desk.batch.name, is_booked=True)
+            desk.notes = [desk.batch.name]
+            if desk.batch.lease is not None:
+                self._open |= desk.batch.lease.going
+            desk.batch = None
         for reservation, _ in ended:
             self._open.pop(reservation.id or "", None)
         for wish, answer in zip(wishes, found, strict=True):
@@ -261,176 +305,60 @@ class Spending:
                     self._open[answer.reservation.id or ""] = answer.reservation
             elif isinstance(answer, Admitted):  # who wanted it has gone meanwhile
                 desk.ended.append((answer.reservation, {}))
+        desk.lease = lease
         for name, account in crossed:
             fields = {"key": name, "budget": account.budget.words, "used_percent": int(account.share * 100)}
             what = "budget is nearly used up" if account.left else "budget is used up"
             logger.warning(what, extra={"fields": fields})
 
     def _transact(
-        self, desk: _Desk, key: Key, ended: list[tuple[Reservation, Amounts]], wishes: list[_Wish]
-    ) -> tuple[list[Admitted | Refused], list[tuple[str, Account]]]:
-        """What became of each wish, and the budgets that were crossed. Raises: DatabaseError."""
+        self,
+        desk: _Desk,
+        key: Key,
+        ended: list[tuple[Reservation, Amounts]],
+        wishes: list[_Wish],
+        *,
+        may_lease: bool,
+    ) -> tuple[list[Admitted | Refused], list[tuple[str, Account]], Lease | None]:
+        """What became of each wish, the budgets that were crossed, and what is held ahead. Raises: DatabaseError."""
         found: list[Admitted | Refused] = []
+        lease: Lease | None = None
         now, is_written = self._clock(), False
         try:
             with self._database.write() as connection:
-                _lock(connection, key)
-                standing = _Standing(connection, key.id)
+                lock(connection, key)
+                standing = Standing(connection, key.id)
                 standing.book_the_dead(key, now)
+                standing.forget(desk.notes)
                 if desk.batch is not None:
                     standing.book_once(desk.batch, now)
                 for reservation, cost in ended:
                     standing.book(reservation, cost, is_doubtful=reservation.id in desk.doubtful)
                 found = [standing.judged(wish.key, wish.wanted, now) for wish in wishes]
+                if any(isinstance(answer, Refused) and answer.is_ahead for answer in found):
+                    standing.recall(now)
+                if may_lease and not standing.is_recalled:
+                    lease = self._leased(standing, key, desk.usual, now)
                 crossed = standing.write(now)
                 is_written = True
-        except DatabaseError:
+        except BaseException:
             if is_written:  # it may have gone through all the same
                 begun = [answer.reservation for answer in found if isinstance(answer, Admitted)]
+                if lease is not None:
+                    begun.append(Reservation(key, lease.id, now, lease.ahead))
                 desk.doubtful |= {it.id or "" for it in (*begun, *(reservation for reservation, _ in ended))}
                 desk.ended += [(it, {}) for it in begun]
             raise
-        return found, crossed
+        return found, crossed, lease
 
-
-class _Standing:
-    """What is booked and reserved for one key, read within a transaction; changes are kept until `write`."""
-
-    def __init__(self, connection: Connection, key_id: str) -> None:
-        self._connection = connection
-        self._key_id = key_id
-        calls = connection.execute(_sql(_CALLS), {"key": key_id}).all()
-        self._times: dict[str, tuple[float, float]] = {row[0]: (row[1], row[2]) for row in calls}
-        self._held: dict[str, Amounts] = {
-            row[0]: {unit: int(amount) for unit, amount in zip(UNITS, row[3:], strict=True)} for row in calls
-        }
-        spending = connection.execute(_sql(_SPENT), {"key": key_id}).all()
-        self._used: dict[_Period, int] = {(row[0], row[1], row[2]): int(row[3]) for row in spending}
-        self._gone: list[str] = []
-        self._added: dict[_Period, int] = {}
-        self._budgets: dict[_Period, tuple[str, Budget, float]] = {}
-        self._new: list[Reservation] = []
-
-    def accounts(self, key: Key, now: float) -> list[Account]:
-        """How the key's budgets stand."""
-        return [
-            Account(
-                budget,
-                self._used.get((budget.unit, budget.per, budget.begins(now)), 0),
-                sum(held.get(budget.unit, 0) for held in self._held.values()),
-                budget.ends(now),
-            )
-            for budget in key.limits.budgets
-        ]
-
-    def book_the_dead(self, key: Key, now: float) -> None:
-        """Calls of workers that are no more: what they cost nobody knows, so what was reserved counts."""
-        for id, (began_at, alive_until) in self._times.items():
-            if alive_until < now:
-                self._add(key, self._held[id], began_at)
-                self._end(id)
-
-    def book_once(self, batch: _Batch, now: float) -> None:
-        """What calls did cost that held nothing, unless that is booked already."""
-        if batch.is_booked:
-            self._connection.execute(_sql(_FORGET_NOTE), {"name": batch.name})
-        elif self._connection.execute(_sql(_NOTE_ONCE), {"name": batch.name, "now": now}).rowcount:
-            for reservation, cost in batch.ended:
-                self.book(reservation, cost)
-
-    def book(self, reservation: Reservation, cost: Amounts, *, is_doubtful: bool = False) -> None:
-        """What a call did cost, in place of what it held. is_doubtful: that may have been done already."""
-        amounts: dict[Unit, int] = {unit: min(cost.get(unit, 0), _BIGGEST) for unit in UNITS}
-        if reservation.id in self._held:
-            self._end(reservation.id)
-        elif is_doubtful:
-            return
-        elif reservation.id is not None:  # it was taken for dead, and what it had reserved was booked
-            amounts = {unit: amounts[unit] - reservation.amounts.get(unit, 0) for unit in UNITS}
-        self._add(reservation.key, amounts, reservation.began_at)
-
-    def judged(self, key: Key, wanted: Amounts, now: float) -> Admitted | Refused:
-        """Whether a call may begin; if it may, it is counted from then on."""
-        count = len(self._held)
-        if key.limits.concurrent is not None and count >= key.limits.concurrent:
-            return Refused()
-        accounts = self.accounts(key, now)
-        for account in accounts:
-            if account.used >= account.budget.amount:
-                return Refused(account, is_spent=True)
-            if count and account.left < wanted[account.budget.unit]:
-                return Refused(account)
-        id = uuid.uuid4().hex
-        reservation = Reservation(key, id, now, wanted)
-        self._held[id] = wanted
-        self._new.append(reservation)
-        after = (Account(it.budget, it.used, it.reserved + wanted[it.budget.unit], it.ends_at) for it in accounts)
-        return Admitted(reservation, tuple(after))
-
-    def write(self, now: float) -> list[tuple[str, Account]]:
-        """All changes; the budgets that have just come to be nearly or wholly used up, with the names of their keys."""
-        if self._gone:
-            self._connection.execute(_sql(_END), [{"id": id} for id in self._gone])
-        crossed = []
-        for period, amount in self._added.items():
-            unit, per, begins = period
-            named: dict[str, Any] = {"key": self._key_id, "unit": unit, "per": per, "begins": begins}
-            self._connection.execute(_sql(_SPEND), named | {"amount": amount})
-            name, budget, at = self._budgets[period]
-            after = self._used[period]
-            if any(after - amount < mark <= after for mark in (WARNS_AT * budget.amount, budget.amount)):
-                crossed.append((name, Account(budget, after, 0, budget.ends(at))))
-            if any(known[:2] == (unit, per) and known[2] < begins for known in self._used):
-                # Of use to nobody any more, but for a call that began then: that makes it anew.
-                self._connection.execute(_sql(_FORGET), named)
-        if self._new:
-            same = {"key": self._key_id, "began_at": now, "alive_until": now + ALIVE_S}
-            self._connection.execute(_sql(_BEGIN), [{"id": it.id, **same, **_named(it.amounts)} for it in self._new])
-        return crossed
-
-    def _end(self, id: str) -> None:
-        del self._held[id]
-        self._gone.append(id)
-
-    def _add(self, key: Key, amounts: Amounts, at: float) -> None:
-        for budget in key.limits.budgets:
-            amount, period = amounts.get(budget.unit, 0), (budget.unit, budget.per, budget.begins(at))
-            if amount:
-                self._used[period] = self._used.get(period, 0) + amount
-                self._added[period] = self._added.get(period, 0) + amount
-                self._budgets[period] = key.name, budget, at
-
-
-def _named(amounts: Amounts) -> dict[str, int]:
-    return {str(unit): amount for unit, amount in amounts.items()}
-
-
-def _lock(connection: Connection, key: Key) -> None:
-    """Nobody else changes anything of this key meanwhile. With SQLite nobody writes anything at all."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(_sql(_LOCK), {"key": key.id})
-
-
-# Made once, for SQLAlchemy takes most of its time to make a statement anew.
-_LOCK: Final = "SELECT id FROM client_keys WHERE id = :key FOR UPDATE"
-_CALLS: Final = "SELECT id, began_at, alive_until, credits, premium_requests, tokens FROM key_calls WHERE key_id = :key"
-_SPENT: Final = "SELECT unit, per, begins, amount FROM key_spending WHERE key_id = :key"
-_BEGIN: Final = (
-    "INSERT INTO key_calls (id, key_id, began_at, alive_until, credits, premium_requests, tokens)"
-    " VALUES (:id, :key, :began_at, :alive_until, :credits, :premium_requests, :tokens)"
-)
-_END: Final = "DELETE FROM key_calls WHERE id = :id"
-_SPEND: Final = (
-    "INSERT INTO key_spending (key_id, unit, per, begins, amount) VALUES (:key, :unit, :per, :begins, :amount)"
-    " ON CONFLICT (key_id, unit, per, begins) DO UPDATE SET amount = key_spending.amount + :amount"
-)
-_NOTE_ONCE: Final = "INSERT INTO bridge_notes (name, value) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING"
-_FORGET_NOTE: Final = "DELETE FROM bridge_notes WHERE name = :name"
-_FORGET: Final = "DELETE FROM key_spending WHERE key_id = :key AND unit = :unit AND per = :per AND begins < :begins"
-
-
-@functools.cache
-def _sql(statement: str) -> TextClause:
-    from sqlalchemy import text
-
-    return text(statement)
+    def _leased(self, standing: Standing, key: Key, each: Amounts, now: float) -> Lease | None:
+        """What is held from now on for calls to come."""
+        if key.limits.concurrent is not None or not key.limits.budgets:
+            return None
+        accounts = tuple(standing.accounts(key, now))
+        ahead = held_ahead(accounts, each)
+        if ahead is None:
+            return None
+        lease = Lease(key, now, accounts, ahead)
+        standing.lease(lease)
+        return lease

@@ -196,6 +196,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             server.start()
         os.write(self.tmp.fileno(), b"1")
         looking = [gevent.spawn(self._look_for_those_who_left), gevent.spawn(self._tidy), gevent.spawn(self._tell)]
+        gevent.spawn(self._hold_ahead)  # ends by itself: nobody shall cut it off within a transaction
         while self.alive:
             self.notify()
             self._is_told.wait(1.0)
@@ -219,6 +220,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if self.gateway is not None:
                 self.gateway.tidy()
             give_back()
+
+    def _hold_ahead(self) -> None:
+        if self.gateway is not None:
+            self.gateway.client_keys.hold_ahead(lambda: self.alive)
 
     def _tell(self) -> None:
         while self.gateway is not None:

@@ -14,9 +14,11 @@ from sqlalchemy.exc import OperationalError
 
 from app.database import Database
 from app.errors import DatabaseError
+from app.keys.account import Admitted, Refused
 from app.keys.key import Budget, Key, Limits, Unit
 from app.keys.registry import KeyRegistry
-from app.keys.spending import ALIVE_S, Admitted, Refused, Spending
+from app.keys.spending import Spending
+from app.keys.standing import ALIVE_S
 from tests.support.clock import Clock
 
 DAY = 24 * 3600
