@@ -174,8 +174,11 @@ def is_key_name(text: object) -> bool:
 
 def told(amount: int, unit: Unit) -> str:
     """A counted amount in its unit, as a plain decimal number."""
-    whole, rest = divmod(abs(amount), PER_UNIT[unit])
-    digits = len(str(PER_UNIT[unit])) - 1
+    per = PER_UNIT[unit]
+    if per == 1:
+        return str(amount)
+    whole, rest = divmod(abs(amount), per)
+    digits = len(str(per)) - 1
     fraction = str(rest).rjust(digits, "0").rstrip("0") if rest else ""
     return ("-" if amount < 0 else "") + (f"{whole}.{fraction}" if fraction else str(whole))
 

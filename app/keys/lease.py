@@ -77,17 +77,18 @@ class Lease:
 
     def settle(self, reservation: Reservation, cost: Amounts) -> bool:
         """A call that has ended; whether that can wait until the lease is booked."""
-        amounts: dict[Unit, int] = {unit: min(cost.get(unit, 0), BIGGEST) for unit in UNITS}
-        if self.going.pop(reservation.id or "", None) is not None:
-            for unit in UNITS:
-                self.cost[unit] += amounts[unit]
-        elif reservation.id is not None and reservation.began_at >= self._since and self._is_for(reservation.key):
+        was_going = self.going.pop(reservation.id or "", None) is not None
+        if not was_going:
+            has_row = reservation.id is not None and reservation.began_at >= self._since
+            if not has_row or not self._is_for(reservation.key):
+                return False
             self.later.append((reservation, cost))
-        else:
-            return False
         for unit in UNITS:
+            amount = min(cost.get(unit, 0), BIGGEST)
             self._reserved[unit] -= reservation.amounts.get(unit, 0)
-            self._used[unit] += amounts[unit]
+            self._used[unit] += amount
+            if was_going:
+                self.cost[unit] += amount
         return True
 
     def _left(self, unit: Unit) -> int:

@@ -26,7 +26,7 @@ from typing import Final
 from app.database import Database
 from app.errors import DatabaseError
 from app.keys.account import BIGGEST, Account, Admitted, Amounts, Refused, Reservation
-from app.keys.key import UNITS, Key, Unit
+from app.keys.key import UNITS, Key
 from app.keys.lease import Lease, held_ahead
 from app.keys.standing import ALIVE_S, Batch, Standing, lock
 from app.logs import logger

@@ -489,7 +489,8 @@ def test_a_transaction_whose_end_nobody_heard_of_counts_once(
                     expected += cost
                     spending.settle(reservation, tokens(cost))
                 else:
-                    going += [(begin(spending, key, 30).reservation, choose.randint(0, 40)) for _ in range(3)]
+                    begun = (begin(spending, key, 30).reservation for _ in range(3))
+                    going.extend((reservation, choose.randint(0, 40)) for reservation in begun)
             except SystemExit:
                 pass
     come_back(database)
