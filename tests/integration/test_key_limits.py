@@ -104,7 +104,7 @@ def test_a_budget_that_workers_hold_ahead_of_is_used_to_its_end(crowded: Bridge)
     # Who is refused finds no more left than those hold that are under way, and there are no more than these at once.
     assert len(served) * RESERVED > budget - CALLS * RESERVED
     while (last := call(crowded, secret)).status_code == 200:  # each of them alone, so that it may use the rest
-        pass
+        settled(crowded, name)
     assert last.json()["error"]["code"] == "insufficient_quota"
     assert budget <= settled(crowded, name)["used"] < budget + RESERVED
 
