@@ -5,8 +5,8 @@ from __future__ import annotations
 from app.blueprints._endpoint import current_record
 from app.errors import GatewayError
 from app.gateway import Gateway
-from app.keys.key import Key
 from app.keys.account import Account
+from app.keys.key import Key
 
 
 def standing(gateway: Gateway) -> tuple[Key | None, list[Account] | None]:

@@ -18,8 +18,8 @@ from app.blueprints._key_form import Typed, hours_of, problem_of
 from app.blueprints._request_log import who
 from app.errors import DatabaseError, InvalidRequestError, Sentence
 from app.gateway import current_gateway
-from app.keys.key import HOURS, PERIODS, ROLES, UNITS, Key, Limits, moment
 from app.keys.account import Account
+from app.keys.key import HOURS, PERIODS, ROLES, UNITS, Key, Limits, moment
 from app.logs import audit
 from app.schemas.keys import KEY_CHANGE, NEW_KEY, placed, read_invitation, read_key
 
