@@ -3,7 +3,7 @@
     python -m tests.benchmarks.bench_keys [--rounds 8] [--against COMMIT]
 
 Prints Markdown. One service of this checkout serves all of them, and bursts visit them in turn, so that a busy machine
-is equally busy for each. ``--against``: with another commit beside it, which is shown API_KEY alone; 77f71a4~1 knows
+is equally busy for each. ``--against``: with another commit beside it, which is shown API_KEY alone; 008de94 knows
 neither named keys nor a ledger. It needs Linux, as `make bench` does.
 """
 
@@ -21,15 +21,15 @@ from tests.benchmarks.rig.measure import KEY, Rig
 from tests.benchmarks.rig.scenarios import Load
 
 _PLENTY: Final = [
-    {"amount": 10**12, "unit": "tokens", "per": "day"},
+    {"amount": 10**9, "unit": "tokens", "per": "day"},
     {"amount": 10**6, "unit": "credits", "per": "month"},
 ]
 _KEYS: Final[dict[str, dict[str, Any]]] = {
     "a named key": {},
-    "… with requests per minute": {"requests_per_minute": 10**9},
+    "… with requests per minute": {"requests_per_minute": 1_000_000},
     "… with a budget": {"budgets": _PLENTY[:1]},
     "… with two budgets": {"budgets": _PLENTY},
-    "… with answers at a time": {"concurrent": 10**6},
+    "… with answers at a time": {"concurrent": 10_000},
 }
 _EVENTS: Final = 1000
 _LOADS: Final = (
