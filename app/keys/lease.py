@@ -25,7 +25,7 @@ _SHARE: Final = 16
 class Lease:
     """Held ahead by one row of the database. Not for use by two at a time.
 
-    accounts: how the budgets stood when that row was written, without what it holds. As long as nothing is `overdrawn`,
+    accounts: how the budgets stood when that row was written, without what it holds. Unless it `is_overdrawn`,
     the database shows no less used and reserved than there is: what is spent here comes out of what is held.
     """
 
