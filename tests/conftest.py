@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from app import create_app
 from app.gateway import Gateway
 from app.settings import Settings
 from tests.simulator.client import Simulator
+from tests.support import open_files
 from tests.support.bridge import Bridge
 from tests.support.commands import forked_commands
 from tests.support.effort import tries
@@ -44,6 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     folder()  # made before anything can say something
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sqlite3, "connect", open_files.connect)
+    config.add_cleanup(patch.undo)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,6 +77,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.sections = []
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, None, None]:
+    """After the fixtures of a test no database may be open; something that still worked may have opened it again."""
+    try:
+        return (yield)
+    finally:
+        left = open_files.left_open()
+        if left:
+            pytest.fail(f"left open: {', '.join(map(str, left))}", pytrace=False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -65,7 +65,9 @@ class Database:
         self._writing = Outage("database cannot be written", "database can be written again")
         self._tried_at = -away_s
         self._engine: Engine | None = None
+        self._is_closed = False
         self._ready_for: object = None
+        self._choosing = threading.Lock()
         self._preparing = threading.Lock()
         self._trying = threading.Lock()
         self._writer = threading.Lock()
@@ -152,10 +154,15 @@ class Database:
         return error if isinstance(error, DatabaseError) else None
 
     def close(self) -> None:
-        """Close the connections of this process. A later call opens them again."""
+        """Close the connections of this process, those in use as soon as they are not; whoever comes later, in the
+        background say, has one for that time only."""
+        self._is_closed = True
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
-            engine.dispose()
+            engine.pool.dispose()
 
     def _try(self) -> None:
         """Whether it can be read, and written, told by the outages. One try at a time."""
@@ -208,7 +215,7 @@ class Database:
         else:
             outage.end()
         finally:
-            connection.close()
+            self._give_back(connection)
 
     def _begun(self, *, writes: bool) -> Connection:
         """A connection whose transaction has begun."""
@@ -219,7 +226,7 @@ class Database:
             try:
                 connection.begin()
             except BaseException:
-                connection.close()
+                self._give_back(connection)
                 raise
             return connection
 
@@ -237,9 +244,20 @@ class Database:
             wait_a_moment()
 
     def _connected(self) -> Connection:
-        if self._engine is None:
-            self._engine = self._place.make_engine()
-        return self._engine.connect()
+        engine = self._engine
+        if engine is None:
+            made = self._place.make_engine()
+            with self._choosing:  # another may have made one meanwhile
+                engine = self._engine or made
+                if not self._is_closed:
+                    self._engine = engine
+        return engine.connect()
+
+    def _give_back(self, connection: Connection) -> None:
+        engine = connection.engine
+        connection.close()
+        if engine is not self._engine:  # its pool was emptied while this one was in use: nobody else would close it
+            engine.pool.dispose()
 
     def _refuse_if_away(self, outage: Outage) -> None:
         if outage.error is not None and self._clock() >= outage.until:
@@ -264,7 +282,7 @@ class Database:
     def _went_wrong(self, outage: Outage, error: DatabaseError) -> DatabaseError:
         # Start afresh next time: what was full, away or read-only may be mended by then.
         self._ready_for = None
-        self.close()
+        self._disconnect()
         until = self._clock() + self._away_s
         outage.begin(error, until)
         if outage is self._reading:
@@ -281,7 +299,7 @@ class Database:
         with self._preparing:
             if there is not None and there == self._ready_for:
                 return
-            self.close()
+            self._disconnect()
             revision = self._patiently(self._place.revision)
             if revision != head():
                 self._migrate()
@@ -337,6 +355,6 @@ def _close_before_fork(database: Database) -> None:
 
     def before() -> None:
         if (this := reference()) is not None:
-            this.close()
+            this._disconnect()
 
     os.register_at_fork(before=before)

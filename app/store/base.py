@@ -80,7 +80,7 @@ class Store(Protocol):
         """Give a lease back early; nothing happens if it is no longer ours."""
 
     def close(self) -> None:
-        """Close the connections of this process. A later call opens them again."""
+        """Close the connections of this process. A later call can have one all the same."""
 
 
 def wait_a_moment() -> None:

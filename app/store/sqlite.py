@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +44,7 @@ class SqliteStore:
         # Held while SQLite works, never across a sleep: other greenlets find it free, other threads wait briefly.
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._is_closed = False
         self._file: FileId = None
         _close_before_fork(self)
 
@@ -110,7 +111,9 @@ class SqliteStore:
         self._write(lambda db: db.execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner)))
 
     def close(self) -> None:
+        """Close the connection. Whoever comes later, in the background say, has one for that time only."""
         with self._lock:
+            self._is_closed = True
             self._disconnect()
 
     def _is_live(self, expires_at: float | None) -> bool:
@@ -134,13 +137,14 @@ class SqliteStore:
         give_up_at = 0.0
         while True:
             try:
-                with self._lock:
+                with self._lock, self._closed_after_use():
                     return work(self._connected())
             except sqlite3.Error as error:
                 give_up_at = give_up_at or time.monotonic() + BUSY_LIMIT_S
                 if not is_busy(error) or time.monotonic() > give_up_at:
                     # Start afresh next time: a disk that was full or read-only may be mended by then.
-                    self.close()
+                    with self._lock:
+                        self._disconnect()
                     raise StoreError(explain(error, self.path)) from error
             wait_a_moment()
 
@@ -157,6 +161,14 @@ class SqliteStore:
             self._connection = open_file(self.path)
             self._file = _file_id(self.path)
         return self._connection
+
+    @contextlib.contextmanager
+    def _closed_after_use(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._is_closed:
+                self._disconnect()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

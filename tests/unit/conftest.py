@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import responses
 
-from app.store import sqlite
-from app.store.sqlite_file import open_file
+from tests.support import open_files
 
 TOKEN_URL = "https://api.github.test/copilot_internal/v2/token"
 ENVELOPE = {"token": "tid=test;exp=1:mac", "expires_at": 4_000_000_000, "refresh_in": 1500}
 
 
 @pytest.fixture(autouse=True)
-def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A service keeps its state file open until it ends, and so do the apps that tests make; Python 3.13 complains."""
-    opened: list[sqlite3.Connection] = []
-
-    def open_and_note(path: Path) -> sqlite3.Connection:
-        opened.append(open_file(path))
-        return opened[-1]
-
-    monkeypatch.setattr(sqlite, "open_file", open_and_note)
+def _stores_are_closed() -> Iterator[None]:
+    """A service keeps its state file open until it ends, and so do the apps that tests make."""
     yield
-    for connection in opened:
-        connection.close()
+    open_files.close("state.db")
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text, update
@@ -22,6 +23,7 @@ from app.database.places import PostgresPlace, SqlitePlace
 from app.database.revisions import TABLE, head
 from app.database.tables import METADATA, NOTES
 from app.errors import DatabaseError
+from tests.support import open_files
 from tests.support.clock import Clock
 from tests.unit.database.conftest import Open
 
@@ -275,6 +277,68 @@ def test_nothing_is_imported_before_it_is_needed(tmp_path: Path) -> None:
         command = [sys.executable, "-c", script, str(tmp_path)]
         assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"
         Database.at(data_dir=tmp_path, url=None).prepare()
+
+
+# ── closing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def close(database: Database) -> None:
+    database.close()
+
+
+def fork(_: Database) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def replace_the_file(database: Database) -> None:
+    """Which is noticed by whoever comes next."""
+    for found in list(Path(database.name).parent.iterdir()):
+        found.unlink()
+    assert notes(database) == {}
+
+
+@pytest.mark.parametrize("interruption", [close, fork, replace_the_file])
+def test_a_connection_that_is_in_use_meanwhile_is_closed_after_it(
+    on_disk: Database, interruption: Callable[[Database], None]
+) -> None:
+    put(on_disk, "a", 1)
+    with on_disk.read() as connection:
+        interruption(on_disk)
+        assert connection.execute(select(NOTES.c.name)).scalar() == "a"
+    on_disk.close()
+    assert open_files.left_open() == []
+
+
+def test_many_that_come_first_leave_nothing_open(on_disk: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them finds no engine there, and makes one."""
+    on_disk.prepare()
+    together = threading.Barrier(3)
+    make_engine = SqlitePlace.make_engine
+
+    def make_it_together(place: SqlitePlace) -> Any:
+        together.wait(60)
+        return make_engine(place)
+
+    monkeypatch.setattr(SqlitePlace, "make_engine", make_it_together)
+    threads = [threading.Thread(target=notes, args=(on_disk,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    on_disk.close()
+    assert open_files.left_open() == []
+
+
+def test_whoever_comes_after_the_end_leaves_nothing_open(on_disk: Database) -> None:
+    on_disk.close()
+    put(on_disk, "a", 1)
+    assert notes(on_disk) == {"a": 1}
+    with pytest.raises(IntegrityError):
+        put(on_disk, "a", 2)
+    assert open_files.left_open() == []
 
 
 # ── PostgreSQL ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ import pytest
 from app.errors import StoreError
 from app.store import Entry, open_store, sqlite
 from app.store.sqlite import SqliteStore
+from tests.support import open_files
 
 if TYPE_CHECKING:
     from tests.unit.store.conftest import Backend
@@ -330,3 +331,10 @@ def test_what_a_removed_file_left_beside_it_is_not_replayed(path: Path, left: st
         store.load([Entry("key", "restored")])
     with closing(SqliteStore(path)) as store:
         assert store.get("key") == "restored"
+
+
+def test_whoever_comes_after_the_end_leaves_nothing_open(store: SqliteStore) -> None:
+    store.close()
+    store.put("key", "value")
+    assert store.get("key") == "value"
+    assert open_files.left_open() == []
