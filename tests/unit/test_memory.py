@@ -63,7 +63,7 @@ def test_work_in_the_background_counts_for_its_request() -> None:
     share.enter()
     try:
         call = BackgroundCall(Share.current, discard=lambda found: None)
-        assert call.wait(30)
+        assert call.wait(60)
         assert call.result() is share
     finally:
         Share._here.current = None

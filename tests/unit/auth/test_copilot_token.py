@@ -39,7 +39,7 @@ class FakeGitHub:
     def exchange(self, token: Secret) -> Answer:
         self.exchanges += 1
         self.entered.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(60)
         if self.trouble is not None:
             raise self.trouble
         if self.answer is not None:
@@ -218,10 +218,10 @@ def test_while_one_renews_early_the_others_go_on_with_the_old_token(world: World
     world.github.go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         renewing = pool.submit(tokens.current)
-        assert world.github.entered.wait(10)
+        assert world.github.entered.wait(60)
         assert tokens.current() is first  # does not wait
         world.github.go_on.set()
-        assert renewing.result(10).value != first.value
+        assert renewing.result(60).value != first.value
     assert world.github.exchanges == 2
 
 

@@ -198,7 +198,7 @@ def test_the_greenlet_writes_by_itself(shelf: Shelf) -> None:
     books = Books(shelf, account=lambda: ("", b""))
     books.begin()
     books(call(1))
-    assert came.wait(10)
+    assert came.wait(60)
     books.close()
 
 

@@ -56,7 +56,7 @@ def test_what_has_no_room_waits_and_arrives_in_order(pair: Pair) -> None:
     client.sendall(sent)
     client.sendall(b"")
     client.sendall(b"end")
-    reader.join(30)
+    reader.join(60)
     assert bytes(got) == sent + b"end"
 
 

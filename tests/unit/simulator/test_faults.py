@@ -158,7 +158,7 @@ def test_slow_headers_wait_for_the_gate(wire):
         wire.sim.wait_at_gate("headers")
         assert not pending.done()
         wire.sim.release(1, "headers")
-        assert pending.result(10).status_code == 200
+        assert pending.result(60).status_code == 200
 
 
 def test_requests_are_recorded(wire):
@@ -222,7 +222,7 @@ def test_it_starts_with_a_config_and_stops_on_sigterm():
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert set(json.loads(process.stdout.readline())) == {"web", "api", "capi", "capi_business", "control"}
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_paced_stream_comes_one_event_after_the_other(wire):

@@ -151,7 +151,7 @@ def test_an_account_that_is_refused_is_asked_about_anew_by_whoever_comes_later(w
 def test_those_who_wait_for_a_list_share_its_failure(world: World) -> None:
     catalog = world.worker()
     world.expected = 8
-    world.copilot.before = lambda: world.have_come.wait(20)
+    world.copilot.before = lambda: world.have_come.wait(60)
     world.copilot.refusal = AccountError("no plan")
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(catalog.models) for _ in range(8)]

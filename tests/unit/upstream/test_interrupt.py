@@ -31,14 +31,14 @@ def test_closing_a_background_call_breaks_off_what_it_waits_for(raw: RawUpstream
 
     def answer(_: Asked) -> Iterator[bytes]:
         has_come.set()
-        assert is_over.wait(20)
+        assert is_over.wait(60)
         yield http(b"{}")
 
     raw.answer = answer
     background = BackgroundCall(lambda: call(outbound, raw), discard=lambda response: response.close())
-    assert has_come.wait(20)
+    assert has_come.wait(60)
     background.close()
-    assert background.wait(20)
+    assert background.wait(60)
     with pytest.raises(UpstreamConnectError):
         background.result()
     is_over.set()

@@ -9,7 +9,6 @@ import random
 import socket
 import ssl
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,8 +133,7 @@ def test_a_connection_that_upstream_has_closed_is_closed_here_though_nobody_asks
     raw.answer = lambda asked: [*echo("chat", asked, stream=False), CLOSE]
     ask("chat", "chat", "two", stream=False)
     assert outside.connections([own], port)[own] == before
-    until = time.monotonic() + 20
-    while outside.connections([own], port)[own] == before and time.monotonic() < until:
+    while outside.connections([own], port)[own] == before:
         gateway.close_idle_connections()
     assert outside.connections([own], port)[own] == before - 1
 
@@ -245,14 +243,14 @@ def test_end_of_the_body_that_comes_later_is_waited_for_behind_the_clients_back(
     def answer(asked: Asked) -> Iterator[bytes]:
         *pieces, end = echo(protocol, asked, stream=True)
         yield from pieces
-        assert is_answered.wait(20)
+        assert is_answered.wait(60)
         yield end
 
     raw.answer = answer
     assert ask(protocol, protocol, "one", stream=True) == (200, _containing("<one>"))
     (draining,) = [thread for thread in threading.enumerate() if thread.name == "draining"]
     is_answered.set()
-    draining.join(20)
+    draining.join(60)
     assert ask(protocol, protocol, "two", stream=True) == (200, _containing("<two>"))
     assert len({asked.connection for asked in raw.calls()}) == 1
 
@@ -271,7 +269,7 @@ def test_what_comes_after_a_cut_at_a_stop_sequence_is_read_for_the_books_behind_
         told[-1] = told[-1].rstrip().removesuffix(b"}") + b',"copilot_usage":{"token_details":[],' + paid + b"\n\n"
         pieces = streamed(*told)
         yield from pieces[: at + 1]
-        assert is_answered.wait(20)
+        assert is_answered.wait(60)
         yield from pieces[at + 1 :]
 
     raw.answer = answer
@@ -282,7 +280,7 @@ def test_what_comes_after_a_cut_at_a_stop_sequence_is_read_for_the_books_behind_
     if comes:
         is_answered.set()
     for thread in draining:
-        thread.join(20)
+        thread.join(60)
     total = client.get("/usage/ledger", headers=KEY).json["total"]
     assert (total["calls"], total["nano_credits"]) == (1, exact)
     is_answered.set()
@@ -308,7 +306,7 @@ def test_client_that_hangs_up_closes_the_connection(raw: RawUpstream, client: Fl
         first, *_ = echo(protocol, asked, stream=True)
         event = dialects.events(protocol, "one")
         yield first + b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in event[: -2 if protocol == "chat" else -3])
-        is_over.wait(20)
+        is_over.wait(60)
 
     raw.answer = answer
     body = dialects.request(protocol, f"{protocol}-model", "one", stream=True)

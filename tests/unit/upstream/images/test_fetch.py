@@ -40,6 +40,8 @@ WEBP = b"RIFF\x24\0\0\0WEBPVP8 " + b"\0" * 20
 PUBLIC = "93.184.216.34"
 OTHER_PUBLIC = "8.8.8.8"
 PUBLIC_V6 = "2606:2800:220:1::1"
+PATIENCE_S = 600.0
+"""Longer than a test may take: no deadline decides but where a test names one."""
 REPO = Path(__file__).resolve().parents[4]
 
 Answer = Callable[[socket.socket, bytes], None]
@@ -65,7 +67,7 @@ class Server:
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def read_head(self, conn: socket.socket) -> bytes:
@@ -205,7 +207,7 @@ def net(server: Server, monkeypatch: pytest.MonkeyPatch) -> Net:
 @pytest.fixture
 def fetcher(net: Net, names: Names, authority: Authority) -> Callable[..., ImageFetcher]:
     def make(**options: Any) -> ImageFetcher:
-        usual = {"max_bytes": 100_000, "timeout_s": 10.0, "resolve": names, "verify": authority.bundle}
+        usual = {"max_bytes": 100_000, "timeout_s": PATIENCE_S, "resolve": names, "verify": authority.bundle}
         return ImageFetcher(**{**usual, **options})
 
     return make
@@ -486,10 +488,10 @@ def test_a_dead_address_gives_way_to_the_next_and_leaves_it_time(
     names.answers["public.example"] = [PUBLIC_V6, PUBLIC]
     net.dead[PUBLIC_V6] = OSError("Network is unreachable")
 
-    fetcher().fetch("http://public.example/")
+    fetcher(timeout_s=100.0, clock=lambda: 0.0).fetch("http://public.example/")
 
     assert net.dialled == [(PUBLIC_V6, 80), (PUBLIC, 80)]
-    assert net.timeouts[0] <= 5.0 < net.timeouts[1] <= 10.0
+    assert net.timeouts == [50.0, 100.0]
 
 
 def test_no_more_than_a_few_addresses_are_tried(fetcher: Callable[..., ImageFetcher], net: Net, names: Names) -> None:
@@ -535,7 +537,7 @@ def test_the_request_goes_to_the_address_and_names_the_host(
 
 def test_it_works_over_a_real_socket_without_stand_ins_for_connecting(server: Server) -> None:
     local = ImageFetcher(
-        max_bytes=1000, timeout_s=10, resolve=Names(), is_allowed=lambda address: str(address) == "127.0.0.1"
+        max_bytes=1000, timeout_s=PATIENCE_S, resolve=Names(), is_allowed=lambda address: str(address) == "127.0.0.1"
     )
 
     assert local.fetch(f"http://loop.example:{server.port}/") == data_url(PNG, "image/png")
@@ -840,7 +842,7 @@ def test_a_server_that_drips_is_cut_off_in_headers_and_in_the_body(
     server.answer = drip
 
     assert "in time" in refusal(fetcher(timeout_s=0.2), "http://public.example/")
-    assert hung_up.wait(10)
+    assert hung_up.wait(60)
 
 
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\n\r\n" + PNG])
@@ -890,7 +892,7 @@ try:
     fetcher.fetch(f"https://127.0.0.1:{listener.getsockname()[1]}/")
 except InvalidRequestError as exc:
     print(exc.message)
-print(hung_up.wait(5))
+print(hung_up.wait(60))
 thread.join()
 listener.close()
 """
