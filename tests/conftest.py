@@ -80,13 +80,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown() -> Generator[None, None, None]:
-    """After the fixtures of a test no database may be open; something that still worked may have opened it again."""
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    """After the last test of a module no database may be open: fixtures have closed theirs, and what still worked in
+    the background then has closed it again."""
     try:
         return (yield)
     finally:
-        left = open_files.left_open()
-        if left:
+        if (nextitem is None or nextitem.path != item.path) and (left := open_files.left_open()):
             pytest.fail(f"left open: {', '.join(map(str, left))}", pytrace=False)
 
 

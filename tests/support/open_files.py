@@ -1,5 +1,5 @@
-"""Which SQLite files a test leaves open. Python complains of them, from 3.13 on, in whatever test their connection is
-collected; here it is told in the one that left them."""
+"""Which SQLite files the tests of a module leave open. Python complains of them, from 3.13 on, in whatever test their
+connection is collected; here it is told where they were left, and their folders have the test's name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def close(name: str) -> None:
 
 
 def left_open() -> list[Path]:
-    """The files that are still open, whose folders tell the test; they are closed, and all are forgotten."""
+    """The files that are still open; they are closed, and all are forgotten."""
     opened, _opened[:] = _opened[:], []
     left = [(file, connection) for file, connection in opened if _is_open(connection)]
     for _, connection in left:
