@@ -4,11 +4,15 @@ connection is collected; here it is told where they were left, and their folders
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 _connect = sqlite3.connect
 _opened: list[tuple[Path, sqlite3.Connection]] = []
+_left: list[tuple[Path, sqlite3.Connection]] = []
+"""Kept, so that no other test hears of them when they are collected."""
+_PATIENCE_S = 20.0
 
 
 def connect(file: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
@@ -19,19 +23,14 @@ def connect(file: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
     return connection
 
 
-def close(name: str) -> None:
-    """Close what is open of the files of this name."""
-    for file, connection in _opened:
-        if file.name == name:
-            connection.close()
-
-
 def left_open() -> list[Path]:
-    """The files that are still open; they are closed, and all are forgotten."""
+    """The files that are still open, some time after nobody in the background can be at work with them; all are
+    forgotten. Not closed: SQLite crashes if that happens to somebody who is."""
     opened, _opened[:] = _opened[:], []
-    left = [(file, connection) for file, connection in opened if _is_open(connection)]
-    for _, connection in left:
-        connection.close()
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while (left := [it for it in opened if _is_open(it[1])]) and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    _left.extend(left)
     return [file for file, _ in left]
 
 

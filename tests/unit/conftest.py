@@ -8,17 +8,26 @@ from typing import Any
 import pytest
 import responses
 
-from tests.support import open_files
+from app.store.sqlite import SqliteStore
 
 TOKEN_URL = "https://api.github.test/copilot_internal/v2/token"
 ENVELOPE = {"token": "tid=test;exp=1:mac", "expires_at": 4_000_000_000, "refresh_in": 1500}
 
 
 @pytest.fixture(autouse=True)
-def _stores_are_closed() -> Iterator[None]:
+def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A service keeps its state file open until it ends, and so do the apps that tests make."""
+    made: list[SqliteStore] = []
+    make = SqliteStore.__init__
+
+    def make_and_note(store: SqliteStore, *args: Any, **kwargs: Any) -> None:
+        make(store, *args, **kwargs)
+        made.append(store)
+
+    monkeypatch.setattr(SqliteStore, "__init__", make_and_note)
     yield
-    open_files.close("state.db")
+    for store in made:
+        store.close()  # not its connection alone: somebody in the background may be at work with it
 
 
 @pytest.fixture
