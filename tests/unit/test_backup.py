@@ -18,7 +18,7 @@ from app import backup as backups
 from app import create_app
 from app.errors import StoreError
 from app.gateway import Gateway
-from app.store import Entry, Store
+from app.store import Entry, Store, open_store
 from app.store.sqlite import SqliteStore
 
 HOSTS = '{"github.com": {"oauth_token": "ghu_test_backup", "user": "octocat"}}'
@@ -77,9 +77,11 @@ def test_what_was_backed_up_comes_back_on_an_empty_folder(
     restored = runner.invoke(args=["restore", str(file)])
     assert restored.exit_code == 0, restored.output
     assert state(gateway.store, data_dir) == before
-    assert {path.name: oct(mode(path)) for path in data_dir.iterdir()} == dict.fromkeys(
-        ("hosts.json", "state.db", "state.db-wal", "state.db-shm"), "0o600"
-    )
+    with closing(open_store(data_dir=data_dir, redis_url=None)) as running:
+        assert state(running, data_dir) == before
+        assert {path.name: oct(mode(path)) for path in data_dir.iterdir()} == dict.fromkeys(
+            ("hosts.json", "state.db", "state.db-wal", "state.db-shm"), "0o600"
+        )
     assert mode(data_dir) == 0o700
 
 
