@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -137,8 +137,12 @@ class SqliteStore:
         give_up_at = 0.0
         while True:
             try:
-                with self._lock, self._closed_after_use():
-                    return work(self._connected())
+                with self._lock:
+                    try:
+                        return work(self._connected())
+                    finally:
+                        if self._is_closed:
+                            self._disconnect()
             except sqlite3.Error as error:
                 give_up_at = give_up_at or time.monotonic() + BUSY_LIMIT_S
                 if not is_busy(error) or time.monotonic() > give_up_at:
@@ -161,14 +165,6 @@ class SqliteStore:
             self._connection = open_file(self.path)
             self._file = _file_id(self.path)
         return self._connection
-
-    @contextlib.contextmanager
-    def _closed_after_use(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            if self._is_closed:
-                self._disconnect()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
