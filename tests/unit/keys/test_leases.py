@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -349,6 +350,36 @@ def test_three_workers_never_come_to_more_than_the_budget_and_use_all_of_it(
     assert standing(database, key, clock) == (spent, 0)
     assert budget - 60 < spent < budget + 60
     assert len(transactions) < 1.7 * calls
+
+
+def test_threads_of_two_workers_use_a_budget_to_the_last_token(registry: KeyRegistry, database: Database) -> None:
+    key, _ = registry.make("bob", limits=Limits(budgets=(Budget(4000, "tokens", "total"),)))
+    workers: list[Spending] = []
+
+    def wait(_seconds: float) -> None:
+        for worker in workers:
+            worker.refresh()
+
+    workers += [Spending(database, sleep=wait) for _ in range(2)]
+    for worker in workers:
+        worker.begin_leasing()
+
+    def call_until_it_is_spent(spending: Spending) -> int:
+        served = 0
+        while True:
+            found = spending.reserve(key, tokens(5))
+            if isinstance(found, Admitted):
+                served += 5
+                spending.settle(found.reservation, tokens(5))
+            elif found.is_spent:
+                return served
+
+    with ThreadPoolExecutor(6) as pool:
+        served = list(pool.map(call_until_it_is_spent, workers * 3))
+    for worker in workers:
+        worker.flush()
+    assert sum(served) == 4000
+    assert [(it.used, it.reserved) for it in workers[0].accounts(key)] == [(4000, 0)]
 
 
 # ── what may happen ─────────────────────────────────────────────────────────────────────────────────────────────────
