@@ -27,6 +27,7 @@ from tests.support.order import place_of
 from tests.support.postgres_server import PostgresServer, running_postgres
 from tests.support.redis_server import redis_client, running_redis
 from tests.support.secrets import API_KEY
+from tests.support.templates import compile_once
 
 # No test may depend on how busy the machine is.
 hypothesis.settings.register_profile(
@@ -49,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     patch.setattr(sqlite3, "connect", open_files.connect)
     config.add_cleanup(patch.undo)
+    compile_once()
 
 
 @pytest.hookimpl(wrapper=True)
