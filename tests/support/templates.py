@@ -5,25 +5,25 @@ That was more than half of what tests of pages did. A template whose text has ch
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask
-from jinja2 import BytecodeCache
-from jinja2.bccache import Bucket
+from flask.templating import Environment
+
+_compiled: dict[tuple[Any, ...], Any] = {}
+"""Code of templates by their text, name and file. All apps compile alike, so it is good for each of them."""
 
 
-class Compiled(BytecodeCache):
-    """Code of templates by their name, place and text. All apps compile alike, so it is good for each of them."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if (code := self._code.get(bucket.key)) is not None:
-            bucket.bytecode_from_string(code)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._code[bucket.key] = bucket.bytecode_to_string()
+class CompilesOnce(Environment):
+    def compile(self, source: Any, name: Any = None, filename: Any = None, *how: Any, **more: Any) -> Any:
+        key = (source, name, filename)
+        if how or more or not isinstance(source, str):  # not as a loader asks
+            return super().compile(source, name, filename, *how, **more)
+        if key not in _compiled:
+            _compiled[key] = super().compile(source, name, filename)
+        return _compiled[key]
 
 
 def compile_once() -> None:
     """For all apps that are made from now on in this process."""
-    Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Compiled()}
+    Flask.jinja_environment = CompilesOnce

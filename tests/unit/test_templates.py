@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask, render_template
-from jinja2 import Environment
+from flask.templating import Environment
 
 
 def said(folder: Path) -> str:
