@@ -26,7 +26,7 @@ SCAN = $(BIN)/python -m pytest -q tests/test_secrets.py
 
 .DEFAULT_GOAL := help
 PIP_AUDIT := pip-audit==2.10.1
-.PHONY: help run demo doctor test fuzz attack chaos soak ledger-run api-fuzz audit bench unit pythons coverage dist restart-table e2e lint check fmt docs translations lock clean
+.PHONY: help run demo doctor test fuzz attack chaos soak ledger-run api-fuzz audit bench unit pythons coverage dist restart-table e2e lint check fmt docs pictures translations lock clean
 
 help:
 	@echo 'make run     start the service on http://localhost:8000      (PORT=9000 and every other setting may follow)'
@@ -49,6 +49,7 @@ help:
 	@echo 'make check   lint, format, types, tests; CI runs `make e2e` as well'
 	@echo 'make fmt     format the code and fix what can be fixed'
 	@echo 'make docs    generate the tables in docs/ anew'
+	@echo 'make pictures take the pictures of the pages in docs/images anew, with Chromium'
 	@echo 'make translations  bring the catalogues of the pages up to date, and compile them'
 	@echo 'make lock    pin anew what pyproject.toml asks for        (ARGS="--upgrade": everything in its newest version)'
 	@echo 'make clean   remove the virtual environment and caches; your sign-in in data/ stays'
@@ -125,6 +126,9 @@ fmt: $(TOOLS)
 
 docs: $(TOOLS)
 	@$(BIN)/python scripts/docs.py
+
+pictures: $(TOOLS)
+	@$(BIN)/python -m tests.pictures
 
 translations: $(TOOLS)
 	@$(BIN)/python scripts/translations.py

@@ -13,12 +13,13 @@ from tests.unit.ledger.test_entries import booking
 ACCOUNT: Final = "octocat"
 TOKEN: Final = "ghu_test_individual"
 _DAY_S: Final = 86_400
+_WORDS: Final = 20_000
+"""What a call of today brings along, as the files of a project do: it is seen in the budgets."""
 _KEYS: Final[tuple[dict[str, Any], ...]] = (
-    {"name": "alice-laptop", "owner": "Alice Chen", "budgets": [{"amount": 60, "unit": "credits", "per": "month"}]},
+    {"name": "alice-laptop", "owner": "Alice Chen", "budgets": [{"amount": 200, "unit": "credits", "per": "month"}]},
     {"name": "bob-editor", "owner": "Bob Martin", "models": ["gpt-*", "claude-*"]},
     {"name": "ci-nightly", "owner": "Platform", "note": "reviews of pull requests",
-     "budgets": [{"amount": 40, "unit": "credits", "per": "month"},
-                 {"amount": 2_000_000, "unit": "tokens", "per": "day"}]},
+     "budgets": [{"amount": 500_000, "unit": "tokens", "per": "day"}]},
 )  # fmt: skip
 _RULES: Final[tuple[dict[str, Any], ...]] = (
     {"match": "claude-haiku-*", "to": ["gpt-4.1"], "purposes": ["title", "summary"], "note": "titles need no Claude"},
@@ -27,8 +28,8 @@ _RULES: Final[tuple[dict[str, Any], ...]] = (
 )
 # model, its share of the calls, credits of a call
 _MODELS: Final = (
-    ("claude-sonnet-4.6", 9, 0.19), ("gpt-5.3-codex", 6, 0.13), ("gpt-4.1", 5, 0.03), ("claude-opus-4.6", 2, 0.42),
-    ("gemini-3.1-pro-preview", 2, 0.11),
+    ("claude-sonnet-4.6", 9, 4.8), ("gpt-5.3-codex", 6, 3.1), ("gpt-4.1", 5, 0.8), ("claude-opus-4.6", 2, 10.5),
+    ("gemini-3.1-pro-preview", 2, 2.8),
 )  # fmt: skip
 # key, its share of the calls, the program that it is used by
 _CALLERS: Final = (("alice-laptop", 6, "claude-cli"), ("bob-editor", 4, "codex_cli_rs"), ("ci-nightly", 2, "opencode"))
@@ -70,7 +71,7 @@ def write_month(bridge: LocalBridge, *, calls_a_day: int = 24) -> None:
                     model=model,
                     served_model=model,
                     account=ACCOUNT,
-                    nano_credits=round(credits_ * dice.uniform(0.2, 1.4) * 10**9 / 4),
+                    nano_credits=round(credits_ * dice.uniform(0.2, 1.4) * 10**9),
                     input_tokens=tokens,
                     cached_input_tokens=round(tokens * dice.uniform(0.4, 0.9)),
                     output_tokens=dice.randrange(100, 3_000),
@@ -85,7 +86,7 @@ def call_all(bridge: LocalBridge, simulator: Simulator, secrets: dict[str, str])
     alice, bob, nightly = (
         {"Authorization": f"Bearer {secrets[key]}", "User-Agent": f"{client}/1.0.44"} for key, _, client in _CALLERS
     )
-    say = "[[say: The tests pass now. The cause was a clock that two workers did not share.]]"
+    say = "word " * _WORDS + "[[say: The tests pass now. The cause was a clock that two workers did not share.]]"
 
     def chat(who: dict[str, str], model: str, **fields: Any) -> None:
         body = {"model": model, "messages": [{"role": "user", "content": say}], **fields}
