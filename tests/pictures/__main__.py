@@ -86,7 +86,8 @@ def main(folder: Path) -> None:
             browser = runner.chromium.launch(executable_path=chromium, args=[*FLAGS, seems])
             for mark, locale in LOCALES.items():
                 for name, (path, scheme, prepare) in PICTURES.items():
-                    context = browser.new_context(locale=locale, color_scheme=scheme, viewport=SIZE)
+                    options: dict[str, Any] = {"locale": locale, "color_scheme": scheme, "viewport": SIZE}
+                    context = browser.new_context(**options)
                     page = context.new_page()
                     page.goto(f"{ADDRESS}/admin/learned?api_key={bridge.api_key}")
                     page.goto(ADDRESS + path)
