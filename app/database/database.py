@@ -209,8 +209,10 @@ class Database:
             connection.commit()
         except Exception as error:
             if self._place.is_trouble(error):
-                connection.invalidate()
-                raise self._went_wrong(outage, DatabaseError(self._place.explain(error))) from error
+                told, is_usable = DatabaseError(self._place.explain(error)), self._place.leaves_usable(error)
+                if not is_usable:
+                    connection.invalidate()
+                raise self._went_wrong(outage, told, keep=is_usable) from error
             raise
         else:
             outage.end()
@@ -277,12 +279,14 @@ class Database:
         except Exception as error:
             if not self._place.is_trouble(error):
                 raise
-            raise self._went_wrong(outage, DatabaseError(self._place.explain(error))) from error
+            told, is_usable = DatabaseError(self._place.explain(error)), self._place.leaves_usable(error)
+            raise self._went_wrong(outage, told, keep=is_usable) from error
 
-    def _went_wrong(self, outage: Outage, error: DatabaseError) -> DatabaseError:
-        # Start afresh next time: what was full, away or read-only may be mended by then.
-        self._ready_for = None
-        self._disconnect()
+    def _went_wrong(self, outage: Outage, error: DatabaseError, *, keep: bool = False) -> DatabaseError:
+        """keep: the connections can be used as they are."""
+        if not keep:  # start afresh next time: what was away or read-only may be mended by then
+            self._ready_for = None
+            self._disconnect()
         until = self._clock() + self._away_s
         outage.begin(error, until)
         if outage is self._reading:

@@ -74,6 +74,9 @@ class Place(Protocol):
     def is_trouble(self, error: Exception) -> bool:
         """Whether the database is at fault, and not a statement."""
 
+    def leaves_usable(self, error: Exception) -> bool:
+        """Whether connections that are open can still be used after this trouble, if only to read."""
+
     def explain(self, error: Exception) -> Sentence: ...
 
 
@@ -157,6 +160,10 @@ class SqlitePlace:
         if isinstance(original, sqlite3.Error):
             return not isinstance(original, of_a_statement)
         return isinstance(original, OSError | TimeoutError)
+
+    def leaves_usable(self, error: Exception) -> bool:
+        """On a full disk: once all connections are closed, none can be opened that reads, for want of its -shm."""
+        return primary_code(_original(error)) == sqlite3.SQLITE_FULL
 
     def explain(self, error: Exception) -> Sentence:
         error = _original(error)
@@ -281,6 +288,9 @@ class PostgresPlace:
             # No connection, rights, transactions (read-only, deadlocks), resources, locks, shutdown, the disk, a fault.
             return state[:2] in ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX")
         return isinstance(error, InterfaceError | OperationalError | TimeoutError | OSError)
+
+    def leaves_usable(self, error: Exception) -> bool:  # noqa: ARG002 - it may be gone after any
+        return False
 
     def explain(self, error: Exception) -> Sentence:
         if (own_fault := none_left()) is not None:

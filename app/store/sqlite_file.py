@@ -96,7 +96,10 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 def primary_code(error: Exception) -> int:
     # The upper bytes tell variants apart; errors of the Python module itself carry no code.
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    code = int(getattr(error, "sqlite_errorcode", 0))
+    if code == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the file's -shm, without which it cannot even be read
+        return sqlite3.SQLITE_FULL
+    return code & 0xFF
 
 
 def common_cause(code: int) -> Sentence | None:

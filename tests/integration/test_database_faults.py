@@ -405,5 +405,7 @@ def assert_tells(bridge: Bridge, fault: Fault) -> None:
         answer = unknown()
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable"), answer.text
         assert "postgresql" not in answer.text
-    else:  # a worker that has just lost its connections finds out in a moment that it can read
+    elif fault.cuts_off:
         until(lambda: unknown().status_code == 401)
+    else:
+        assert unknown().status_code == 401

@@ -154,7 +154,7 @@ def test_systemd_unit(someones_env_file: str, folder: Path, with_socket: bool) -
         if with_socket:
             assert unit("copilot-bridge.socket")["ListenStream"] == ["0.0.0.0:8000"]
             command = [sys.executable, "-c", AS_SYSTEMD, str(listener.fileno()), *command]
-            how["pass_fds"] = (listener.fileno(),)
+            how = {**how, "pass_fds": (listener.fileno(),)}
         with started(command, env, checkout, port, umask=0o077, preexec_fn=limit, **how) as pid:
             assert content["Type"] == ["notify"]
             assert notices.recv(4096).startswith(b"READY=1")

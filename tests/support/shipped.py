@@ -154,7 +154,7 @@ def folder_for_all() -> Iterator[Path]:
 
 
 @cache
-def user_like(uid: int) -> dict[str, Any]:
+def user_like(uid: int) -> Mapping[str, Any]:
     """How to start a process as this user; as ourselves where that cannot be."""
     if os.geteuid() != 0:
         return {}
@@ -167,7 +167,7 @@ def user_like(uid: int) -> dict[str, Any]:
     return how
 
 
-def data_for(folder: Path, how: dict[str, Any]) -> str:
+def data_for(folder: Path, how: Mapping[str, Any]) -> str:
     """A folder for the state, which is that user's own."""
     data = folder / "data"
     data.mkdir(mode=0o700)

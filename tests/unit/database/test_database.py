@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -23,7 +24,7 @@ from app.database.places import PostgresPlace, SqlitePlace
 from app.database.revisions import TABLE, head
 from app.database.tables import METADATA, NOTES
 from app.errors import DatabaseError
-from tests.support import open_files
+from tests.support import open_files, own_disk
 from tests.support.clock import Clock
 from tests.unit.database.conftest import Open
 
@@ -363,3 +364,46 @@ def test_a_server_that_is_away_is_told(there: str, postgres_url: str) -> None:
         put(database, "a", 1)
     assert "hunter3" not in str(caught.value)
     database.close()
+
+
+def fill(database: Database) -> DatabaseError:
+    """Write until that fails."""
+    with pytest.raises(DatabaseError) as refused:
+        for at in range(10_000):
+            put(database, f"{at}-{'x' * 1000}", at)
+    return refused.value
+
+
+def test_on_a_full_disk_it_can_still_be_read_and_heals_when_there_is_room(tmp_path: Path) -> None:
+    clock = Clock()
+    with own_disk.mounted(tmp_path / "disk") as disk:
+        database = Database(SqlitePlace(disk / FILE_NAME), clock=clock, spawn=lambda work: work())
+        put(database, "before", 1)
+        with own_disk.full(disk):
+            assert "the disk is full" in fill(database).message
+            with (disk / "others").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:  # whatever a connection gave back that was closed
+                    file.write(b"x" * 4096)
+            assert notes(database)["before"] == 1
+            clock.now += 60
+            with pytest.raises(DatabaseError, match="the disk is full"):
+                put(database, "meanwhile", 1)
+            assert notes(database)["before"] == 1
+        clock.now += 60
+        assert database.trouble() is None
+        put(database, "after", 1)
+        assert {"before", "after"} <= notes(database).keys()
+        assert "meanwhile" not in notes(database)
+        database.close()
+
+
+def test_who_comes_when_the_disk_is_full_already_is_told_so(tmp_path: Path) -> None:
+    with own_disk.mounted(tmp_path / "disk") as disk:
+        earlier = Database(SqlitePlace(disk / FILE_NAME))
+        put(earlier, "before", 1)
+        earlier.close()
+        with own_disk.full(disk):
+            later = Database(SqlitePlace(disk / FILE_NAME))
+            with pytest.raises(DatabaseError, match="the disk is full"):
+                notes(later)
+            later.close()
