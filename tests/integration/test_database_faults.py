@@ -332,11 +332,12 @@ def sqlite(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactor
 @dataclass(frozen=True)
 class Fault:
     """words: the cause, as somebody is told who changes something; None: nothing is away. is_unreadable: nor can it be
-    read."""
+    read. cuts_off: it ends connections, and a worker finds out in a moment that it can read by new ones."""
 
     begin: Callable[[Any], AbstractContextManager[None]]
     words: str | None = None
     is_unreadable: bool = False
+    cuts_off: bool = False
 
 
 FAULTS = {
@@ -346,7 +347,7 @@ FAULTS = {
         "full": Fault(Postgres.full, "has no room"),
         "crowded": Fault(Postgres.crowded, "no connection left", is_unreadable=True),
         "locked": Fault(Postgres.locked, "does not answer", is_unreadable=True),
-        "read-only": Fault(Postgres.read_only, "is read-only"),
+        "read-only": Fault(Postgres.read_only, "is read-only", cuts_off=True),
         "slow": Fault(Postgres.slow),
     },
     "sqlite": {
