@@ -148,7 +148,7 @@ def _add(rule: Rule, number: int | None) -> Rules:
         _refuse_too_many(changed)
         return changed
 
-    return _changed(change, f"rule for {rule.match} added", after=rule.told())
+    return _changed(change, Sentence("rule for %(name)s added", name=rule.match), after=rule.told())
 
 
 def _put(number: str, rule: Rule) -> Rules:
@@ -156,7 +156,7 @@ def _put(number: str, rule: Rule) -> Rules:
         at = _place(number, rules)
         return [*rules[:at], rule, *rules[at + 1 :]]
 
-    return _changed(change, f"rule {number} changed", after=rule.told())
+    return _changed(change, Sentence("rule %(number)s changed", number=number), after=rule.told())
 
 
 def _delete(number: str) -> Rules:
@@ -164,7 +164,7 @@ def _delete(number: str) -> Rules:
         at = _place(number, rules)
         return [*rules[:at], *rules[at + 1 :]]
 
-    return _changed(change, f"rule {number} deleted")
+    return _changed(change, Sentence("rule %(number)s deleted", number=number))
 
 
 def _move_up(number: str) -> Rules:
@@ -172,7 +172,7 @@ def _move_up(number: str) -> Rules:
         at = _place(number, rules)
         return [*rules[: at - 1], rules[at], rules[at - 1], *rules[at + 1 :]] if at else rules
 
-    return _changed(change, f"rule {number} moved up")
+    return _changed(change, Sentence("rule %(number)s moved up", number=number))
 
 
 def _undo(number: int | None) -> Change:
@@ -267,6 +267,6 @@ def _told(change: Change) -> dict[str, Any]:
         "number": change.number,
         "at": datetime.fromtimestamp(change.at, UTC).isoformat(timespec="seconds"),
         "by": change.by,
-        "what": change.what,
+        "what": str(change.what),
         "before": {"mapping": change.before.names, "rules": _numbered(change.before.rules)},
     }

@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 
 from app.cli.actor import actor
 from app.dry_run import dry_run
-from app.errors import GatewayError, InvalidRequestError
+from app.errors import GatewayError, InvalidRequestError, Sentence
 from app.gateway import current_gateway
 from app.logs import audit
 from app.schemas.admin import MAPPING_RULE, MAPPING_TARGET, PURPOSES
@@ -104,7 +104,7 @@ def add(
             place = len(rules) if at is None else min(at - 1, len(rules))
             return [*rules[:place], rule, *rules[place:]]
 
-        rules = found.change_rules(change, what=f"rule for {rule.match} added", by=actor())
+        rules = found.change_rules(change, what=Sentence("rule for %(name)s added", name=rule.match), by=actor())
     audit("mapping rules changed", actor=actor(), after=rule.told())
     click.echo(f"rule {rules.index(rule) + 1}: {rule.said}")
 
@@ -121,7 +121,7 @@ def remove(number: int) -> None:
         return [*rules[: number - 1], *rules[number:]]
 
     with _told() as found:
-        found.change_rules(change, what=f"rule {number} deleted", by=actor())
+        found.change_rules(change, what=Sentence("rule %(number)s deleted", number=number), by=actor())
     audit("mapping rules changed", actor=actor(), deleted=number)
     click.echo(f"Removed: rule {number}.")
 

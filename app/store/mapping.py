@@ -78,14 +78,14 @@ class ModelMapping:
 
         self._store.update(_KEY, change)
         if was_there:
-            self._note(before, by, f"{source} deleted")
+            self._note(before, by, Sentence("%(name)s deleted", name=source))
         return was_there
 
     def reset(self, *, by: str | None = None) -> dict[str, str]:
         """Forget all changes of the table; returns the initial one. Rules stay."""
         before = self._state(by, is_repair=True)
         if self._store.delete(_KEY):
-            self._note(before, by, "reset")
+            self._note(before, by, Sentence("reset"))
         return dict(self._initial)
 
     # ── rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,7 +111,7 @@ class ModelMapping:
         """Set all rules at once, also where those that are stored cannot be read."""
         before = self._state(by, is_repair=True)
         self._store.update(_RULES, lambda _: _written(rules))
-        self._note(before, by, f"all rules replaced by {len(rules)}")
+        self._note(before, by, Sentence("all rules replaced by %(count)s", count=len(rules)))
         return tuple(rules)
 
     # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,7 +131,7 @@ class ModelMapping:
         before, names = self._state(by, is_repair=True), found.before.names
         self._store.update(_KEY, lambda _: None if names is None else json.dumps(names))
         self._store.update(_RULES, lambda _: _written(found.before.rules))
-        self._note(before, by, f"back to what was before change {found.number}")
+        self._note(before, by, Sentence("back to what was before change %(number)s", number=found.number))
         return found
 
     def _state(self, by: str | None, *, is_repair: bool = False) -> State:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.errors import Sentence
 from app.store.base import Store
 from app.store.rules import Rule
 
@@ -50,7 +51,10 @@ class History:
         def change(raw: str | None) -> str:
             known = _parse(raw)
             number = known[-1].number + 1 if known else 1
-            changes = [*known, Change(number, at, by, what[:_LONGEST_TEXT], before)][-MOST_CHANGES:]
+            changes = [
+                *known,
+                Change(number, at, by, what if len(what) <= _LONGEST_TEXT else what[:_LONGEST_TEXT], before),
+            ][-MOST_CHANGES:]
             written = [json.dumps(_told(one)) for one in changes]
             while len(written) > 1 and sum(map(len, written)) > _MOST_BYTES:
                 del written[0]
@@ -64,7 +68,7 @@ def _told(change: Change) -> dict[str, Any]:
         "number": change.number,
         "at": change.at,
         "by": change.by,
-        "what": change.what,
+        "what": change.what.packed() if isinstance(change.what, Sentence) else change.what,
         "names": change.before.names,
         "rules": [rule.told() for rule in change.before.rules],
     }
@@ -78,7 +82,7 @@ def _parse(raw: str | None) -> list[Change]:
                 one["number"],
                 one["at"],
                 one["by"],
-                one["what"],
+                Sentence.unpacked(one["what"]),
                 State(one["names"], tuple(Rule.of(rule) for rule in one["rules"])),
             )
             for one in json.loads(raw or "[]")

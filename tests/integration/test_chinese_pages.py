@@ -1,0 +1,94 @@
+"""Who reads Chinese meets no English sentence: every page of the navigation, those below, and their errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Final
+
+import pytest
+
+from app.blueprints._navigation import PAGES
+from tests.simulator.client import Simulator
+from tests.support.bridge import LocalBridge
+from tests.support.sample_team import TOKEN, settle
+
+SENTENCE: Final = re.compile(r"(?<![\w’'-])[A-Za-z’']+(?: [A-Za-z’']+){3,}")
+"""Four words in a row."""
+SPOKEN: Final = {"alt", "aria-label", "content", "data-title", "placeholder", "title"}
+"""Attributes that are shown, or read aloud."""
+VOID: Final = {"br", "col", "hr", "img", "input", "link", "meta", "wbr"}
+QUOTED: Final = {
+    "This model is currently degraded.": "Copilot's",
+    "Enable access to this xAI model. [Learn more](https://gh.io/copilot-xai).": "Copilot's",
+    "reviews of pull requests": "a note of the operator",
+    "titles need no Claude": "a note of the operator",
+    "upstream refuses it for this model": "as the log and docs/protocols.md have it",
+    "设为默认模型：llm models default copilot/gpt-4.1": "a command",
+    "Override OpenAI Base URL：ADDRESS/v1": "what the switch is called in Cursor",
+}
+"""What stays as somebody else has said it, and whose it is."""
+PATHS: Final = (
+    *(page.path for page in PAGES), "/admin/keys/alice-laptop", "/admin/mapping/rules", "/admin/mapping?reset=1",
+    "/admin/mapping/rules?rule=1", "/admin/mapping/rules?model=claude-opus-9", "/usage?group=key", "/usage?from=x",
+    "/requests?error=any", "/requests?page=x", "/catalogue?ask=gpt-4.2", "/docs", "/nowhere", "/admin/keys/nobody",
+    "/admin/mapping/rules?rule=99", "/auth/invitation", "/auth/invitation?link=nonsense", "/setup/nothing",
+    "/setup?model=x",
+)  # fmt: skip
+
+
+class Texts(HTMLParser):
+    """All that a page says outside code."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in SPOKEN and value]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._open:
+            while self._open.pop() != tag:
+                pass
+
+    def handle_data(self, data: str) -> None:
+        if not {"code", "pre", "script", "style"} & set(self._open):
+            self.found.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def team(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBridge]:
+    simulator_process.reset()
+    env = {**simulator_process.settings_env(), "GH_COPILOT_TOKEN": TOKEN}
+    with LocalBridge(env, tmp_path_factory.mktemp("team")) as running:
+        settle(running, simulator_process)
+        yield running
+
+
+def english(bridge: LocalBridge, path: str, *, key: bool = True) -> list[str]:
+    headers = {"Accept": "text/html", "Accept-Language": "zh-CN"}
+    page = bridge.get(path, headers=headers, key=key).text.replace(bridge.url, "ADDRESS")
+    assert '<html lang="zh-Hans">' in page
+    return [text for text in Texts(page).found if SENTENCE.search(text) and text not in QUOTED]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_no_english_sentence_is_left(team: LocalBridge, path: str) -> None:
+    assert english(team, path) == []
+
+
+def test_nor_where_a_key_is_asked_for(team: LocalBridge) -> None:
+    assert english(team, "/", key=False) == []
+
+
+def test_an_english_sentence_would_be_found() -> None:
+    page = '<p title="One is left out here">四 <b>This one was not <br>translated yet</b> <code>a b c d e</code></p>'
+    assert [text for text in Texts(page).found if SENTENCE.search(text)] == [
+        "One is left out here", "This one was not",
+    ]  # fmt: skip
