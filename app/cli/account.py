@@ -8,7 +8,8 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
-from app.errors import GatewayError
+from app.cli.words import failure, say
+from app.errors import GatewayError, Sentence
 from app.gateway import current_gateway
 from app.logs import audit
 
@@ -23,16 +24,23 @@ def login() -> None:
     try:
         sign_in = gateway.sign_in.begin(actor=actor(), anew=True, poll=False)
         minutes = max(1, round((sign_in.expires_at - time.time()) / 60))
-        click.echo(f"Open {sign_in.verification_uri} and enter the code {sign_in.user_code} (valid {minutes} minutes).")
-        click.echo("Waiting …")
+        say(
+            Sentence(
+                "Open %(address)s and enter the code %(code)s (valid %(minutes)s minutes).",
+                address=sign_in.verification_uri,
+                code=sign_in.user_code,
+                minutes=minutes,
+            )
+        )
+        say(Sentence("Waiting …"))
         ended = gateway.sign_in.wait(sign_in)
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error.message) from error
     if ended.state != "done":
-        raise click.ClickException(ended.message or "The sign-in did not complete.")
-    click.echo(f"Signed in{f' as {ended.user}' if ended.user else ''}.")
+        raise failure(ended.message or Sentence("The sign-in did not complete."))
+    say(Sentence("Signed in as %(user)s.", user=ended.user) if ended.user else Sentence("Signed in."))
     if (token := gateway.github_tokens.current()) is not None and token.is_configured:
-        click.echo(f"Note: {_NAMES[token.source]} is set and goes before this sign-in.")
+        say(Sentence("Note: %(name)s is set and goes before this sign-in.", name=_NAMES[token.source]))
 
 
 @click.command()
@@ -48,10 +56,13 @@ def logout() -> None:
         if removed:
             audit("signed out", actor=actor(), before=former and (former.user or former.source))
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
-    click.echo("Signed out." if removed else "There was no sign-in of the bridge's own.")
+        raise failure(error.message) from error
+    say(Sentence("Signed out.") if removed else Sentence("There was no sign-in of the bridge's own."))
     if (token := gateway.github_tokens.current()) is not None:
-        where = _NAMES.get(token.source, "an editor's sign-in")
-        click.echo(
-            f"Note: {where} is still there and is used now. To revoke access: https://github.com/settings/apps/authorizations"
+        say(
+            Sentence(
+                "Note: %(what)s is still there and is used now. To revoke access: %(address)s",
+                what=_NAMES.get(token.source, Sentence("an editor's sign-in")),
+                address="https://github.com/settings/apps/authorizations",
+            )
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from app.cli.words import failure
 from app.errors import GatewayError
 from app.settings import parse_url
 
@@ -29,7 +30,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error.message) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
 

@@ -6,7 +6,8 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
-from app.errors import GatewayError
+from app.cli.words import failure, say
+from app.errors import GatewayError, Sentence
 from app.gateway import current_gateway
 from app.logs import audit
 
@@ -26,11 +27,11 @@ def list_learned() -> None:
     try:
         rows = current_gateway().refusals.all()
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error.message) from error
     for model, path, names in rows:
         click.echo(f"{model}  {path}  {', '.join(names)}")
     if not rows:
-        click.echo("Nothing is remembered.")
+        say(Sentence("Nothing is remembered."))
 
 
 @learned.command()
@@ -42,13 +43,18 @@ def forget(model: str, name: str | None) -> None:
     try:
         count = current_gateway().refusals.forget(model, name)
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error.message) from error
     if count:
         audit("learned names forgotten", actor=actor(), model=model, name=name, count=count)
     if not count:
-        what = f"{name!r} of the model {model!r}" if name else f"the model {model!r}"
-        raise click.ClickException(f"Nothing is remembered about {what}. See `learned list`.")
-    click.echo(f"Forgotten: {count} {'name' if count == 1 else 'names'} of {model}.")
+        what = Sentence("%(name)s of the model %(model)s", name=repr(name), model=repr(model)) if name else None
+        what = what or Sentence("the model %(model)s", model=repr(model))
+        raise failure(Sentence("Nothing is remembered about %(what)s. See `learned list`.", what=what))
+    say(
+        Sentence("Forgotten: 1 name of %(model)s.", model=model)
+        if count == 1
+        else Sentence("Forgotten: %(count)s names of %(model)s.", count=count, model=model)
+    )
 
 
 @learned.command()
@@ -62,9 +68,9 @@ def limits(forgets: bool) -> None:
             click.echo(f"{closed.words}: until {closed.told['until']}, asked again at {closed.told['asked_again_at']}")
         count = governor.forget_limits() if forgets else None
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error.message) from error
     if count:
         audit("limits forgotten", actor=actor(), count=count)
-        click.echo(f"Forgotten: {count} {'limit' if count == 1 else 'limits'}.")
+        say(Sentence("Forgotten: 1 limit.") if count == 1 else Sentence("Forgotten: %(count)s limits.", count=count))
     elif not governor.closed():
-        click.echo("No limits are known.")
+        say(Sentence("No limits are known."))

@@ -10,6 +10,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
+from app.cli.words import failure, in_words, say
 from app.dry_run import dry_run
 from app.errors import GatewayError, InvalidRequestError, Sentence
 from app.gateway import current_gateway
@@ -37,11 +38,11 @@ def show() -> None:
     with _told() as found:
         rules, names = found.rules(), found.all()
     for number, rule in enumerate(rules, 1):
-        click.echo(f"rule {number}: {rule.said}")
+        say(Sentence("rule %(number)s: %(rule)s", number=number, rule=rule.said))
     for source, target in names.items():
         click.echo(f"{source} → {target}")
     if not rules and not names:
-        click.echo("Nothing is mapped: every name passes as it is.")
+        say(Sentence("Nothing is mapped: every name passes as it is."))
 
 
 @mapping.command("set")
@@ -66,9 +67,9 @@ def delete_name(source: str) -> None:
     with _told() as found:
         was_there = found.remove(source, by=actor())
     if not was_there:
-        raise click.ClickException(f"{source!r} is not in the table. See `mapping show`.")
+        raise failure(Sentence("%(name)s is not in the table. See `mapping show`.", name=repr(source)))
     audit("mapping deleted", actor=actor(), **{"from": source})
-    click.echo(f"Deleted: {source}.")
+    say(Sentence("Deleted: %(name)s.", name=source))
 
 
 @mapping.command("add")
@@ -100,13 +101,13 @@ def add(
 
         def change(rules: Rules) -> Sequence[Rule]:
             if len(rules) >= MOST_RULES:
-                raise InvalidRequestError(f"There are {MOST_RULES} rules already.")
+                raise InvalidRequestError(Sentence("There are %(count)s rules already.", count=MOST_RULES))
             place = len(rules) if at is None else min(at - 1, len(rules))
             return [*rules[:place], rule, *rules[place:]]
 
         rules = found.change_rules(change, what=Sentence("rule for %(name)s added", name=rule.match), by=actor())
     audit("mapping rules changed", actor=actor(), after=rule.told())
-    click.echo(f"rule {rules.index(rule) + 1}: {rule.said}")
+    say(Sentence("rule %(number)s: %(rule)s", number=rules.index(rule) + 1, rule=rule.said))
 
 
 @mapping.command("remove")
@@ -117,13 +118,15 @@ def remove(number: int) -> None:
 
     def change(rules: Rules) -> Sequence[Rule]:
         if number > len(rules):
-            raise InvalidRequestError(f"There is no rule {number}: there are {len(rules)}. See `mapping show`.")
+            raise InvalidRequestError(
+                Sentence("There is no rule %(number)s: there are %(count)s.", number=number, count=len(rules))
+            )
         return [*rules[: number - 1], *rules[number:]]
 
     with _told() as found:
         found.change_rules(change, what=Sentence("rule %(number)s deleted", number=number), by=actor())
     audit("mapping rules changed", actor=actor(), deleted=number)
-    click.echo(f"Removed: rule {number}.")
+    say(Sentence("Removed: rule %(number)s.", number=number))
 
 
 @mapping.command("history")
@@ -134,9 +137,9 @@ def history() -> None:
         changes = found.history()
     for one in changes:
         at = datetime.fromtimestamp(one.at).astimezone().isoformat(" ", "seconds")
-        click.echo(f"{one.number}  {at}  {one.by}  {one.what}")
+        click.echo(f"{one.number}  {at}  {one.by}  {in_words(one.what)}")
     if not changes:
-        click.echo("Nothing was changed.")
+        say(Sentence("Nothing was changed."))
 
 
 @mapping.command("undo")
@@ -147,9 +150,9 @@ def undo(number: int | None) -> None:
     with _told() as found:
         undone = found.undo(number, by=actor())
     if undone is None:
-        raise click.ClickException("There is no such change. See `mapping history`.")
+        raise failure(Sentence("There is no such change. See `mapping history`."))
     audit("mapping change undone", actor=actor(), number=undone.number, change=undone.what)
-    click.echo(f"Back to what was before change {undone.number} ({undone.what}).")
+    say(Sentence("Back to what was before change %(number)s (%(what)s).", number=undone.number, what=undone.what))
 
 
 @mapping.command("dry-run")
@@ -162,7 +165,7 @@ def try_out(model: str, key: str | None, purpose: str | None) -> None:
     try:
         models = current_gateway().seat_of(key).catalog.models()
     except GatewayError as error:
-        click.echo(f"There is no model list: {error.message}", err=True)
+        say(Sentence("There is no model list: %(why)s", why=error.message), to_stderr=True)
         models = None
     with _told() as found:
         check(MAPPING_TARGET, {"to": model})
@@ -175,4 +178,4 @@ def _told() -> Iterator[ModelMapping]:
     try:
         yield current_gateway().mapping
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error.message) from error

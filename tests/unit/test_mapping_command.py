@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import pytest
 from click.testing import Result
 from flask import Flask
+
+from app.cli.words import in_words
+from app.errors import Sentence
 
 Run = Callable[..., Result]
 
@@ -72,3 +76,38 @@ def test_mistakes_are_told(run: Run, arguments: tuple[str, ...], words: str) -> 
     assert failed.exit_code != 0
     assert words in failed.output
     assert run("history").output == "Nothing was changed.\n"
+
+
+CHINESE = {
+    ("show",): "没有任何映射：所有名称原样传递。",
+    ("add", "x*", "gpt-4.1"): "规则 1：x* → gpt-4.1",
+    ("remove", "1"): "已移除：规则 1。",
+    ("remove", "2"): "没有规则 2",
+    ("set", "a", "gpt-4.1"): "a → gpt-4.1",
+    ("delete", "a"): "已删除：a。",
+    ("delete", "b"): "表中没有 'b'",
+    ("history",): "已添加 x* 的规则",
+    ("undo", "2"): "已恢复到更改",
+    ("undo", "99"): "没有这项更改",
+}
+
+
+@pytest.mark.parametrize("variable", ["LC_ALL", "LC_MESSAGES", "LANG"])
+def test_a_chinese_terminal_is_told_in_chinese(run: Run, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "zh_CN.UTF-8")
+    for arguments, words in CHINESE.items():
+        assert words in run(*arguments).output
+
+
+def test_the_first_variable_counts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    assert run("show").output == "Nothing is mapped: every name passes as it is.\n"
+
+
+def test_a_terminal_without_chinese_letters_is_told_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert in_words(Sentence("Nothing is mapped: every name passes as it is.")).startswith("Nothing")
