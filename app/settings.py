@@ -972,6 +972,11 @@ def differences(before: Settings, after: Settings) -> list[str]:
     ]
 
 
+def terminal_locale() -> str:
+    """What the terminal of a command speaks, e.g. ``zh_CN.UTF-8``: the first that is set (POSIX, §8.2)."""
+    return next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+
+
 def has_sockets_of_systemd() -> bool:
     """Whether this process was given its listening sockets (systemd's protocol for socket units)."""
     return os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") != "0"

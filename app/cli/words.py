@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gettext
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Final
 import click
 
 from app.errors import Sentence
+from app.settings import terminal_locale
 
 _CATALOGUES: Final = Path(__file__).resolve().parents[1] / "translations"
-_VARIABLES: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
-"""The first that is set counts (POSIX, "Internationalization Variables")."""
 
 
 def say(message: str, *, to_stderr: bool = False) -> None:
@@ -35,8 +33,7 @@ def in_words(message: str) -> str:
 
 def _is_chinese() -> bool:
     """Also whether the terminal can write it."""
-    locale = next((value for name in _VARIABLES if (value := os.environ.get(name))), "")
-    if not locale.lower().startswith("zh"):
+    if not terminal_locale().lower().startswith("zh"):
         return False
     try:
         "中文".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
