@@ -973,7 +973,7 @@ def differences(before: Settings, after: Settings) -> list[str]:
 
 
 def terminal_locale() -> str:
-    """What the terminal of a command speaks, e.g. ``zh_CN.UTF-8``: the first that is set (POSIX, §8.2)."""
+    """What the terminal of a command speaks, e.g. ``zh_CN.UTF-8``: the first that is set, as POSIX has it."""
     return next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
 
 
