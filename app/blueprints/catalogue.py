@@ -180,8 +180,10 @@ def _order(it: Shown) -> tuple[bool, str, str]:
 
 
 def _models() -> tuple[tuple[Model, ...], GatewayError | None]:
-    """The account's models, or why there is no list."""
+    """The account's models, or why there is no list; with what a person has just enabled, whichever worker did it."""
+    catalog = current_seat().catalog
+    catalog.look()
     try:
-        return current_seat().catalog.models(), None
+        return catalog.models(), None
     except GatewayError as error:
         return (), error

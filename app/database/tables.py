@@ -60,6 +60,16 @@ DAYS: Final = Table(
     Index("ledger_days_by_account", "account", "day"),
 )
 
+GROUPED_DAYS: Final = Table(
+    # The same sums of a day by one word alone (`app.ledger.sums.WORDS`), and of all its calls, where both are empty. A
+    # report of a year by model reads some thousand rows here, and in `DAYS` as many as there were calls, at worst.
+    "ledger_grouped_days",
+    METADATA,
+    *(Column(name, Text, primary_key=True) for name in ("word", "day", "name")),
+    *(Column(name, BigInteger, nullable=False) for name in _SUMS),
+    sqlite_with_rowid=False,
+)
+
 BASELINES: Final = Table(
     # What GitHub said an account had used of a billing period when it was asked first, and what was booked by then.
     "ledger_baselines",

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from app.database import Database
 from app.ledger import spending
 from app.ledger.booking import Booking
+from app.ledger.day_sums import DaySums
 from app.ledger.spending import Spending
-from app.ledger.sums import NAMES, Sums, by_day, day_of
+from app.ledger.sums import NAMES, WORDS, Sums, by_day, by_word, day_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Delete, Dialect, Insert, Select, Table
@@ -86,11 +87,11 @@ class LedgerEntries:
             if self._keep_calls_days:
                 # By the driver itself: what SQLAlchemy does for each value is of no use here, and costs as much again.
                 connection.exec_driver_sql(_insertion(connection.dialect), list(map(_values_of, bookings)))
-            days = [
-                dict(zip(("day", "key", "account", "client", "model"), day, strict=True)) | sums
-                for day, sums in by_day(bookings).items()
-            ]
-            connection.execute(_added(connection.dialect.name), days)
+            days = by_day(bookings)
+            for table, rows in (("ledger_days", days), ("ledger_grouped_days", by_word(days))):
+                # By the driver itself: what SQLAlchemy does for each value is of no use here, and costs as much again.
+                values = [(*key, *sums.values()) for key, sums in rows.items()]
+                connection.exec_driver_sql(_addition(connection.dialect, table), values)
 
     def tidy(self) -> bool:
         """Remove some of what is too old; whether there is more. Raises: DatabaseError."""
@@ -99,7 +100,8 @@ class LedgerEntries:
         now = self._clock()
         with self._database.write() as connection:
             calls = connection.execute(old_calls(now - self._keep_calls_days * _DAY_S)).rowcount
-            connection.execute(old_days(day_of(now - self._keep_sums_days * _DAY_S)))
+            for table in ("ledger_days", "ledger_grouped_days"):
+                connection.execute(old_days(day_of(now - self._keep_sums_days * _DAY_S), table))
             connection.execute(_old_writers(now - _DAY_S))
         return calls >= _REMOVED_AT_ONCE
 
@@ -178,32 +180,31 @@ class LedgerEntries:
 
 
 def sums_by(first: str, last: str, group: Group, *, key: str | None, most: int | None = None) -> Select[Any]:
-    from sqlalchemy import func
+    from sqlalchemy import func, select
 
-    from app.database.tables import DAYS
-
-    by = DAYS.c[group]
-    statement = _where(_select_sums(by), first, last, key=key).group_by(by)
+    days = DaySums.of(None if group == "day" else group, key=key)
+    by = days.day if group == "day" else days.name
+    statement = select(by, *days.sums(NAMES)).where(*days.within(first, last)).group_by(by)
     if most is None:
         return statement.order_by(by)
     if group == "day":
         return statement.order_by(by.desc()).limit(most)
-    cost = func.sum(DAYS.c.exact_nano + DAYS.c.estimated_nano)
-    return statement.order_by(cost.desc(), func.sum(DAYS.c.calls).desc(), by).limit(most)
+    return statement.order_by(days.cost.desc(), func.sum(days.columns.calls).desc(), by).limit(most)
 
 
 def costs_by_day(first: str, last: str, *, key: str | None = None) -> Select[Any]:
-    from sqlalchemy import func, select
+    from sqlalchemy import select
 
-    from app.database.tables import DAYS
-
-    cost = func.sum(DAYS.c.exact_nano + DAYS.c.estimated_nano)
-    statement = select(DAYS.c.day, cost, func.sum(DAYS.c.premium_milli))
-    return _where(statement, first, last, key=key).group_by(DAYS.c.day).order_by(DAYS.c.day)
+    days = DaySums.of(None, key=key)
+    statement = select(days.day, days.cost, *days.sums(("premium_milli",))).where(*days.within(first, last))
+    return statement.group_by(days.day).order_by(days.day)
 
 
 def all_sums(first: str, last: str, *, key: str | None = None, account: str | None = None) -> Select[Any]:
-    return _where(_select_sums(), first, last, key=key, account=account)
+    from sqlalchemy import select
+
+    days = DaySums.of(None, key=key, account=account)
+    return select(*days.sums(NAMES)).where(*days.within(first, last))
 
 
 def old_calls(before: float) -> Delete:
@@ -216,33 +217,15 @@ def old_calls(before: float) -> Delete:
     return delete(CALLS).where(CALLS.c.id.in_(oldest))
 
 
-def old_days(before: str) -> Delete:
+def old_days(before: str, table: str) -> Delete:
+    """The rows of a table of sums whose days were before this one."""
     from sqlalchemy import delete
 
-    from app.database.tables import DAYS
+    from app.database.tables import GROUPED_DAYS, METADATA
 
-    return delete(DAYS).where(DAYS.c.day < before)
-
-
-def _select_sums(*columns: Any) -> Select[Any]:
-    from sqlalchemy import func, select
-
-    from app.database.tables import DAYS
-
-    return select(*columns, *(func.sum(DAYS.c[name]) for name in NAMES))
-
-
-def _where(
-    statement: Select[Any], first: str, last: str, *, key: str | None = None, account: str | None = None
-) -> Select[Any]:
-    from app.database.tables import DAYS
-
-    statement = statement.where(DAYS.c.day.between(first, last))
-    if key is not None:
-        statement = statement.where(DAYS.c.key == key)
-    if account is not None:
-        statement = statement.where(DAYS.c.account == account)
-    return statement
+    days = METADATA.tables[table]
+    statement = delete(days).where(days.c.day < before)
+    return statement if days is not GROUPED_DAYS else statement.where(days.c.word.in_(("", *WORDS)))
 
 
 @functools.lru_cache(maxsize=2)
@@ -253,13 +236,16 @@ def _insertion(dialect: Dialect) -> str:
     return str(CALLS.insert().inline().compile(dialect=dialect, column_keys=_COLUMNS))
 
 
-@functools.lru_cache(maxsize=2)
-def _added(dialect: str) -> Any:
-    from app.database.tables import DAYS
+@functools.lru_cache(maxsize=4)
+def _addition(dialect: Dialect, table: str) -> str:
+    """The same for rows of sums, which are added to those that are there."""
+    from app.database.tables import METADATA
 
-    statement = _insert(dialect, DAYS)
-    sums = {name: DAYS.c[name] + statement.excluded[name] for name in NAMES}
-    return statement.on_conflict_do_update(index_elements=list(DAYS.primary_key), set_=sums)
+    into = METADATA.tables[table]
+    statement = _insert(dialect.name, into)
+    sums = {name: into.c[name] + statement.excluded[name] for name in NAMES}
+    added = statement.on_conflict_do_update(index_elements=list(into.primary_key), set_=sums)
+    return str(added.compile(dialect=dialect, column_keys=[column.name for column in into.columns]))
 
 
 def _insert(dialect: str, table: Table) -> Any:

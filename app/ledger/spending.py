@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from app.ledger.day_sums import DaySums
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
@@ -82,37 +84,27 @@ def by(word: Literal["model", "key"] | None, today: date, *, key: str | None) ->
     """The sums of all spans by this word, or of everything."""
     from sqlalchemy import case, func, select
 
-    from app.database.tables import DAYS
+    rows = DaySums.of(word, key=key)
 
     def of(name: str, days: int) -> Any:
         if days == SPANS[-1]:
-            return func.sum(DAYS.c[name])
-        return func.sum(case((DAYS.c.day >= _first(today, days), DAYS.c[name]), else_=0))
+            return func.sum(rows.columns[name])
+        return func.sum(case((rows.day >= _first(today, days), rows.columns[name]), else_=0))
 
     sums = [of(name, days) for days in SPANS for name in _COUNTS]
-    columns = [DAYS.c[word]] if word is not None else []
-    statement = _within(select(*columns, *sums), today, key=key)
+    period = rows.within(_first(today, SPANS[-1]), today.isoformat())
     if word is None:
-        return statement
-    dearest = func.sum(DAYS.c.exact_nano + DAYS.c.estimated_nano).desc()
-    order = (dearest, func.sum(DAYS.c.premium_milli).desc(), func.sum(DAYS.c.calls).desc(), DAYS.c[word])
-    return statement.group_by(DAYS.c[word]).order_by(*order).limit(MOST_NAMES)
+        return select(*sums).where(*period)
+    order = (rows.cost.desc(), *(it.desc() for it in rows.sums(("premium_milli", "calls"))), rows.name)
+    return select(rows.name, *sums).where(*period).group_by(rows.name).order_by(*order).limit(MOST_NAMES)
 
 
 def by_day(today: date, *, key: str | None) -> Select[Any]:
-    from sqlalchemy import func, select
+    from sqlalchemy import select
 
-    from app.database.tables import DAYS
-
-    sums = [func.sum(DAYS.c[name]) for name in _COUNTS]
-    return _within(select(DAYS.c.day, *sums), today, key=key).group_by(DAYS.c.day).order_by(DAYS.c.day)
-
-
-def _within(statement: Select[Any], today: date, *, key: str | None) -> Select[Any]:
-    from app.database.tables import DAYS
-
-    statement = statement.where(DAYS.c.day.between(_first(today, SPANS[-1]), today.isoformat()))
-    return statement if key is None else statement.where(DAYS.c.key == key)
+    rows = DaySums.of(None, key=key)
+    period = rows.within(_first(today, SPANS[-1]), today.isoformat())
+    return select(rows.day, *rows.sums(_COUNTS)).where(*period).group_by(rows.day).order_by(rows.day)
 
 
 def _first(today: date, days: int) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from operator import add
 from typing import Final
 
 from app.ledger.booking import Booking
@@ -12,6 +13,12 @@ from app.ledger.booking import Booking
 Sums = dict[str, int]
 Day = tuple[str, str, str, str, str]
 """Day (``2026-11-30``, UTC), key, account, client and model: one row of sums."""
+
+Word = tuple[str, str, str]
+"""One of `WORDS`, day and the word's value: one row of sums by this word alone. Of all calls of a day: both empty."""
+
+WORDS: Final = ("key", "account", "client", "model")
+"""In the order of a `Day`."""
 
 NAMES: Final = (
     *("calls", "failed_calls"),
@@ -43,6 +50,18 @@ def by_day(bookings: Iterable[Booking]) -> dict[Day, Sums]:
             sums = found[key] = [0] * len(NAMES)
         for at, count in enumerate(_counts(one)):
             sums[at] += count
+    return {key: dict(zip(NAMES, found[key], strict=True)) for key in sorted(found)}
+
+
+def by_word(days: Mapping[Day, Sums]) -> dict[Word, Sums]:
+    """The same sums by each word alone, and in all; in the order of their keys."""
+    found: dict[Word, list[int]] = {}
+    for (day, *values), sums in days.items():
+        counts = list(sums.values())
+        for word, value in (("", ""), *zip(WORDS, values, strict=True)):
+            key = (word, day, value)
+            before = found.get(key)
+            found[key] = counts if before is None else list(map(add, before, counts))
     return {key: dict(zip(NAMES, found[key], strict=True)) for key in sorted(found)}
 
 

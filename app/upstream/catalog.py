@@ -1,11 +1,13 @@
 """The live model catalogue (contract §4): fetched when needed, kept for a while, and used stale rather than not at all.
 
 A fetched list goes into the store, so that the other workers and a restarted service have it without asking again. It
-belongs to one account: after a sign-in with another one it is asked for anew.
+belongs to one account: after a sign-in with another one it is asked for anew. Where somebody changes what is listed, a
+mark in the store tells the other workers, which look at it now and then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -30,6 +32,8 @@ _KEEP_S = 7 * 24 * 3600.0
 _RETRY_S = 30.0
 # Without an older list the failure is told again for so long, without asking.
 _FAILURE_MEMORY_S = 3.0
+# How long after a change, made in another worker, an older list may serve.
+_LOOK_EACH_S = 0.5
 # The list is short and comes at once or not at all.
 _PATIENCE_S = 15.0
 
@@ -70,6 +74,8 @@ class Catalog:
         self._spawn = spawn
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
+        self._mark: str | None = None
+        self._looked_at = float("-inf")
         self._retry_at = 0.0
         self._failure: GatewayError | None = None
         self._failed_at = -1.0  # monotonic
@@ -114,7 +120,7 @@ class Catalog:
 
     def enable(self, id: str) -> None:
         """Accept the terms of a model for this account (contract §4.6), and ask for the list anew. Other workers see it
-        when their list is due. Ask the person first.
+        within a second. Ask the person first.
 
         Raises: SignInRequiredError, AccountError, UpstreamError.
         """
@@ -146,6 +152,12 @@ class Catalog:
         account = self._account()
         with self._lock:
             self._snapshot = self._fetch(account)
+        with contextlib.suppress(StoreError):  # the others see it when their list is due
+            self._store.put(_mark(account), uuid.uuid4().hex, ttl_s=_KEEP_S)
+
+    def look(self) -> None:
+        """Notice at once what was changed in another worker: for whoever wants to see what they have just changed."""
+        self._looked_at = float("-inf")
 
     def forget(self) -> None:
         """Drop the stored list: nobody calls for this account any more. Raises: StoreError."""
@@ -185,7 +197,27 @@ class Catalog:
         return newest
 
     def _mine(self, account: str) -> Snapshot | None:
-        return self._snapshot if self._snapshot is not None and self._snapshot.account == account else None
+        """This worker's copy; after a change in another one what that has stored."""
+        mine = self._snapshot
+        if mine is None or mine.account != account:
+            return None
+        if not self._has_changed(account):
+            return mine
+        self._snapshot = self._load(account) or mine
+        return self._snapshot
+
+    def _has_changed(self, account: str) -> bool:
+        """Whether somebody has left another mark since the last look."""
+        now = self._clock()
+        if 0 <= now - self._looked_at < _LOOK_EACH_S:
+            return False
+        self._looked_at = now
+        try:
+            mark = self._store.get(_mark(account))
+        except StoreError:
+            return False
+        before, self._mark = self._mark, mark
+        return mark != before
 
     def _remembered(self, account: str) -> Snapshot | None:
         """What a worker that has just started finds in the store, kept from then on."""
@@ -245,6 +277,11 @@ class Catalog:
 
 def _key(account: str) -> str:
     return f"catalog:{account}"
+
+
+def _mark(account: str) -> str:
+    """Another word after each change of what is listed."""
+    return f"catalog_changed:{account}"
 
 
 def _parse(data: object) -> tuple[Model, ...]:

@@ -22,8 +22,9 @@ from app.database import Database
 from app.database.database import FILE_NAME
 from app.database.places import PostgresPlace, SqlitePlace
 from app.database.revisions import TABLE, head
-from app.database.tables import METADATA, NOTES
+from app.database.tables import DAYS, GROUPED_DAYS, METADATA, NOTES
 from app.errors import DatabaseError
+from app.ledger.sums import NAMES
 from tests.support import open_files, own_disk
 from tests.support.clock import Clock
 from tests.unit.database.conftest import Open
@@ -157,6 +158,27 @@ def test_a_database_of_before_is_migrated(open_database: Open) -> None:
     assert notes(after) == {"kept": 1}
     with after.read() as connection:
         assert connection.execute(text(f"SELECT version_num FROM {TABLE}")).scalar() == head()
+
+
+def test_sums_by_one_word_are_made_of_what_was_booked_before(open_database: Open) -> None:
+    before = open_database()
+    before.prepare()
+    with before.write() as connection:
+        from app.database.migrate import upgrade
+
+        METADATA.drop_all(connection)
+        connection.execute(text(f"DROP TABLE {TABLE}"))
+        upgrade(connection, "0004")
+        counted = dict.fromkeys(NAMES, 0)
+        for key, model, calls in (("k1", "m1", 1), ("k1", "m2", 20), ("k2", "m2", 300)):
+            words = {"day": "2026-11-30", "key": key, "account": "a", "client": "c", "model": model}
+            connection.execute(insert(DAYS).values(**words | counted | {"calls": calls}))
+    with open_database().read() as connection:
+        read = select(GROUPED_DAYS.c.word, GROUPED_DAYS.c.name, GROUPED_DAYS.c.calls)
+        assert {(row[0], row[1]): row[2] for row in connection.execute(read)} == {
+            ("", ""): 321, ("account", "a"): 321, ("client", "c"): 321,
+            ("key", "k1"): 21, ("key", "k2"): 300, ("model", "m1"): 1, ("model", "m2"): 320,
+        }  # fmt: skip
 
 
 def test_a_database_of_a_newer_bridge_is_left_alone(open_database: Open) -> None:

@@ -191,3 +191,32 @@ def test_what_the_list_warns_of_is_logged_once_even_by_several_workers(
     names(first)
     world.go_on()
     assert told() == ["client_version_deprecated", "degraded"]
+
+
+def test_what_one_worker_enables_the_others_see_within_a_second(world: World) -> None:
+    changes, sees, hurries = world.worker(), world.worker(), world.worker()
+    for worker in (changes, sees, hurries) * 2:
+        assert names(worker) == ["model-1"]
+    changes.enable("model-1")  # one call for that, and one for the list
+    assert names(changes) == ["model-3"]
+    assert names(hurries) == ["model-1"]  # nobody looks at the store for each request
+    hurries.look()
+    assert names(hurries) == ["model-3"]
+    world.now += 1
+    assert names(sees) == names(hurries) == names(changes) == ["model-3"]
+    assert (world.copilot.asked, world.behind) == (3, [])
+
+
+def test_a_mark_without_a_list_and_a_store_that_is_away_leave_the_list_as_it_is(world: World) -> None:
+    changes, sees = world.worker(), world.worker()
+    assert names(changes) == names(sees) == ["model-1"]
+    changes.enable("model-1")
+    for key in world.store.scan("catalog:"):
+        world.store.delete(key)
+    sees.look()
+    assert names(sees) == ["model-1"]
+    world.store.close()
+    (world.folder / "state.db").rename(world.folder / "elsewhere")
+    (world.folder / "state.db").mkdir()
+    sees.look()
+    assert names(sees) == ["model-1"]
