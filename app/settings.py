@@ -812,6 +812,9 @@ class Settings:
         return (*(secret.reveal() for secret in found if secret), *((unquote(in_url),) if in_url else ()))
 
 
+NEED_A_RESTART: tuple[str, ...] = ("HOST", "PORT")
+"""What changes with a restart only; all else when the service reads its settings anew (HUP)."""
+
 VARIABLES: frozenset[str] = frozenset({"ENV_FILE", *(field.metadata["env"] for field in dataclasses.fields(Settings))})
 """All variables that the service reads for itself."""
 
@@ -1005,23 +1008,33 @@ def _is_secret(field: dataclasses.Field[Any]) -> bool:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One line of the settings table: variable, value (secrets masked), default, help."""
+    """One line of the settings table: variable, value (secrets masked), default, help.
+
+    is_set: whether something else than the default is in force. is_secret: whether it is one, and never shown.
+    """
 
     env: str
     value: str
     default: str
     help: str
+    is_set: bool
+    is_secret: bool
 
 
 def rows(settings: Settings) -> list[SettingRow]:
     """The settings as a table, for the command line and the docs."""
     table = []
+    # Some defaults follow from others.
+    here = {**os.environ, "GITHUB_HOST": settings.github_host}
     for field in dataclasses.fields(settings):
-        meta = field.metadata
+        meta, value = field.metadata, getattr(settings, field.name)
         default = meta["default"]({}) if callable(meta["default"]) else meta["default"]
+        usual = meta["default"](here) if callable(meta["default"]) else default
         default = "~/.config/github-copilot" if isinstance(default, Path) and default.is_absolute() else default
         shown = _show(default, reveal_default=True)
-        table.append(SettingRow(meta["env"], _show(getattr(settings, field.name)), shown, meta["help"]))
+        # Where a text may be anything, it may be what belongs elsewhere.
+        told = masked(_show(value))
+        table.append(SettingRow(meta["env"], told, shown, meta["help"], value != usual, _is_secret(field)))
     return table
 
 

@@ -16,8 +16,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 APP = Path(__file__).resolve().parents[1] / "app"
-# Templates mark words with _(…), code with Sentence(…) and gettext(…).
-_KEYWORDS = {**DEFAULT_KEYWORDS, "Sentence": None}
+# Templates mark words with _(…), code with Sentence(…) and gettext(…); settings say what they are for.
+_KEYWORDS = {**DEFAULT_KEYWORDS, "Sentence": None, "setting": (4,)}
 _METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
 
 
@@ -65,7 +65,12 @@ def mo(catalogue: Catalog) -> bytes:
 
 def untranslated(catalogue: Catalog) -> list[str]:
     """The words that have no translation yet."""
-    return [str(message.id) for message in catalogue if message.id and not message.string]
+    return [str(message.id) for message in catalogue if message.id and not all(_forms(message.string))]
+
+
+def _forms(words: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """One, or one for each plural of the language."""
+    return words if isinstance(words, tuple) else (words or "",)
 
 
 def main() -> int:

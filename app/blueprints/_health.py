@@ -128,11 +128,14 @@ def _state(gateway: Gateway) -> Iterator[Finding]:
     if dropped:
         yield _problem(
             title,
-            Sentence("%(count)s calls are missing in the ledger: the database could not be written.", count=dropped),
+            Sentence(
+                "Calls that are missing in the ledger, because the database could not be written: %(count)s.",
+                count=dropped,
+            ),
             Sentence("Look into the log for the reason."),
         )
     if not troubles and not dropped:
-        yield _ok(title, Sentence("Store and database answer; %(count)s calls wait to be booked.", count=waiting))
+        yield _ok(title, Sentence("Store and database answer. Calls that wait to be booked: %(count)s.", count=waiting))
 
 
 def _calls(today: Spent) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ PAGES: Final[tuple[Page, ...]] = (
     Page("learned.show", "/admin/learned", Sentence("Learned")),
     Page("cache.show", "/admin/cache", Sentence("Cache doctor")),
     Page("recording.show", "/admin/recording", Sentence("Recording")),
+    Page("configuration.show", "/admin/settings", Sentence("Settings")),
     Page("auth.device", "/auth/device", Sentence("Sign-in")),
 )
 """In the order of the navigation."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, current_app, g, render_template, request
-from flask_babel import Babel, format_datetime
+from flask_babel import Babel, format_datetime, format_decimal
 from werkzeug.exceptions import HTTPException
 
 from app.auth.api_key import Access
@@ -34,7 +35,16 @@ _ADDRESS = re.compile(r"(https://[\w./?=&#%:~+-]*[\w/])", re.ASCII)
 def register(app: Flask) -> None:
     """Give the templates their language and what the frame shows."""
     Babel(app, default_locale="en", locale_selector=_language.locale)
+    app.jinja_env.filters["numberformat"] = lambda value: _number(value, _language.locale())
     app.context_processor(_frame)
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(value: float, locale: str) -> str:  # noqa: ARG001 - the request's, by which it is written
+    """A number as people of this language read it. Large tables have hundreds, and each takes a fifth of a
+    millisecond."""
+    written: str = format_decimal(value)
+    return written
 
 
 def error_page(error: GatewayError, request_id: str) -> Response:

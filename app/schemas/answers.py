@@ -329,6 +329,10 @@ class Learned(Boundary):
     learned = fields.List(fields.Dict, required=True)
 
 
+class SettingsInForce(Boundary):
+    settings = fields.List(fields.Dict, required=True)
+
+
 class CacheFindings(Boundary):
     watched_until = fields.String(required=True, allow_none=True)
     findings = fields.List(fields.Dict, required=True)

@@ -292,6 +292,14 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "get",
+        "/admin/settings",
+        "Operating",
+        Sentence("The settings in force; secrets are never told"),
+        answers.SettingsInForce,
+        more=(_PAGE,),
+    ),
+    Operation(
+        "get",
         "/admin/cache",
         "Operating",
         Sentence("Where conversations lost their prompt cache, by which field and by whom"),

@@ -21,9 +21,8 @@ from gunicorn.util import import_app
 from app.errors import GatewayError
 from app.logs import logger
 from app.serving.options import options
-from app.settings import Environment, Settings, SettingsError, differences
+from app.settings import NEED_A_RESTART, Environment, Settings, SettingsError, differences
 
-_NEED_A_RESTART = ("HOST", "PORT")
 _TRY_AGAIN_S = 5.0
 
 
@@ -101,7 +100,7 @@ class Master(Arbiter):  # type: ignore[misc]
         self.setup(self.app)
         self._before = (self._generation, settings)
         self._generation = next(self._numbers)
-        held = [name for name in changed if name in _NEED_A_RESTART]
+        held = [name for name in changed if name in NEED_A_RESTART]
         fields = {"changed": [name for name in changed if name not in held]}
         logger.info("settings are read anew", extra={"fields": fields})
         if held:

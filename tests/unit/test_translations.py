@@ -26,7 +26,15 @@ def file(request: pytest.FixtureRequest) -> Path:
 
 
 def words(catalogue: Catalog) -> dict[str, str]:
-    return {str(message.id): str(message.string) for message in catalogue if message.id}
+    """What each is in the other language; singular and plural both."""
+    found = {}
+    for message in catalogue:
+        if message.id:
+            english, other = (
+                (it,) if isinstance(it, str) else tuple(it) for it in (message.id, message.string or ("",))
+            )
+            found |= {it: other[min(at, len(other) - 1)] for at, it in enumerate(english)}
+    return found
 
 
 def test_there_is_a_chinese_catalogue() -> None:

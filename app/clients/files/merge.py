@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import tomlkit
 from ruamel.yaml import YAML
@@ -67,10 +67,21 @@ def _merged(file: ConfigFile, existing: str | None) -> Merged:
     return Merged(text, added, changed)
 
 
+# A page shows a dozen files, which are the same each time; YAML takes 20 ms for one.
+_KEPT: Final = 64
+_rendered: dict[tuple[str, str], str] = {}
+
+
 def render(file: ConfigFile) -> str:
     """The file as it is written where there is none; also what is shown to be put in by hand."""
     wanted, _ = _combine(None, file.tree, ())
-    return _WRITERS[file.format]("", wanted)
+    what = file.format, repr(wanted)
+    text = _rendered.get(what)
+    if text is None:
+        if len(_rendered) >= _KEPT:
+            _rendered.clear()
+        text = _rendered[what] = _WRITERS[file.format]("", wanted)
+    return text
 
 
 # ── what to say ─────────────────────────────────────────────────────────────────────────────────────────────────────
