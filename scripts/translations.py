@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -68,9 +69,9 @@ def untranslated(catalogue: Catalog) -> list[str]:
     return [str(message.id) for message in catalogue if message.id and not all(_forms(message.string))]
 
 
-def _forms(words: str | tuple[str, ...] | None) -> tuple[str, ...]:
+def _forms(words: str | Sequence[str] | None) -> tuple[str, ...]:
     """One, or one for each plural of the language."""
-    return words if isinstance(words, tuple) else (words or "",)
+    return (words or "",) if isinstance(words, str | None) else tuple(words)
 
 
 def main() -> int:

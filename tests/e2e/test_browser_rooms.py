@@ -75,9 +75,11 @@ def seed(bridge: Bridge, simulator: Simulator) -> None:
 
 HEADINGS = {
     "en": {"/requests": "Requests", "/catalogue": "Models", "/admin/learned": "Learned", "/try": "Try it",
-           "/admin/recording": "Recording", "/admin/cache": "Cache doctor"},
+           "/admin/recording": "Recording", "/admin/cache": "Cache doctor",
+           "/admin/settings": "Settings"},
     "zh-CN": {"/requests": "请求", "/catalogue": "模型", "/admin/learned": "已学到的", "/try": "试一试",
-              "/admin/recording": "录制", "/admin/cache": "缓存诊断"},
+              "/admin/recording": "录制", "/admin/cache": "缓存诊断",
+              "/admin/settings": "设置"},
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def file(request: pytest.FixtureRequest) -> Path:
 
 def words(catalogue: Catalog) -> dict[str, str]:
     """What each is in the other language; singular and plural both."""
-    found = {}
+    found: dict[str, str] = {}
     for message in catalogue:
         if message.id:
             english, other = (
