@@ -6,12 +6,14 @@ be done, nothing is done, and the error says what to put in by hand.
 
 from __future__ import annotations
 
+import functools
 import io
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import tomlkit
 from ruamel.yaml import YAML
@@ -67,21 +69,16 @@ def _merged(file: ConfigFile, existing: str | None) -> Merged:
     return Merged(text, added, changed)
 
 
-# A page shows a dozen files, which are the same each time; YAML takes 20 ms for one.
-_KEPT: Final = 64
-_rendered: dict[tuple[str, str], str] = {}
-
-
 def render(file: ConfigFile) -> str:
     """The file as it is written where there is none; also what is shown to be put in by hand."""
     wanted, _ = _combine(None, file.tree, ())
-    what = file.format, repr(wanted)
-    text = _rendered.get(what)
-    if text is None:
-        if len(_rendered) >= _KEPT:
-            _rendered.clear()
-        text = _rendered[what] = _WRITERS[file.format]("", wanted)
-    return text
+    return _rendered(file.format, json.dumps(wanted))
+
+
+# A page shows a dozen files, which are the same each time; YAML takes 20 ms for one.
+@functools.lru_cache(maxsize=64)
+def _rendered(kind: Format, wanted: str) -> str:
+    return _WRITERS[kind]("", json.loads(wanted))
 
 
 # ── what to say ─────────────────────────────────────────────────────────────────────────────────────────────────────
