@@ -15,8 +15,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 # More than there are cores: most of the time those that come first wait, for servers and for limits to pass. Each
 # process reads all tests before, and takes half a gigabyte; where hardly any waits, one more than cores is enough.
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-test attack e2e: JOBS ?= $(shell echo $$(($(CORES) * 2 + 1)))
-unit coverage fuzz: JOBS ?= $(shell echo $$(($(CORES) + 1)))
+test attack: JOBS ?= $(shell echo $$(($(CORES) + 2)))
+unit coverage fuzz e2e: JOBS ?= $(shell echo $$(($(CORES) + 1)))
 # Reading takes half as long where what pytest makes of the tests is kept. The longest modules begin first
 # (tests/support/order.py), then the others in the order of pyproject.toml, those with servers before those without;
 # xdist would keep the ones with few tests for the end, which are the longest.
