@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
+
+if TYPE_CHECKING:
+    from tests.support.browser import Visitor
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +46,20 @@ def chromium() -> Iterator[Any]:
         browser = runner.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Callable[..., Visitor]]:
+    """Opens browser profiles, none of which may have reason to complain: of a script, of the policy, of anything."""
+    from tests.support.browser import Visitor
+
+    visitors: list[Visitor] = []
+
+    def start(**options: Any) -> Visitor:
+        visitors.append(Visitor(chromium.new_context(**options)))
+        return visitors[-1]
+
+    yield start
+    for visitor in visitors:
+        visitor.context.close()
+    assert [visitor.complaints for visitor in visitors] == [[] for _ in visitors]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +31,6 @@ def bridge(simulator: Simulator, tmp_path: Path) -> Iterator[Bridge]:
     env = {**simulator.settings_env(), "GH_COPILOT_TOKEN": "ghu_test_individual"}
     with Bridge(env, tmp_path, workers=2, app="wsgi:app") as running:
         yield running
-
-
-@pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Visitor]]:
-    visitors: list[Visitor] = []
-
-    def start(**options: Any) -> Visitor:
-        visitors.append(Visitor(chromium.new_context(**options)))
-        return visitors[-1]
-
-    yield start
-    for visitor in visitors:
-        visitor.context.close()
-        assert visitor.complaints == []
 
 
 @pytest.fixture(scope="module")

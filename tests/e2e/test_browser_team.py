@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 
 from tests.simulator.client import Simulator
 from tests.support.bridge import LocalBridge
-from tests.support.browser import WAIT_MS, Onlooker, Visitor
+from tests.support.browser import WAIT_MS, Onlooker
 from tests.unit.ledger.test_entries import booking
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
@@ -43,21 +43,6 @@ WORDS = {
         "no rules": "没有规则", "invite": re.compile("创建邀请"), "send": "请把此链接发给",
     },
 }  # fmt: skip
-
-
-@pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Visitor]]:
-    """Opens browser profiles, none of which may have reason to complain: of a script, of the policy, of anything."""
-    visitors: list[Visitor] = []
-
-    def start(**options: Any) -> Visitor:
-        visitors.append(Visitor(chromium.new_context(**options)))
-        return visitors[-1]
-
-    yield start
-    for visitor in visitors:
-        visitor.context.close()
-    assert [visitor.complaints for visitor in visitors] == [[] for _ in visitors]
 
 
 @pytest.fixture(scope="module")

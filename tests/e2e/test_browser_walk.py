@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -81,21 +81,6 @@ def team(simulator_process: Simulator, tmp_path_factory: pytest.TempPathFactory)
         for _ in range(4):
             call_all(running, simulator_process, secrets)
         yield running
-
-
-@pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Visitor]]:
-    """Opens browser profiles, none of which may have reason to complain."""
-    visitors: list[Visitor] = []
-
-    def start(**options: Any) -> Visitor:
-        visitors.append(Visitor(chromium.new_context(**options)))
-        return visitors[-1]
-
-    yield start
-    for visitor in visitors:
-        visitor.context.close()
-    assert [visitor.complaints for visitor in visitors] == [[] for _ in visitors]
 
 
 def entered(visitor: Visitor, bridge: LocalBridge) -> Any:
