@@ -16,7 +16,12 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-APP = Path(__file__).resolve().parents[1] / "app"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from scripts.reasons import reasons  # noqa: E402
+
+APP = ROOT / "app"
 # Templates mark words with _(…), code with Sentence(…) and gettext(…); settings say what they are for.
 _KEYWORDS = {**DEFAULT_KEYWORDS, "Sentence": None, "setting": (4,)}
 _METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
@@ -32,6 +37,8 @@ def extracted() -> Catalog:
     found = Catalog()
     for file, line, message, comments, context in extract_from_dir(APP, _METHODS, keywords=_KEYWORDS):
         found.add(message, None, [(file, line)], auto_comments=comments, context=context)
+    for reason in reasons():
+        found.add(reason)
     return found
 
 

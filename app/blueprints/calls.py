@@ -116,7 +116,8 @@ def _told(row: Row) -> dict[str, Any]:
     """What the page needs more."""
     at = datetime.fromtimestamp(row["ended_at"], UTC)
     credits_ = None if row["nano_credits"] is None else row["nano_credits"] / NANO
-    return {**row, "at": at, "credits": credits_, "phases": phases_of(row)}
+    losses = [(path, reason if isinstance(reason, Sentence) else Sentence(reason)) for path, reason in row["losses"]]
+    return {**row, "at": at, "credits": credits_, "phases": phases_of(row), "losses": losses}
 
 
 def phases_of(row: Row) -> list[tuple[str, float, float]]:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+from app.errors import Sentence
 from app.ledger.booking import Booking
 from app.logs import loggable_name
 from app.reply import Ended
@@ -58,6 +59,7 @@ def read_rows(lines: Iterable[bytes]) -> list[Row]:
             except ValueError:
                 continue
             if isinstance(row, dict) and isinstance(row.get("ended_at"), int | float):
+                row["losses"] = [[path, Sentence.unpacked(reason)] for path, reason in row.get("losses", ())]
                 rows.append(row)
     return sorted(rows, key=lambda row: float(row["ended_at"]), reverse=True)
 
@@ -67,7 +69,8 @@ def row_of(ended: Ended, booking: Booking) -> Row:
 
     ``attempts``: the calls to Copilot, in order: ``{"model", "began_ms", "answered_ms", "status", "request_id",
     "repeats": [why, …]}``; answered_ms and status are null if no answer came. ``losses``: ``[path, reason]`` of what
-    was dropped or carried in another form. ``prefix``: see `app.caching.prefix`; null unless caches are watched.
+    was dropped or carried in another form; a reason with values in it is packed, and a sentence again when read.
+    ``prefix``: see `app.caching.prefix`; null unless caches are watched.
     """
     record = ended.record
     return {
@@ -103,7 +106,7 @@ def row_of(ended: Ended, booking: Booking) -> Row:
         "conversation": booking.conversation,
         "upstream_request_id": booking.upstream_request_id,
         "dropped": [loggable_name(name) for name in record.dropped[:_MOST_PARTS]],
-        "losses": [[loggable_name(path), reason] for path, reason in record.losses[:_MOST_PARTS]],
+        "losses": [[loggable_name(path), _packed(reason)] for path, reason in record.losses[:_MOST_PARTS]],
         "prefix": record.prefix.told() if record.prefix is not None else None,
         "attempts": [
             {
@@ -117,3 +120,7 @@ def row_of(ended: Ended, booking: Booking) -> Row:
             for attempt in record.attempts[:_MOST_PARTS]
         ],
     }
+
+
+def _packed(reason: str) -> Any:
+    return reason.packed() if isinstance(reason, Sentence) else reason

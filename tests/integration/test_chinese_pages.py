@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -18,13 +18,13 @@ SENTENCE: Final = re.compile(r"(?<![\w’'-])[A-Za-z’']+(?: [A-Za-z’']+){3,}
 """Four words in a row."""
 SPOKEN: Final = {"alt", "aria-label", "content", "data-title", "placeholder", "title"}
 """Attributes that are shown, or read aloud."""
+CHINESE: Final = re.compile("[\u4e00-\u9fff]")
 VOID: Final = {"br", "col", "hr", "img", "input", "link", "meta", "wbr"}
 QUOTED: Final = {
     "This model is currently degraded.": "Copilot's",
     "Enable access to this xAI model. [Learn more](https://gh.io/copilot-xai).": "Copilot's",
     "reviews of pull requests": "a note of the operator",
     "titles need no Claude": "a note of the operator",
-    "upstream refuses it for this model": "as the log and docs/protocols.md have it",
     "设为默认模型：llm models default copilot/gpt-4.1": "a command",
     "Override OpenAI Base URL：ADDRESS/v1": "what the switch is called in Cursor",
 }
@@ -81,6 +81,33 @@ def english(bridge: LocalBridge, path: str, *, key: bool = True) -> list[str]:
 @pytest.mark.parametrize("path", PATHS)
 def test_no_english_sentence_is_left(team: LocalBridge, path: str) -> None:
     assert english(team, path) == []
+
+
+LOST: Final = re.compile("<dt>省略或改动的内容</dt><dd>(.*?)</dd>")
+REASON: Final = re.compile(r"</code>: ([^<]*)</li>")
+LOSSES: Final[dict[str, dict[str, Any]]] = {
+    "chat": {"service_tier": "flex", "metadata": {"a": "b"}, "stream_options": {"include_usage": True}},
+    "messages": {"top_k": 5, "thread": None, "mcp_servers": [], "defer": 1, "speed": "fast"},
+    "responses": {"moderation": {"model": "x"}, "tools": [{"type": "mcp", "server_label": "x"}]},
+}
+"""Fields that Copilot, or a model of another protocol, does not take."""
+
+
+def test_why_something_was_left_out_is_told_in_chinese(team: LocalBridge) -> None:
+    """Each dialect, natively and converted; short reasons too, which the tests above take for names."""
+    for model in ("gpt-4.1", "claude-sonnet-4.6", "gpt-5.3-codex"):
+        said = [{"role": "user", "content": "hi"}]
+        team.post("/v1/chat/completions", json={"model": model, "messages": said, **LOSSES["chat"]})
+        team.post("/v1/messages", json={"model": model, "max_tokens": 9, "messages": said, **LOSSES["messages"]})
+        team.post("/v1/responses", json={"model": model, "input": "hi", **LOSSES["responses"]})
+    told = {reason for call in team.get("/requests").json()["calls"] for _, reason in call["losses"]}
+    assert len(told) > 8
+    assert any("only the messages protocol has it" in reason for reason in told)
+    assert not [reason for reason in told if CHINESE.search(reason)]  # for programs they stay what the log has
+    page = team.get("/requests", headers={"Accept": "text/html", "Accept-Language": "zh-CN"}).text
+    reasons = [reason for lost in LOST.findall(page) for reason in REASON.findall(lost)]
+    assert len(set(reasons)) == len(told)
+    assert [reason for reason in reasons if not CHINESE.search(reason)] == []
 
 
 def test_nor_where_a_key_is_asked_for(team: LocalBridge) -> None:

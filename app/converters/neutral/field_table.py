@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from app.converters.neutral.losses import Losses
 from app.converters.neutral.vocabulary import Extra
-from app.errors import UnsupportedFeatureError
+from app.errors import Sentence, UnsupportedFeatureError
 
 Verdict: TypeAlias = Literal["mapped", "carried", "dropped", "refused"]
 """mapped: has a home in ``vocabulary``. carried: rides in ``extra`` and comes back natively only. dropped: advisory,
@@ -59,4 +59,4 @@ def drop_foreign(extra: Extra, mine: str, losses: Losses, *, path: str = "") -> 
     for origin, values in extra.items():
         if origin != mine:
             for name in (name for name in values if not name.startswith("is_")):
-                losses.drop(f"{path}{name}", f"only the {origin} protocol has it")
+                losses.drop(f"{path}{name}", Sentence("only the %(origin)s protocol has it", origin=origin))

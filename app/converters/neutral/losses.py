@@ -20,7 +20,10 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.:/\[\]-]")
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """kind: "dropped" (gone) or "changed" (carried in another form). path: without indexes. count: how often."""
+    """kind: "dropped" (gone) or "changed" (carried in another form). path: without indexes. count: how often.
+
+    reason: in English, and a `Sentence` where there are values in it. Pages translate it when somebody looks.
+    """
 
     kind: Literal["dropped", "changed"]
     path: str
@@ -33,7 +36,8 @@ class Losses:
 
     A path has one spelling: ``seed``, ``reasoning.effort``, ``messages[].name``; an element of a list goes by its
     type: ``tools[].web_search``, ``messages[].content[].document``. Indexes are forgotten: a long conversation would
-    otherwise say the same thing hundreds of times. No path or reason may hold content.
+    otherwise say the same thing hundreds of times. No path or reason may hold content. A reason is written out where
+    it is given, for the catalogues are made from the code (``scripts/reasons.py``).
     """
 
     __slots__ = ("_counts",)

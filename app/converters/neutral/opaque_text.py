@@ -13,7 +13,7 @@ from typing import Any, Final
 from app.converters.neutral.losses import Losses
 from app.converters.neutral.vocabulary import Message, Opaque, Part, Request, Role, Text, ToolResult
 from app.converters.wire import json_bytes
-from app.errors import UnsupportedFeatureError
+from app.errors import Sentence, UnsupportedFeatureError
 
 # What is read first, in this order and without its name; all else follows under its own, but for what is for machines.
 _FIRST: Final = (
@@ -148,7 +148,11 @@ def _told(part: Opaque, role: Role, losses: Losses) -> Iterator[Part]:
     elif role == "assistant":
         # The model's own turn of old, and nothing that another model could make use of.
         losses.drop(
-            path, f"only the {part.origin} protocol knows this kind of part, and there is nothing to read in it"
+            path,
+            Sentence(
+                "only the %(origin)s protocol knows this kind of part, and there is nothing to read in it",
+                origin=part.origin,
+            ),
         )
     else:
         raise UnsupportedFeatureError(

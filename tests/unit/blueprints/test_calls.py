@@ -76,6 +76,9 @@ def test_a_repair_is_seen_as_two_calls_and_its_loss_has_a_reason(
     page = client.get("/requests", headers=PAGE).text
     assert reason in page.replace("&#39;", "'").replace("&amp;", "&")
     assert "retried" in page
+    chinese = client.get("/requests", headers=CHINESE | KEY).text
+    assert reason not in chinese
+    assert "上游对该模型拒绝此项" in chinese
 
 
 def test_nothing_that_was_said_is_told(ask: Callable[..., int], client: FlaskClient) -> None:

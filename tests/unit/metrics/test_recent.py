@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import Sentence
 from app.ledger.booking import booking_of
 from app.ledger.books import Books
 from app.metrics.recent import MOST, RecentCalls, read_rows, row_of
@@ -46,6 +47,14 @@ def test_a_row_tells_each_call_to_copilot_in_milliseconds_of_the_request() -> No
     ]  # fmt: skip
     assert found["dropped"] == ["seed"]
     assert found["losses"] == [["seed", "not known there"]]
+
+
+def test_a_reason_with_values_can_be_translated_still_and_is_its_english_text_to_programs() -> None:
+    losses = (("top_k", "chat has no such parameter"), ("speed", Sentence("only the %(who)s has it", who="other")))
+    [found] = read_rows([noted(RecentCalls(), ended(losses=losses)).lines()])
+    assert json.loads(json.dumps(found["losses"])) == [[path, str(reason)] for path, reason in losses]
+    [_, [_, reason]] = found["losses"]
+    assert (reason.template, reason.values) == ("only the %(who)s has it", {"who": "other"})
 
 
 def test_what_may_be_a_text_of_the_client_is_not_in_a_row() -> None:

@@ -18,12 +18,15 @@ def normalize_options(body: dict[str, Any], limits: ModelLimits, losses: Losses)
     Of a model that is not in the catalogue nothing is known, and nothing guessed.
     """
     changes: dict[str, Any] = {}
-    dropped: dict[str, str] = {}
+    dropped: set[str] = set()
     if body.get("stream_options") is not None and body.get("stream") is not True:
-        dropped["stream_options"] = "only for a stream"
+        dropped.add("stream_options")
+        losses.drop("stream_options", "only for a stream")
     if not body.get("tools"):
-        alone = [name for name in ("tools", "tool_choice", "parallel_tool_calls") if body.get(name) is not None]
-        dropped |= dict.fromkeys(alone, "there are no tools")
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            if body.get(name) is not None:
+                dropped.add(name)
+                losses.drop(name, "there are no tools")
     if limits.vendor:
         for name in _OUTPUT_LIMITS:
             wanted = body.get(name)
@@ -34,11 +37,10 @@ def normalize_options(body: dict[str, Any], limits: ModelLimits, losses: Losses)
         if offered is not None and offered != effort:
             changes["reasoning_effort"] = offered
         elif effort is not None and offered is None and not limits.thinks:
-            dropped["reasoning_effort"] = "the model does not think"
+            dropped.add("reasoning_effort")
+            losses.drop("reasoning_effort", "the model does not think")
     if not (changes or dropped):
         return body
-    for name, reason in dropped.items():
-        losses.drop(name, reason)
     for name in changes:
         losses.note(name, "the nearest that the model takes")
     return {name: changes.get(name, value) for name, value in body.items() if name not in dropped}

@@ -172,13 +172,13 @@ def _advice(request: Request, target: TargetModel) -> dict[str, Any]:
         else:
             losses.drop("verbosity", _NOT_MARKED)
     if request.top_logprobs is not None:
-        losses.drop("logprobs", FIELDS["logprobs"].note)
+        losses.drop("logprobs", "asked for with top_logprobs; a converted answer has none")
     if request.metadata:
         losses.drop("metadata", "Copilot keeps nothing that it could label")
     if request.service_tier is not None:
-        losses.drop("service_tier", FIELDS["service_tier"].note)
+        losses.drop("service_tier", "Copilot has no tiers")
     if request.store:
-        losses.drop("store", FIELDS["store"].note)
+        losses.drop("store", "nothing is stored")
     return sent
 
 

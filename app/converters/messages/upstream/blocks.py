@@ -36,7 +36,7 @@ from app.converters.neutral.vocabulary import (
     ToolCall,
     ToolResult,
 )
-from app.errors import UnsupportedFeatureError
+from app.errors import Sentence, UnsupportedFeatureError
 
 Json = dict[str, Any]
 
@@ -169,7 +169,10 @@ class BlockEncoder:
             case Opaque():
                 if part.origin == PROTOCOL and isinstance(part.value, dict):
                     return dict(part.value)
-                self._losses.drop("messages[].content[]", f"a part that only the {part.origin} protocol knows")
+                self._losses.drop(
+                    "messages[].content[]",
+                    Sentence("a part that only the %(origin)s protocol knows", origin=part.origin),
+                )
                 return None
 
     def _text(self, part: Text) -> Json | None:

@@ -98,7 +98,8 @@ def _normalize_tools(fields: dict[str, Any], request: NativeRequest, losses: Los
     if not is_same:
         fields = {**fields, "tools": [*kept, *more]} if kept or more else without(fields, "tools")
     if isinstance(choice, str) and not (listed or more or loaders(items)):
-        fields = _without(fields, "tool_choice", "there is no tool to choose", losses)
+        fields = without(fields, "tool_choice")
+        losses.drop("tool_choice", "there is no tool to choose")
     elif not (is_same and not tools.translated and _is_plain_choice(choice)):
         chosen = tools.choice(choice, is_offered=bool(kept or more or loaders(items)))
         if chosen is None:
@@ -124,20 +125,15 @@ def _is_plain_choice(choice: Any) -> bool:
 def _drop_fields(fields: dict[str, Any], losses: Losses) -> dict[str, Any]:
     for name, rule in table.FIELDS.items():
         if rule.verdict == "dropped":
-            fields = _without(fields, name, rule.note, losses)
+            if (shorter := without(fields, name)) is not fields:
+                losses.drop(name, rule.note)
+                fields = shorter
         elif rule.verdict == "refused":
             # What is refused and still here says nothing: null, or `background: false`.
             fields = without(fields, name)
     for name in [name for name, value in fields.items() if value is None and name not in table.FIELDS]:
         fields = without(fields, name)  # a null of tomorrow's is refused like a value
     return fields
-
-
-def _without(fields: dict[str, Any], name: str, reason: str, losses: Losses) -> dict[str, Any]:
-    shorter = without(fields, name)
-    if shorter is not fields:
-        losses.drop(name, reason)
-    return shorter
 
 
 def _normalize_options(fields: dict[str, Any], model: str, limits: ModelLimits, losses: Losses) -> dict[str, Any]:
@@ -157,7 +153,9 @@ def _normalize_options(fields: dict[str, Any], model: str, limits: ModelLimits, 
     fields = _normalize_strings(fields, losses)
     if limits.reasons(model):
         for name in ("temperature", "top_p"):
-            fields = _without(fields, name, "models that reason do not take it", losses)
+            if name in fields:
+                losses.drop(name, "models that reason do not take it")
+                fields = without(fields, name)
     return fields
 
 

@@ -62,8 +62,12 @@ class ToolNormalizer:
         if self.taken.takes(str(kind)):
             return [raw]
         if self.taken.has_refused(str(kind)):
-            instead = "left out" if tool.kind == "hosted" else "a function in its place"
-            self.losses.drop(f"tools[].{kind}", f"this model refuses it: {instead}")
+            self.losses.drop(
+                f"tools[].{kind}",
+                "this model refuses it: left out"
+                if tool.kind == "hosted"
+                else "this model refuses it: a function in its place",
+            )
         elif tool.kind == "hosted":
             rule = table.TOOLS.get(str(kind))
             self.losses.drop(f"tools[].{kind}", rule.note if rule else "this model does not take it")

@@ -24,7 +24,7 @@ from app.converters.responses.refusals import Taken, beyond
 from app.converters.responses.upstream.input import encode_input
 from app.converters.responses.vocabulary import INSTRUCTIONS
 from app.converters.wire.refusal_words import PROOF
-from app.errors import UnsupportedFeatureError
+from app.errors import Sentence, UnsupportedFeatureError
 
 _MOST_TOOLS: Final = 128
 
@@ -72,8 +72,10 @@ def _put_tools(body: dict[str, Any], request: Request, names: ToolNames, losses:
     for tool in request.tools:
         if tool.kind == "hosted" and tool not in kept:
             rule = table.TOOLS.get(tool.name)
-            why = rule.note if rule else "this model refuses it, or it is a tool of another protocol's provider"
-            losses.drop(f"tools[].{tool.name}", why)
+            losses.drop(
+                f"tools[].{tool.name}",
+                rule.note if rule else "this model refuses it, or it is a tool of another protocol's provider",
+            )
         if tool.kind != "hosted":
             field_table.drop_foreign(tool.extra, ORIGIN, losses, path="tools[].")
         if tool.kind != "hosted" and tool.cache:
@@ -254,7 +256,7 @@ def _put_extra(body: dict[str, Any], request: Request, losses: Losses) -> None:
         for name, value in fields.items():
             field = FIELDS.get(name)
             if origin != ORIGIN:
-                losses.drop(name, f"only {origin} knows it")
+                losses.drop(name, Sentence("only %(origin)s knows it", origin=origin))
             elif field is None or field.verdict == "dropped":
                 losses.drop(name, field.note if field else "not a field of this protocol")
             elif field.verdict == "carried" and name not in body:
