@@ -67,6 +67,8 @@ class Exchange(Protocol):
 
 STOPS: Final = frozenset({"stop", "stop_sequences"})
 """What the upstreams call the field: names for ``payload(refused)``."""
+_ONLY_CONVERTED: Final = STOPS | {"response_format"}
+"""What the bridge sees to where upstream will not, and what only a converted request or answer can have done to it."""
 
 
 class Native:
@@ -87,8 +89,7 @@ class Native:
         self._instead: Converted | None = None
 
     def payload(self, refused: frozenset[str] = NOTHING_REFUSED) -> UpstreamRequest:
-        if any(self._request.body.get(name) for name in STOPS & refused):
-            # Stop sequences that upstream does not take are kept here, which only a converted answer can do.
+        if any(self._request.body.get(name) for name in _ONLY_CONVERTED & refused):
             self._instead = self._convert()
             return self._instead.payload(refused)
         self._instead = None

@@ -9,8 +9,8 @@ The answer is a name for the set of names that requests are made with (``payload
 * ``reasoning.effort="low"``: take this value, in JSON.
 * ``max_tokens>max_completion_tokens``: under this name.
 * ``type:custom``: say tools and items of this type in another way, or leave them out (`refused_types`).
-* ``proof``, ``beta:…``, ``thinking.enabled``, ``thinking.adaptive``, ``output_config.format``: another way to ask,
-  which the encoders know.
+* ``proof``, ``beta:…``, ``thinking.enabled``, ``thinking.adaptive``, ``thinking.disabled``, ``output_config.format``,
+  ``response_format``: another way to ask, which the encoders know.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ _WORDS_OF: Final = {
     "reasoning.summary": {"auto", "concise", "detailed"},
 }
 """Words that give away which field they are of, where a refusal names none."""
+_CHOICES: Final = ("tool_choice", "function_call")
+_FORMS_OF_THINKING: Final = frozenset({"thinking.enabled", "thinking.adaptive", "thinking.disabled"})
 _DEEPEST: Final = 3
 _BETA_HEADER: Final = "anthropic-beta"
 
@@ -128,6 +130,7 @@ def _candidates(said: Said, body: Mapping[str, Any], sent: UpstreamRequest) -> I
     text = f"{said.code}: {said.message}" if said.code == "invalid_encrypted_content" else said.message
     yield from (Repair(f"{TYPE}{kind}") for kind in refused_types(said, body))
     yield from _efforts(said, body)
+    yield from _kinds(said, body)
     for wording in WORDINGS:
         found = wording.pattern.search(text)
         if found is None:
@@ -141,21 +144,27 @@ def _candidates(said: Said, body: Mapping[str, Any], sent: UpstreamRequest) -> I
 
 def _named(name: str, lasts: bool, body: Mapping[str, Any], sent: UpstreamRequest) -> Iterator[Repair]:
     """A name as the request has it."""
+    given = next((value for header, value in sent.headers.items() if header.lower() == _BETA_HEADER), "")
     if name == "beta:*":
-        given = next((value for header, value in sent.headers.items() if header.lower() == _BETA_HEADER), "")
         name = BETA + ",".join(one.strip() for one in given.split(",") if one.strip())
     if name.startswith(BETA):
-        if name != BETA:
+        if name != BETA and any(one in given for one in name.removeprefix(BETA).split(",")):
             yield Repair(name, lasts)
         return
     if name == PROOF:
         yield Repair(PROOF, lasts)
         return
-    path = body_paths.find(body, "thinking" if name in ("thinking.enabled", "thinking.adaptive") else name)
+    path = body_paths.find(body, "thinking" if name in _FORMS_OF_THINKING else name)
+    if path is None and name in EFFORT_PATHS:
+        path = next((other for other in EFFORT_PATHS if body_paths.find(body, other)), None)
     if path is None:
         return
-    if path == "tool_choice":
-        yield from _any_choice(body["tool_choice"])
+    if path in _CHOICES:
+        yield from _any_choice(path, body[path])
+    elif path == "thinking.budget_tokens":
+        yield Repair("thinking.enabled", lasts)  # a budget is all that this form of thinking is
+    elif path == "output_config" and "format" in body[path]:
+        yield Repair("output_config.format", lasts=False)  # the form of the answer is asked for in another way
     elif path in _LIMITS and "messages" in body:
         # The chat endpoint knows the limit under either name, and without it an answer may be cut at upstream's own.
         if _LIMITS[path] not in body:
@@ -166,15 +175,31 @@ def _named(name: str, lasts: bool, body: Mapping[str, Any], sent: UpstreamReques
         yield Repair(name if name in ANOTHER_WAY else path, lasts)
 
 
-def _any_choice(given: Any) -> Iterator[Repair]:
+def _any_choice(path: str, given: Any) -> Iterator[Repair]:
     """A tool that had to be called may be; what says no more than the default goes."""
     if isinstance(given, str) and given not in ("auto", "none"):
-        yield Repair('tool_choice="auto"', lasts=False)
+        yield Repair(f'{path}="auto"', lasts=False)
     elif isinstance(given, dict) and given.get("type") in ("any", "tool"):
-        yield Repair('tool_choice={"type":"auto"}', lasts=False)
+        yield Repair(f'{path}={{"type":"auto"}}', lasts=False)
     elif isinstance(given, dict):
-        yield Repair('tool_choice="auto"', lasts=False)
-    yield Repair("tool_choice", lasts=False)
+        yield Repair(f'{path}="auto"', lasts=False)
+    yield Repair(path, lasts=False)
+
+
+def _kinds(said: Said, body: Mapping[str, Any]) -> Iterator[Repair]:
+    """A refused kind of choice, or of thinking: the field is there, and only this way to fill it is not."""
+    listed = values_in(said.message)
+    for name in (said.param, *fields_of_values(said.message)):
+        steps = body_paths.steps(name or "")
+        if not listed or steps[-1:] != ["type"]:
+            continue
+        if steps[0] in _CHOICES and isinstance(given := body.get(steps[0]), dict) and given.get("type") not in listed:
+            yield from _any_choice(steps[0], given)
+        if steps[0] == "thinking" and isinstance(given := body.get("thinking"), dict):
+            way = f"thinking.{given.get('type')}"
+            others = {f"thinking.{one}" for one in listed} & {"thinking.enabled", "thinking.adaptive"}
+            if way in _FORMS_OF_THINKING and others and way not in others:
+                yield Repair(way, lasts=False)
 
 
 def _efforts(said: Said, body: Mapping[str, Any]) -> Iterator[Repair]:
@@ -184,9 +209,10 @@ def _efforts(said: Said, body: Mapping[str, Any]) -> Iterator[Repair]:
         return
     given = _value_at(body, path)
     value = refused_value(said.message)
-    if said.code != EFFORT_CODE and value != given and path not in said.message and said.param != path:
-        return
     offered = [effort for effort in map(as_effort, values_in(said.message)) if effort not in (None, given)]
+    is_named = path in said.message or said.param == path or (offered and "effort" in said.message.lower())
+    if said.code != EFFORT_CODE and value != given and not is_named:
+        return
     if offered and as_effort(given) is not None:
         rank = EFFORTS.index(given)
         nearest = min(offered, key=lambda effort: abs(EFFORTS.index(effort or "none") - rank))

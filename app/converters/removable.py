@@ -28,8 +28,10 @@ _BETA_HEADER: Final = "anthropic-beta"
 # Without these there is no request, or another one: they never go as a whole.
 _WHOLE: Final = frozenset(
     {"model", "messages", "input", "instructions", "system", "prompt", "tools", "functions", "stream"}
-    | {"previous_response_id", "conversation", "background", "text", "text.format"}
+    | {"previous_response_id", "conversation", "background", "text", "text.format", "audio", "thread"}
 )
+# What would be another request with any other value than these, which say no more than the field's absence.
+_SAYS_NOTHING: Final[dict[str, tuple[Any, ...]]] = {"n": (None, 1), "modalities": (None, ["text"])}
 # What makes a message, an item or a tool what it is.
 _ESSENTIAL_INSIDE: Final = frozenset(
     {"role", "content", "type", "text", "id", "name", "function", "custom", "parameters", "input_schema", "schema"}
@@ -86,6 +88,8 @@ def can_go(name: str, sent: UpstreamRequest) -> bool:
     body = body_of(sent)
     if name in ANOTHER_WAY:
         return steps[0] in body
+    if path in _SAYS_NOTHING and body.get(path) not in _SAYS_NOTHING[path]:
+        return False
     return (path != name or _is_removable(steps)) and body_paths.find(body, path) is not None
 
 

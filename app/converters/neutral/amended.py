@@ -15,7 +15,10 @@ from app.converters.wire.refusal_words import BETA, PROOF, TYPE
 
 EARLIER_PROOFS: Final = "proof:earlier"
 """Proofs of the turns before: a tool round may be refused without those of its own (Gemini, contract §6.6)."""
-ANOTHER_WAY: Final = frozenset({PROOF, EARLIER_PROOFS, "thinking.enabled", "thinking.adaptive", "output_config.format"})
+ANOTHER_WAY: Final = frozenset(
+    {PROOF, EARLIER_PROOFS, "thinking.enabled", "thinking.adaptive", "thinking.disabled", "output_config.format"}
+    | {"response_format"}
+)
 """Names that stand for another way to ask, not for a field to leave out."""
 _WHY: Final = "upstream refuses it for this model"
 

@@ -42,6 +42,7 @@ _NOT: Final = (
     r"|(?:cannot|can't|can not|may not|must not|should not) be (?:used|set|specified|provided|passed|sent)"
     r"|not supported|not permitted|not allowed|unsupported|deprecated)"
 )
+_SAMPLING: Final = rf"{_QUOTE}?(?P<name>temperature|top_p|top_k|presence_penalty|frequency_penalty){_QUOTE}?"
 _CANNOT: Final = r"(?:cannot|can't|can not|may not|must not)"
 _DOES_NOT: Final = r"(?:does not|doesn't|do not|don't|did not) (?:currently )?"
 _UNKNOWN: Final = (
@@ -80,12 +81,21 @@ EFFORTS: Final = ("output_config.effort", "reasoning.effort", "reasoning_effort"
 WORDINGS: Final[tuple[Wording, ...]] = (
     # ── betas ──
     _row(r"unsupported beta (?:header|flag)(?:s|\(s\))?:? {0,3}(?P<betas>[\w.,; -]{1,400})"),
+    _row(
+        rf"(?:unknown|unsupported|unrecogni[sz]ed) beta(?: feature| version| value)?:? ?{_QUOTE}?"
+        r"(?P<betas>[A-Za-z][\w.]{0,40}-[\w.-]{1,80})"
+    ),
+    _row(
+        rf"(?:anthropic-beta:?|beta(?: feature| header| flag| version| value)?) {_QUOTE}?"
+        rf"(?P<betas>[A-Za-z][\w.]{{0,40}}-[\w.-]{{1,80}}){_QUOTE}? {_NOT}"
+    ),
     _row(rf"unexpected value(?:s|\(s\))? (?P<betas>{_QUOTE}[\w`'\", .-]{{1,400}}) for the .?anthropic-beta"),
     _row(r"\binvalid beta (?:flag|header)", "beta:*"),
     # ── proofs of reasoning: the conversation's affair ──
-    _row(r"encrypted content is not supported", "include"),
+    _row(rf"encrypted[ _]content{_QUOTE}? is not supported", "include"),
     _row(
-        r"invalid_encrypted_content|encrypted content.{0,200}(?:could not be|cannot be|invalid|failed|mismatch)",
+        r"invalid_encrypted_content|encrypted[ _]content.{0,200}(?:could not be|cannot be|invalid|failed|mismatch"
+        rf"|(?:did|does) not match)|invalid {_QUOTE}input.{{0,20}}\.encrypted_content",
         PROOF,
         lasts=False,
     ),
@@ -97,7 +107,8 @@ WORDINGS: Final[tuple[Wording, ...]] = (
     ),
     _row(rf"invalid {_QUOTE}?(?:thinking |thought.?)?signature|corrupted thought.?signature", PROOF, lasts=False),
     _row(
-        r"signature.{0,40}(?:is not valid|is invalid|not valid|could not be verified|mismatch)",
+        r"signature.{0,40}(?:is not valid|is invalid|not valid|could not be verified|mismatch|verification failed"
+        r"|expired)|thinking.{0,40}signature: field required|thinking blocks? must have a \w{0,6} ?signature",
         PROOF,
         lasts=False,
     ),
@@ -128,8 +139,10 @@ WORDINGS: Final[tuple[Wording, ...]] = (
         "thinking",
         lasts=False,
     ),
+    # The limit of the answer is never what stands against a budget for thinking.
     _row(
-        rf"{_NAME} (?:(?:may|can|must|should)(?: only)? be|is only|only works|requires).{{0,200}}"
+        rf"(?!{_QUOTE}?max_){_NAME}(?: {_FIELD})? (?:(?:may|can|must|should)(?: only)? be|is only|only works|requires)"
+        r".{0,200}"
         r"\b(?:thinking|reasoning|when|unless|if)\b",
         lasts=False,
     ),
@@ -139,11 +152,15 @@ WORDINGS: Final[tuple[Wording, ...]] = (
         r"\b(?:thinking|reasoning|enabled|disabled|set|specified|stream|streaming|tools?|together)\b",
         lasts=False,
     ),
+    _row(
+        rf"\b(?:tools?|functions?|images?|streaming|streams?) (?:together |combined )?with {_NAME} {_NOT}", lasts=False
+    ),
     # ── forms of thinking ──
     _row(
-        rf"thinking\.type\.disabled{_QUOTE}? (?:is )?not supported|thinking {_CANNOT} be disabled"
-        r"|disabling thinking is not",
-        "thinking",
+        rf"thinking\.type\.disabled{_QUOTE}? (?:is )?not supported|thinking {_CANNOT} be (?:disabled|turned off"
+        r"|switched off)|disabling thinking is not|thinking is always (?:on|enabled|active)"
+        r"|thinking is (?:required|mandatory)",
+        "thinking.disabled",
     ),
     _row(
         rf"adaptive thinking (?:is |mode is )?(?:not|un)|thinking\.type\.adaptive{_QUOTE}? (?:is )?not supported"
@@ -157,9 +174,15 @@ WORDINGS: Final[tuple[Wording, ...]] = (
     ),
     _row(rf"thinking: input tag {_QUOTE}adaptive{_QUOTE} found using", "thinking.adaptive"),
     _row(rf"thinking: input tag {_QUOTE}enabled{_QUOTE} found using", "thinking.enabled"),
-    _row(rf"thinking: input tag {_QUOTE}disabled{_QUOTE} found using", "thinking"),
+    _row(rf"thinking: input tag {_QUOTE}disabled{_QUOTE} found using", "thinking.disabled"),
     _row(r"does not support (?:extended |interleaved )?thinking|thinking is not (?:supported|available)", "thinking"),
     # ── concepts that have no one name ──
+    _row(
+        rf"{_DOES_NOT}support reasoning(?=[.,;!]|$| (?:at|in|on|for|with)\b)"
+        r"|(?<![\w.])reasoning is not (?:supported|available)",
+        "reasoning",
+        *EFFORTS,
+    ),
     _row(
         rf"{_DOES_NOT}support (?:the )?(?:output[ _]format|structured outputs?|json[ _]schema)"
         r"|(?:output[ _]format|structured outputs?) (?:is|are) not (?:supported|available)",
@@ -212,14 +235,19 @@ WORDINGS: Final[tuple[Wording, ...]] = (
     _row(rf"(?:unknown name|cannot find field:?|no such field:?|unexpected keyword(?: argument)?) {_NAME}"),
     _row(rf"\b{_FIELD}s? {_NAMES} {_NOT}"),
     _row(rf"{_NAMES} {_FIELD}s? {_NOT}"),
-    _row(rf"{_NAME}: {_FIELD}s? {_NOT}"),
+    _row(rf"{_NAME}: (?:this |the )?{_FIELD}s? {_NOT}"),
+    _row(rf"{_FIELD}s? \({_NAMES}\) {_NOT}"),
     _row(rf"(?:following|these|those) {_FIELD}s? {_NOT}[^:]{{0,60}}: ?{_NAMES}"),
     _row(
-        rf"{_DOES_NOT}(?:support|accept|allow|take|recognize) (?:the |setting |use of |using ){{0,2}}"
+        rf"{_DOES_NOT}(?:support|accept|allow|take|recognize) (?:the |these |following |setting |use of |using ){{0,3}}"
         rf"(?:{_FIELD}s? ?:? ?)?{_NAMES}"
     ),
     _row(rf"{_FIELD}s? not (?:supported|allowed|permitted|recognized)(?: \w{{1,8}} this \w{{1,12}})?: ?{_NAMES}"),
     _row(rf"(?:use of|using|setting|usage of|support for) (?:the )?{_NAMES}(?: {_FIELD}s?)? {_NOT}"),
+    _row(
+        rf"(?<!{_LETTER}){_QUOTE}?(?P<name>response_format){_QUOTE}? of type {_QUOTE}?\w{{1,20}}{_QUOTE}? {_NOT}",
+        lasts=False,
+    ),
     _row(rf"invalid value for {_QUOTE}(?P<name>tool_choice){_QUOTE}.{{0,200}}not supported", lasts=False),
     _row(r"(?P<name>tool_choice)\b.{0,200}(?:not supported|unsupported|not allowed)", lasts=False),
     _row(rf"{_QUOTED}(?:: ?[^ ]{{1,40}})? {_NOT}"),
@@ -227,6 +255,16 @@ WORDINGS: Final[tuple[Wording, ...]] = (
     _row(rf"(?:^|[.;:,(\n] ?)(?P<name>{_PATH}) {_NOT}"),
     _row(rf"(?P<name>(?<!{_LETTER})[a-z]{{1,20}}(?:[_.][a-z]{{1,20}}){{1,5}}) {_NOT}"),
     _row(rf"only the default .{{0,40}}value (?:for|of) {_NAME}"),
+    # one value alone, as some reasoning models have it
+    _row(rf"only {_SAMPLING} ?(?:=|of) ?[\d.]{{1,8}} is (?:allowed|supported|accepted)", lasts=False),
+    _row(
+        rf"(?:invalid|unsupported) (?:value for )?{_SAMPLING}: ?only [\d.]{{1,8}} is (?:allowed|supported|accepted)",
+        lasts=False,
+    ),
+    _row(
+        rf"{_SAMPLING} must (?:be|equal) (?:exactly |set to )?\d[\d.]{{0,6}}(?=$|\.?$| (?:for|with|on)\b)", lasts=False
+    ),
+    _row(rf"custom {_SAMPLING} (?:values? |settings? )?{_NOT}", lasts=False),
     _row(rf"{_NAME} (?:may|can|must|should) only be (?:set to |left at )?(?:the |its )?default", lasts=False),
     _row(rf"(?:remove|omit|drop|leave out|unset) (?:the )?(?:{_FIELD} )?{_QUOTED}"),
 )
@@ -258,6 +296,7 @@ _OF_FIELD: Final = re.compile(
     re.IGNORECASE,
 )
 _LOOSE: Final = re.compile(r"(?:expected|be)[ :=]{0,3}$", re.IGNORECASE)
+_NO_LIST: Final = re.compile(r"(?:for|in|on|of|with|by|to|when|at) ", re.IGNORECASE)
 _WRONG_KIND: Final = re.compile(r"cannot unmarshal|failed on the .?oneof|invalid value at", re.IGNORECASE)
 _OF_VALUE: Final = re.compile(
     rf"(?:unsupported value|invalid value|invalid enum value|value):? ?{_QUOTE}(?P<value>[\w. -]{{1,40}}){_QUOTE}"
@@ -298,8 +337,8 @@ def values_in(text: str) -> list[str]:
     for found in _LISTED.finditer(text):
         if found["values"].lstrip("[({ ").startswith(tuple("`'\"“‘")):
             values = _QUOTED_VALUE.findall(found["values"])
-        elif _LOOSE.search(found[0][: found.start("values") - found.start()]):
-            continue  # "must be a list": words, and no values
+        elif _LOOSE.search(found[0][: found.start("values") - found.start()]) or _NO_LIST.match(found["values"]):
+            continue  # "must be a list", "a valid effort for this model": words, and no values
         else:
             values = [
                 one for one in _VALUE.findall(found["values"]) if one not in ("and", "or", "received", "but", "got")

@@ -17,8 +17,10 @@ from app.converters.codec import UpstreamRequest
 from app.converters.neutral.amended import ANOTHER_WAY, amended
 from app.converters.neutral.losses import Losses
 from app.converters.refusal import Repair, repairs
+from app.converters.removable import can_be_remembered
 from app.converters.wire import refusal_words
 from app.converters.wire.error_body import LONGEST_WORDS
+from tests.support.exchanges import PROTOCOLS, exchange_between
 from tests.support.rows import rows
 
 SAMPLING = {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "seed": 1, "metadata": {"plan": "p"}, "service_tier": "auto"}
@@ -37,6 +39,9 @@ SIDES: dict[str, dict[str, Any]] = {
         "max_tokens": 100,
         "stop": ["x"],
         "logprobs": True,
+        "response_format": {"type": "json_object"},
+        "n": 2,
+        "modalities": ["text", "audio"],
         **SAMPLING,
     },
     "messages": {
@@ -117,6 +122,11 @@ LASTING: tuple[tuple[str, Names], ...] = (
     ("Parameter not supported: seed", "seed"),
     ("Argument not supported on this model: seed", "seed"),
     ("The following parameters are not supported by this model: temperature, top_p", "temperature"),
+    ("This model does not support the following parameters: temperature, top_p", "temperature"),
+    ("Sampling parameters (temperature, top_p, top_k) are not supported for this model.", "temperature"),
+    ("temperature: this parameter is not supported by model m", "temperature"),
+    ("This model does not support reasoning.", EFFORT | {"responses": "reasoning"}),
+    ("Reasoning is not supported by this model", EFFORT | {"responses": "reasoning"}),
     ("Use of 'seed' is not supported", "seed"),
     ("Setting 'top_p' is not supported with this model", "top_p"),
     ("'top_k' cannot be used with this model", "top_k"),
@@ -150,7 +160,15 @@ LASTING: tuple[tuple[str, Names], ...] = (
     ("This model does not support the effort parameter.", EFFORT),
     ('"thinking.type.disabled" is not supported for this model. Thinking defaults to adaptive mode when not specified; '
      'use "thinking.type.enabled" with "budget_tokens" for extended thinking.',
-     ONLY_MESSAGES | {"messages": "thinking"}),
+     ONLY_MESSAGES | {"messages": "thinking.disabled"}),
+    ('"thinking.type.disabled" is not supported for this model.', ONLY_MESSAGES | {"messages": "thinking.disabled"}),
+    ("Thinking is always on for this model and cannot be disabled",
+     ONLY_MESSAGES | {"messages": "thinking.disabled"}),
+    ("Extended thinking cannot be turned off for claude-x", ONLY_MESSAGES | {"messages": "thinking.disabled"}),
+    ("Extended thinking is required for this model", ONLY_MESSAGES | {"messages": "thinking.disabled"}),
+    ("thinking.budget_tokens: Extra inputs are not permitted", ONLY_MESSAGES | {"messages": "thinking.enabled"}),
+    ("thinking.budget_tokens is not supported for this model; use output_config.effort",
+     ONLY_MESSAGES | {"messages": "thinking.enabled"}),
     ("This model does not support extended thinking", ONLY_MESSAGES | {"messages": "thinking"}),
     ("adaptive thinking is not supported on this model", ONLY_MESSAGES | {"messages": "thinking.adaptive"}),
     ('"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config".',
@@ -161,6 +179,11 @@ LASTING: tuple[tuple[str, Names], ...] = (
      ONLY_MESSAGES | {"messages": "thinking.adaptive"}),
     ("This model does not support output format", ONLY_MESSAGES | {"messages": "output_config.format"}),
     ("unsupported beta header(s): b-1", "beta:b-1"),
+    ("Unknown beta: b-1", "beta:b-1"),
+    ("Unsupported beta feature 'b-1'", "beta:b-1"),
+    ("anthropic-beta: b-1 is not supported", "beta:b-1"),
+    ("beta feature 'b-1' is not available", "beta:b-1"),
+    ("The beta header b-1 is not recognised", "beta:b-1"),
     ("unsupported beta header(s): b-1, b-2", "beta:b-1,b-2"),
     ("Unexpected value(s) `b-1` for the `anthropic-beta` header.", "beta:b-1"),
     ("invalid beta flag", "beta:b-1,b-2"),
@@ -197,7 +220,21 @@ PASSING: tuple[tuple[str, Names], ...] = (
     ("{effort}: Input should be 'low' or 'medium'", {side: f'{path}="medium"' for side, path in EFFORT.items()}),
     ("Invalid enum value. Expected 'low' | 'medium', received 'high'",
      {side: f'{path}="medium"' for side, path in EFFORT.items()}),
+    ("{effort}: 'high' is not a valid effort for this model. Valid efforts: low, medium",
+     {side: f'{path}="medium"' for side, path in EFFORT.items()}),
+    ("Unsupported reasoning effort 'high' for model m (supported: low, medium)",
+     {side: f'{path}="medium"' for side, path in EFFORT.items()}),
+    ("The model m only supports reasoning effort medium", {side: f'{path}="medium"' for side, path in EFFORT.items()}),
     ("Unsupported value: 'high' is not supported with the 'gpt-5.5' model.", EFFORT),
+    ("invalid temperature: only 1 is allowed for this model", "temperature"),
+    ("Only temperature=1 is supported by this model", "temperature"),
+    ("`temperature` must be 1 for this model.", "temperature"),
+    ("Custom temperature values are not supported with this model", "temperature"),
+    ("tool_choice.type: Input should be 'auto' or 'none'", ONLY_MESSAGES | {"messages": EASED["messages"]}),
+    ("thinking.type: Input should be 'adaptive' or 'disabled'", ONLY_MESSAGES | {"messages": "thinking.enabled"}),
+    ("response_format of type 'json_schema' is not supported with this model",
+     {"chat": "response_format", "messages": None, "responses": None}),
+    ("output_config: Extra inputs are not permitted", ONLY_MESSAGES | {"messages": "output_config.format"}),
     ("Unsupported value: 'low' is not supported with the 'gpt-5-codex' model. Supported values are: 'medium'.",
      {"chat": 'verbosity="medium"', "messages": None, "responses": 'text.verbosity="medium"'}),
     ("Unsupported value: 'concise' is not supported with the 'gpt-5' model. Supported values are: 'detailed'.",
@@ -248,6 +285,9 @@ PASSING: tuple[tuple[str, Names], ...] = (
     ("`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.", "top_p"),
     ("`top_k` must be unset when thinking is enabled.", "top_k"),
     ("'temperature' is not supported together with thinking", "temperature"),
+    ("Function tools with reasoning_effort are not supported for m in /v1/chat/completions. Please use /v1/responses.",
+     EFFORT),
+    ("The 'metadata' parameter is only allowed when 'store' is enabled.", "metadata"),
     ("Thinking may not be enabled when tool_choice forces tool use.", ONLY_MESSAGES | {"messages": "thinking"}),
     # the conversation
     ("{turns}.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`. When `thinking` is "
@@ -259,6 +299,10 @@ PASSING: tuple[tuple[str, Names], ...] = (
     ("{turns}.1.content.0: `thinking` or `redacted_thinking` blocks in the last assistant message cannot be modified.",
      "proof"),
     ("The encrypted content gAAA could not be verified.", "proof"),
+    ("Encrypted content item_id did not match the target item id", "proof"),
+    ("Invalid 'input[1].encrypted_content'", "proof"),
+    ("thinking block signature verification failed", "proof"),
+    ("{turns}.1.content.0: thinking blocks must have a signature", "proof"),
     ("Encrypted content could not be decrypted or parsed", "proof"),
     ("reasoning_opaque was not issued by this model", "proof"),
     ("Corrupted thought signature.", "proof"),
@@ -290,6 +334,10 @@ UNKNOWN = (
     "thinking.type: Input should be 'disabled'",
     "metadata.plan: Input should be a valid dictionary",
     "text.format.type must be one of: json_schema, json_object",
+    "`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our documentation",
+    "Unsupported parameter: 'n' is not supported with this model.",
+    "modalities is not supported with this model",
+    "Unknown beta: nobodys-2025",
     "Input should be 'a' or 'b'",
     "nobody: Input should be 'a' or 'b'",
     "tool_use ids were found without tool_result blocks",
@@ -508,3 +556,37 @@ def test_upstreams_text_is_cut_before_it_is_searched(side: str, monkeypatch: pyt
         first(side, words.encode())
     assert searched
     assert max(searched) <= LONGEST_WORDS
+
+
+SCHEMA: dict[str, Any] = {"type": "object", "properties": {"pears": {"type": "string"}}}
+FORMS: dict[str, dict[str, Any]] = {
+    "chat": {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}},
+    "messages": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}, "max_tokens": 99},
+    "responses": {"text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}},
+}
+
+
+@pytest.mark.parametrize("client", PROTOCOLS)
+def test_a_form_of_the_answer_that_is_refused_is_asked_for_in_words(client: str) -> None:
+    """What upstream will not do is done here: without any word of it the answer would be prose."""
+    said = {"input": "hi"} if client == "responses" else {"messages": [{"role": "user", "content": "hi"}]}
+    exchange = exchange_between(client, "chat", {"model": "m", **said, **FORMS[client]})
+    prepared = exchange.payload()
+    assert "response_format" in json.loads(prepared.body)
+    words = told("Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.")
+    found = refusal.next_try(exchange, frozenset(), prepared, 400, words)
+    assert found is not None
+    body = json.loads(found[2].body)
+    assert "response_format" not in body
+    assert "pears" in json.dumps(body["messages"][0])
+    assert not can_be_remembered(found[0].name, prepared, words)
+
+
+def test_a_model_that_always_thinks_is_not_kept_from_thinking() -> None:
+    """That it cannot be switched off is learned as that, not as a model that does not think."""
+    found = first("messages", told('"thinking.type.disabled" is not supported for this model.'))
+    assert found is not None
+    body = {"model": "m", "max_tokens": 2000, "messages": [{"role": "user", "content": "hi"}]}
+    for thinking, kept in (({"type": "disabled"}, False), ({"type": "adaptive"}, True)):
+        exchange = exchange_between("messages", "messages", {**body, "thinking": thinking})
+        assert ("thinking" in json.loads(exchange.payload(frozenset({found.name})).body)) is kept

@@ -22,6 +22,7 @@ from app.converters.neutral.vocabulary import OutputFormat, Request
 from app.converters.wire import json_bytes
 from app.converters.wire.refusal_words import PROOF
 
+FORMAT: Final = "response_format"
 _USER_CHARS: Final = 64
 _NOT_MARKED: Final = "the model does not offer it"
 _REASONS: Final = "models that reason refuse it"
@@ -43,7 +44,7 @@ def encode_request(
     body.update(_sampling(request, target, thinks="thinking_budget" in body))
     if request.stop:
         body["stop"] = list(request.stop)
-    _add_output_format(body, request, target)
+    _add_output_format(body, request, target, is_taken=FORMAT not in refused)
     body.update(_advice(request, target))
     body.update(_extra(request, target))
     if request.stream and limits.streaming:
@@ -112,12 +113,12 @@ def _sampling(request: Request, target: TargetModel, *, thinks: bool) -> dict[st
     return sent
 
 
-def _add_output_format(body: dict[str, Any], request: Request, target: TargetModel) -> None:
-    """Structured output, or the wish for it in words where the model does not offer it."""
+def _add_output_format(body: dict[str, Any], request: Request, target: TargetModel, *, is_taken: bool) -> None:
+    """Structured output, or the wish for it in words where the model does not offer it, or has refused it."""
     wanted = request.output_format
     if wanted is None:
         return
-    if target.limits.structured_outputs or target.is_openai:
+    if is_taken and (target.limits.structured_outputs or target.is_openai):
         # OpenAI's older catalogue entries do not advertise what the models behind them have always had.
         body["response_format"] = _response_format(wanted)
         return

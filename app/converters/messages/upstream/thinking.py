@@ -1,13 +1,13 @@
 """How a messages upstream is asked to think: adaptive, with a budget, or not at all (contract §8.2, §8.4).
 
 refused names what this upstream has refused for this model before: ``thinking``, ``thinking.enabled``,
-``thinking.adaptive``, ``output_config.effort``.
+``thinking.adaptive``, ``thinking.disabled``, ``output_config.effort``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from app.converters.messages.upstream.betas import has
 from app.converters.messages.upstream.claude import claude
@@ -16,6 +16,9 @@ from app.converters.neutral.model_limits import ModelLimits, as_effort, budget_o
 from app.converters.neutral.vocabulary import Effort, ReasoningConfig
 
 Json = dict[str, Any]
+
+STILL: Final = "thinking.disabled"
+"""The name for: it cannot be told not to think."""
 
 
 def encode_thinking(
@@ -28,7 +31,7 @@ def encode_thinking(
         model = claude(limits)
         if not model.still:
             losses.note("thinking", "this model always thinks")
-        takes_it = (limits.thinks or model.adaptive) and model.still and "thinking" not in refused
+        takes_it = (limits.thinks or model.adaptive) and model.still and refused.isdisjoint(("thinking", STILL))
         return ({"type": "disabled"} if takes_it else None), None
     takes_adaptive, takes_budget = abilities(limits, refused)
     if takes_budget and (not takes_adaptive or (config.mode == "enabled" and config.budget_tokens is not None)):
@@ -66,7 +69,7 @@ def normalize_thinking(body: Json, limits: ModelLimits, refused: frozenset[str])
     is_clean = "display" not in given or (kind == "adaptive" and display.get("display") == given["display"])
     plain = {key: value for key, value in given.items() if key != "display"}
     thinking = given if is_clean else {**plain, **display} if kind == "adaptive" else plain
-    if "thinking" in refused or (kind == "disabled" and not claude(limits).still):
+    if "thinking" in refused or (kind == "disabled" and (STILL in refused or not claude(limits).still)):
         return None
     if kind not in ("enabled", "adaptive") or not limits.model:
         return thinking
