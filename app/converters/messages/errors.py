@@ -31,6 +31,8 @@ STATUSES: Final = dict.fromkeys(OVERLOADS, 529)
 
 # "prompt is too long: 210000 tokens > 200000 maximum", "token count of 138898 exceeds the limit of 64000".
 _TOO_LONG: Final = re.compile(r"(\d++)(?: tokens)?\s{0,9}(?:>|exceeds the limit of)\s{0,9}(\d++)")
+# The prompt fits, the answer that may follow it does not: Claude Code asks for a shorter one when it reads this.
+_ROOM: Final = "exceed context limit"
 _TOO_LONG_OPENAI: Final = re.compile(r"maximum context length is (\d++) tokens\D{1,80}(\d++) tokens")
 
 
@@ -85,7 +87,7 @@ def error_frame(error: GatewayError) -> bytes:
 
 def _message(error: GatewayError) -> str:
     """A context overflow begins with the words that make Claude Code compact (contract §8.8)."""
-    if error.code != "context_length_exceeded":
+    if error.code != "context_length_exceeded" or _ROOM in error.message:
         return error.message
     found, openai = _TOO_LONG.search(error.message), _TOO_LONG_OPENAI.search(error.message)
     if found:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.converters.wire import json_bytes
 from app.converters.wire.error_body import is_error
-from app.converters.wire.openai_errors import OVERLOADS, encode_error
+from app.converters.wire.openai_errors import IMAGE_CODES, OVERLOADS, encode_error
 from app.converters.wire.openai_errors import decode_error as decode_openai_error
 from app.errors import GatewayError, UpstreamStatusError
 
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _NOT_STORED: Final = frozenset({"previous_response_not_found", "conversation_not_found"})
+_FAILED: Final = ("failed", "cancelled")
 _MOST_READ: Final = 8_000
 _UNVERIFIED: Final = re.compile(
     rb"encrypted content[^\"]{0,400}(could not be|invalid)|invalid_encrypted_content", re.IGNORECASE
@@ -39,9 +40,10 @@ _CODES: Final = frozenset(
         "rate_limit_exceeded",
         "invalid_prompt",
         "content_filter",
+        "cyber_policy",
         "server_is_overloaded",
-        "invalid_image_url",
     }
+    | IMAGE_CODES
 )
 
 
@@ -60,6 +62,8 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes) -> Gatewa
 def error_in(event: dict[str, Any], kind: str) -> GatewayError | None:
     """The error that an event brings, flat or nested, alone or inside a response, or None (contract §7.5.7)."""
     response = event.get("response")
+    if kind == "response.completed" and isinstance(response, dict) and response.get("status") in _FAILED:
+        kind = f"response.{response['status']}"  # the status of the response counts, whatever event brings it
     if kind in ("response.failed", "response.cancelled"):
         inner = response.get("error") if isinstance(response, dict) else None
         if kind == "response.cancelled" and not inner:

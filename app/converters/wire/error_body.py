@@ -18,6 +18,7 @@ LONGEST_WORDS: Final = 2000
 """Characters of upstream's message that are read, shown and searched."""
 
 _HEAD: Final = 4096
+_MOST_DETAILS: Final = 5
 _MOST_NESTED: Final = 64 * 1024
 _BLANKS: Final = "\ufeff \t\r\n"
 _TAG: Final = re.compile(r"<[^<>]*>")
@@ -110,7 +111,7 @@ def _read_json(value: Any, depth: int = 0) -> Said:
     error = value.get("error") or value
     if not isinstance(error, dict):
         error = {**value, "message": value.get("message") or error}
-    message = _text(error.get("message")) or _text(error.get("detail")) or _text(error.get("error_description"))
+    message = _text(error.get("message")) or _details(error.get("detail")) or _text(error.get("error_description"))
     inner = _unpacked(message, depth)
     url = _text(error.get("authorize_url")) or _text(value.get("authorize_url"))
     return Said(
@@ -131,6 +132,19 @@ def _unpacked(message: str, depth: int) -> Said | None:
     except ValueError:
         return None
     return inner if inner.message else None
+
+
+def _details(value: Any) -> str:
+    """What is wrong in a list of complaints with their places, as FastAPI writes it; a plain text as it is."""
+    if not isinstance(value, list):
+        return _text(value)
+    told = []
+    for one in value[:_MOST_DETAILS]:
+        if isinstance(one, dict) and isinstance(one.get("msg"), str):
+            place = one.get("loc")
+            steps = [str(step) for step in place if isinstance(step, str | int)] if isinstance(place, list) else []
+            told.append(": ".join(part for part in (".".join(steps), one["msg"]) if part))
+    return "; ".join(told)
 
 
 def _text(value: Any) -> str:

@@ -38,6 +38,18 @@ _CONTEXT = ErrorRule(400, "context_length_exceeded", "Shorten or compact the con
 _FILTER = ErrorRule(
     400, "content_filter", "Do not repeat it unchanged.", lead="GitHub Copilot's content filter stepped in"
 )
+_CYBER = ErrorRule(
+    400, "cyber_policy", "Do not repeat it unchanged.", lead="GitHub Copilot's safety classifier stepped in"
+)
+_PROMPT = ErrorRule(400, "invalid_prompt", "Do not repeat it unchanged.")
+_IMAGE = ErrorRule(400, None, "Change the picture, or leave it out.")
+IMAGE_CODES = frozenset(
+    {"invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode"}
+    | {"image_too_large", "image_too_small", "image_parse_error", "image_content_policy_violation"}
+    | {"image_file_too_large", "image_file_not_found", "unsupported_image_media_type", "empty_image_file"}
+    | {"failed_to_download_image"}
+)
+"""Codes of a failed response that say what is wrong with a picture. Spec: OpenAI "The response object"."""
 _RATE = ErrorRule(
     429, "rate_limit_exceeded", "Wait, then try again.", lead="GitHub Copilot limits the rate of requests"
 )
@@ -83,6 +95,9 @@ _NOT_FOUND = ErrorRule(404, "not_found", lead="GitHub Copilot does not know this
 _LATE = ErrorRule(408, "request_timeout", "Try again.", lead="GitHub Copilot did not receive the request in time")
 _CANCELLED = ErrorRule(502, "upstream_error", "Try again.", lead="GitHub Copilot cancelled the request")
 _OTHER = ErrorRule(None, None)
+_OTHER_REQUEST = ErrorRule(400, None)
+# What a 422 speaks of that is not about a fault of the request (contract §10.3).
+_OF_FILTERS = ("filter", "responsible", "policy", "policies", "safety", "harm", "flagged", "blocked")
 
 # Lower case. Texts come first because the August 2026 variant of the first one carries the code model_not_supported.
 BY_TEXT: tuple[tuple[str, ErrorRule], ...] = (
@@ -93,6 +108,11 @@ BY_TEXT: tuple[tuple[str, ErrorRule], ...] = (
     ("prompt is too long", _CONTEXT),
     ("exceeds the context window", _CONTEXT),
     ("maximum context length", _CONTEXT),
+    ("prompt token count of", _CONTEXT),
+    ("exceed context limit", _CONTEXT),
+    ("input is too long", _CONTEXT),
+    ("maximum prompt length", _CONTEXT),
+    ("exceeds the maximum number of tokens", _CONTEXT),
     ("content management policy", _FILTER),
     ("off_topic", _OFF_TOPIC),
 )
@@ -104,8 +124,15 @@ BY_CODE: dict[str, ErrorRule] = {
     "unsupported_api_for_model": _API,
     "model_max_prompt_tokens_exceeded": _CONTEXT,
     "context_length_exceeded": _CONTEXT,
+    "tokens_limit_reached": _CONTEXT,
     "server_is_overloaded": _OVERLOAD,
     "overloaded": _OVERLOAD,
+    "engine_overloaded": _OVERLOAD,
+    "service_unavailable": _OVERLOAD,
+    "slow_down": _OVERLOAD,
+    "cyber_policy": _CYBER,
+    "invalid_prompt": _PROMPT,
+    **dict.fromkeys(IMAGE_CODES, _IMAGE),
     "content_filter": _FILTER,
     "content_policy_violation": _FILTER,
     "off_topic": _OFF_TOPIC,
@@ -228,6 +255,10 @@ def _judge(status: int, headers: Mapping[str, str], said: Said) -> ErrorRule:
     code = said.code.partition(":")[0]
     if code in BY_CODE:
         return BY_CODE[code]
+    if said.type == "overloaded_error":
+        return _OVERLOAD
+    if status == 422 and text and not any(word in text for word in _OF_FILTERS):
+        return _OTHER_REQUEST
     if status in (400, 429) and headers.get("x-ratelimit-exceeded", "") == "quota_exceeded":
         return _QUOTA
     if status < 400 or status == 400:
@@ -252,9 +283,19 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
+_TOO_MANY = re.compile(
+    r"(\d++)\D{1,80}?(?:exceeds the limit of|exceeds the maximum number of tokens allowed \(|>)\s{0,9}(\d++)"
+)
+
+
 def _numbers(text: str) -> str:
     """Upstream's two numbers in OpenAI's words, which clients match on to compact a conversation."""
-    found = re.search(r"(\d++)\D{1,80}?(?:exceeds the limit of|>)\s{0,9}(\d++)", text)
-    if found is None:
+    if found := re.search(r"(\d{1,12}) \+ (\d{1,12}) > (\d{1,12})", text):  # of the prompt and of the answer
+        most, given = found[3], str(int(found[1]) + int(found[2]))
+    elif found := _TOO_MANY.search(text):
+        most, given = found[2], found[1]
+    elif found := re.search(r"maximum prompt length is (\d++)\D{1,80}(\d++)", text):
+        most, given = found[1], found[2]
+    else:
         return ""
-    return f"This model's maximum context length is {found[2]} tokens, but the request has {found[1]} tokens."
+    return f"This model's maximum context length is {most} tokens, but the request has {given} tokens."

@@ -57,6 +57,13 @@ def test_a_context_overflow_is_said_as_claude_code_expects(body: bytes) -> None:
     }
 
 
+def test_an_answer_that_does_not_fit_beside_the_prompt_is_said_as_claude_code_expects() -> None:
+    words = "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease input length"
+    for body in (backend("invalid_request_error", words), gateway(words)):
+        assert words in said(400, body)["message"]
+        assert "prompt is too long" not in said(400, body)["message"]
+
+
 def test_an_overflow_without_numbers_begins_likewise() -> None:
     error = InvalidRequestError("Too much.", code="context_length_exceeded")
     assert encode_error(error)["error"]["message"] == "prompt is too long: Too much."
@@ -69,6 +76,8 @@ def test_an_overflow_without_numbers_begins_likewise() -> None:
         (529, backend("overloaded_error", "Overloaded"), "overloaded_error", 503),
         (200, backend("overloaded_error", "Overloaded"), "overloaded_error", 503),
         (500, backend("api_error", "Internal server error"), "api_error", 502),
+        (500, backend("overloaded_error", "Overloaded"), "overloaded_error", 503),
+        (400, gateway("No.", "cyber_policy"), "invalid_request_error", 400),
         (400, gateway("The requested model is not supported.", "model_not_supported"), "not_found_error", 404),
         (402, gateway("You have no quota", "quota_exceeded"), "rate_limit_error", 429),
         (413, b"413 Request Entity Too Large\n", "request_too_large", 413),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from app.converters.responses.errors import decode_error, encode_error, error_frame
+import pytest
+
+from app.converters.responses.errors import decode_error, encode_error, error_frame, error_in, failure_of
 from app.errors import UpstreamStatusError
 from tests.unit.converters.responses.grammar import events
 
@@ -47,3 +49,26 @@ def test_frame_is_flat_and_nested() -> None:
         "param": "input",
         "code": "content_filter",
     }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("context_length_exceeded", "invalid_prompt", "invalid_image_url", "image_too_large", "cyber_policy"),
+        *("rate_limit_exceeded", "insufficient_quota", "server_is_overloaded", "server_error"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["response.failed", "response.completed"])
+def test_a_failed_response_is_told_by_the_code_that_it_has(kind: str, code: str) -> None:
+    """What clients act on is the same whether they hear of it from upstream or from us; so is whose event brings it."""
+    response = {"status": "failed", "error": {"code": code, "message": "No."}}
+    error = error_in({"type": kind, "response": response}, kind)
+    assert error is not None
+    assert failure_of(error)["code"] == code
+
+
+def test_an_overload_by_any_name_is_one() -> None:
+    for code in ("slow_down", "engine_overloaded", "service_unavailable"):
+        error = error_in({"response": {"error": {"code": code, "message": "No."}}}, "response.failed")
+        assert error is not None
+        assert failure_of(error)["code"] == "server_is_overloaded"

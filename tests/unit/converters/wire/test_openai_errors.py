@@ -70,6 +70,25 @@ KNOWN = [
         "context_length_exceeded",
         "messages",
     ),
+    *(
+        (status, said(code, words), 400, "context_length_exceeded", "messages")
+        for status, code, words in (
+            (400, "", "prompt token count of 138898 exceeds the limit of 64000"),
+            (400, "invalid_request_body", "prompt token count of 138898 exceeds the limit of 64000"),
+            (400, "", "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease it"),
+            (400, "", "Input is too long for requested model."),
+            (400, "", "The input token count (138898) exceeds the maximum number of tokens allowed (64000)."),
+            (400, "", "This model's maximum prompt length is 64000 but the request contains 138898 tokens."),
+            (413, "tokens_limit_reached", "Request body too large for gpt-4o model. Max size: 8000 tokens."),
+            (200, "invalid_prompt", "Your input exceeds the context window of this model."),
+        )
+    ),
+    *((200, said(code), 400, code, None) for code in ("invalid_prompt", "invalid_image_url", "cyber_policy")),
+    *((status, said("cyber_policy"), 400, "cyber_policy", None) for status in (400, 403, 422)),
+    *((200, said(code), 503, "upstream_overloaded", None) for code in ("slow_down", "engine_overloaded")),
+    (500, b'{"type":"error","error":{"type":"overloaded_error","message":"x"}}', 503, "upstream_overloaded", None),
+    (422, said("", "tools.0.name: Field required"), 400, "invalid_request", None),
+    (422, b'{"detail":[{"loc":["body","messages",0],"msg":"field required"}]}', 400, "invalid_request", None),
     (200, b'{"error":{"code":"server_is_overloaded","message":"Overloaded."}}', 503, "upstream_overloaded", None),
     (503, b"overloaded", 503, "upstream_overloaded", None),
     (504, b"upstream request timeout", 502, "upstream_error", None),
@@ -105,6 +124,7 @@ def test_10_1_every_shape_keeps_upstreams_words() -> None:
         said("", '{"error":{"message":"The words."}}'),
         b'{"error":{"message":""},"message":"The words."}',
         b'{"detail":"The words."}',
+        b'{"detail":[{"loc":["body","x"],"msg":"The words."}]}',
     ]
     for shape in shapes[:7] + shapes[8:]:
         message = decode_error(400, {}, shape).message
@@ -123,10 +143,15 @@ def test_an_inner_code_is_found() -> None:
 
 
 def test_context_length_names_both_numbers_in_openai_words() -> None:
-    text = "prompt token count of 138898 exceeds the limit of 64000"
-    message = decode_error(400, {}, said("model_max_prompt_tokens_exceeded", text)).message
-    assert text in message
-    assert "maximum context length is 64000 tokens, but the request has 138898 tokens" in message
+    for text in (
+        "prompt token count of 138898 exceeds the limit of 64000",
+        "The input token count (138898) exceeds the maximum number of tokens allowed (64000).",
+        "This model's maximum prompt length is 64000 but the request contains 138898 tokens.",
+        "input length and `max_tokens` exceed context limit: 130000 + 8898 > 64000, decrease it",
+    ):
+        message = decode_error(400, {}, said("", text)).message
+        assert text in message
+        assert "maximum context length is 64000 tokens, but the request has 138898 tokens" in message
     anthropic = (
         b'{"error":{"type":"invalid_request_error","message":"prompt is too long: 210000 tokens > 200000 maximum"}}'
     )
