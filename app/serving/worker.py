@@ -8,6 +8,7 @@ worker is gone as soon as its last connection is, and every request has had its 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -161,6 +162,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     # ── start ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def init_process(self) -> None:
+        gc.disable()  # hardly anything that a start makes is garbage: to look for it took a tenth of the start
         # Until the worker can stop in order, a signal to stop just ends it; it serves nobody yet.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # Settings change in the master alone, and are asked for some twenty times a request: not through their objects.
@@ -181,6 +183,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         super().load_wsgi()
         self._app: Any = self.wsgi
         self.wsgi = self._watched
+        _keep_what_is_here()
 
     def run(self) -> None:
         self._guests = Guests(
@@ -348,6 +351,14 @@ class Worker(GeventWorker):  # type: ignore[misc]
             if pool.join(timeout=_END_AGAIN_S):
                 return
         pool.kill(block=True, timeout=1)
+
+
+def _keep_what_is_here() -> None:
+    """What a start has made stays until the worker ends. Whoever looks for garbage passes over it from now on: to go
+    through it took 30 ms each time, in which no stream was served."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @contextlib.contextmanager
