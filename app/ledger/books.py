@@ -75,6 +75,7 @@ class Books:
         self.tally = tally or Tally()
         self._clock = clock
         self._noted: deque[tuple[Ended, tuple[str, bytes]]] = deque()
+        self._others: deque[Ended] = deque()
         self._unwritten: deque[Booking] = deque()
         self._batch: list[Booking] = []
         self._number = 0.0
@@ -90,15 +91,16 @@ class Books:
     def __call__(self, ended: Ended) -> None:
         """Note a request that has ended. Neither waits nor fails."""
         self.tally.in_flight -= 1
-        is_call = bool(ended.record.protocol)
-        if is_call:
+        if not ended.record.protocol:  # no call: told to `observe` alone, and it takes nobody's place in the queue
+            if len(self._others) >= self._most:
+                return
+            self._others.append(ended)
+        else:
             self.tally.accepted += 1
-            if len(self._noted) + len(self._unwritten) >= self._most:
+            if self.waiting >= self._most:
                 self._drop(1, "the queue is full")
                 return
-        elif len(self._noted) >= self._most:
-            return
-        self._noted.append((ended, (ended.record.account or self._whose()) if is_call else _NOBODY))
+            self._noted.append((ended, ended.record.account or self._whose()))
         self._told.set()
 
     def _whose(self) -> tuple[str, bytes]:
@@ -137,7 +139,7 @@ class Books:
         """The process ends: write what there is; what cannot be written is dropped, and counted."""
         self._stopped.set()
         self._told.set()
-        if not self.waiting:
+        if not self.waiting and not self._others:
             return
         if not self.flush(within_s) and self.waiting:
             self._drop(self.waiting, "the worker ends, and the database could not be written")
@@ -167,6 +169,12 @@ class Books:
     def _sort(self) -> None:
         """What was noted becomes bookings, and others are told. A call of which more is about to be known waits for
         the next time, unless there is none."""
+        while self._others:
+            ended = self._others.popleft()
+            try:
+                self._observe(ended, None)
+            except Exception:
+                logger.exception("request not counted", extra={"fields": {"request_id": ended.record.request_id}})
         for _ in range(len(self._noted)):
             ended, (account, secret) = self._noted.popleft()
             if ended.record.is_read_on and not self._stopped.is_set():
@@ -174,14 +182,13 @@ class Books:
                 continue
             booking = None
             try:
-                if ended.record.protocol:
-                    booking = booking_of(ended, account=account, secret=secret, prices=self._prices)
-                    self._unwritten.append(booking)
+                booking = booking_of(ended, account=account, secret=secret, prices=self._prices)
+                self._unwritten.append(booking)
                 self._observe(ended, booking)
             except Exception:
                 # One record that nobody has thought of must not keep all those behind it out of the books.
                 logger.exception("call not booked", extra={"fields": {"request_id": ended.record.request_id}})
-                if booking is None and ended.record.protocol:
+                if booking is None:
                     self._drop(1, "its record makes no booking")
 
     def _write_batch(self) -> bool:

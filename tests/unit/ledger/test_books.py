@@ -83,6 +83,38 @@ def test_what_is_no_call_is_not_booked_but_told(shelf: Shelf) -> None:
     assert [(name, booking is None) for name, booking in seen] == [("r-1", True), ("r-2", False)]
 
 
+def test_what_is_no_call_takes_no_calls_place_in_the_queue(shelf: Shelf) -> None:
+    seen: list[str] = []
+    books = books_on(shelf, most=2, observe=lambda ended, _booking: seen.append(ended.record.request_id))
+    for number in range(4):
+        books(call(number, protocol=""))
+    books(call(4))
+    books(call(5))
+    books(call(6))
+    assert (books.waiting, books.tally.dropped) == (2, 1)
+    books.close()
+    assert seen == ["r-0", "r-1", "r-4", "r-5"]
+
+
+def test_whoever_stops_tells_of_what_is_no_call_as_well(shelf: Shelf) -> None:
+    seen: list[str] = []
+    books = books_on(shelf, observe=lambda ended, _booking: seen.append(ended.record.request_id))
+    books(call(1, protocol=""))
+    books.close()
+    assert seen == ["r-1"]
+
+
+def test_an_observer_that_fails_on_what_is_no_call_costs_no_booking(shelf: Shelf) -> None:
+    def fails(_ended: Ended, _booking: Booking | None) -> None:
+        raise RuntimeError("no")
+
+    books = books_on(shelf, observe=fails)
+    books(call(1, protocol=""))
+    books(call(2))
+    assert books.flush()
+    assert [one.request_id for one in shelf.written] == ["r-2"]
+
+
 def test_while_the_database_is_away_calls_are_kept_up_to_the_bound_and_then_dropped_and_counted(shelf: Shelf) -> None:
     books = books_on(shelf, most=10)
     shelf.trouble = DatabaseError("away")
