@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
@@ -167,29 +167,31 @@ class Books:
         return min(FLUSH_S * float(2**self._failures), _LONGEST_PAUSE_S)
 
     def _sort(self) -> None:
-        """What was noted becomes bookings, and others are told. A call of which more is about to be known waits for
-        the next time, unless there is none."""
-        while self._others:
-            ended = self._others.popleft()
-            try:
-                self._observe(ended, None)
-            except Exception:
-                logger.exception("request not counted", extra={"fields": {"request_id": ended.record.request_id}})
-        for _ in range(len(self._noted)):
-            ended, (account, secret) = self._noted.popleft()
-            if ended.record.is_read_on and not self._stopped.is_set():
-                self._noted.append((ended, (account, secret)))
-                continue
+        """What was noted becomes bookings, and others are told."""
+        for ended, whose in self._known():
             booking = None
             try:
-                booking = booking_of(ended, account=account, secret=secret, prices=self._prices)
-                self._unwritten.append(booking)
+                if whose is not None:
+                    booking = booking_of(ended, account=whose[0], secret=whose[1], prices=self._prices)
+                    self._unwritten.append(booking)
                 self._observe(ended, booking)
             except Exception:
                 # One record that nobody has thought of must not keep all those behind it out of the books.
                 logger.exception("call not booked", extra={"fields": {"request_id": ended.record.request_id}})
-                if booking is None:
+                if booking is None and whose is not None:
                     self._drop(1, "its record makes no booking")
+
+    def _known(self) -> Iterator[tuple[Ended, tuple[str, bytes] | None]]:
+        """What was noted, a call with whose it is. One of which more is about to be known waits for the next time,
+        unless there is none."""
+        while self._others:
+            yield self._others.popleft(), None
+        for _ in range(len(self._noted)):
+            ended, whose = self._noted.popleft()
+            if ended.record.is_read_on and not self._stopped.is_set():
+                self._noted.append((ended, whose))
+            else:
+                yield ended, whose
 
     def _write_batch(self) -> bool:
         if not self._batch:  # else the same ones again: nobody may know whether they were written
