@@ -34,7 +34,7 @@ class Page:
 PAGES: Final[tuple[Page, ...]] = (
     Page("overview.home", "/", Sentence("Overview"), for_clients=True, warns=True),
     Page("usage.usage", "/usage", Sentence("Usage"), for_clients=True, parts=("usage.ledger",), warns=True),
-    Page("calls.show", "/requests", Sentence("Requests"), for_clients=True),
+    Page("calls.show", "/requests", Sentence("Requests"), for_clients=True, parts=("calls.events",)),
     Page("catalogue.show", "/catalogue", Sentence("Models"), for_clients=True),
     Page(
         "try_it.show",

@@ -73,6 +73,15 @@ class WorkerShare:
         """The last calls of the other workers, and of those that have ended."""
         return [_bytes(path) for path in self._folder.glob("*.calls") if path.stem != self._name]
 
+    def calls_versions(self) -> list[tuple[str, int, int]]:
+        """Others whenever `calls_of_others` are."""
+        found = []
+        for path in sorted(self._folder.glob("*.calls")):
+            with contextlib.suppress(OSError):  # its worker has ended just now
+                stat = path.stat()
+                found.append((path.stem, stat.st_ino, stat.st_mtime_ns))
+        return [it for it in found if it[0] != self._name]
+
     def others(self) -> list[Told]:
         """What the other workers told last, and those that have ended."""
         found = {path.stem: _read(path) for path in self._folder.glob("*.json") if path.name != _ENDED}

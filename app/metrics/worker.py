@@ -21,11 +21,12 @@ _QUOTA = "x-quota-snapshot-"
 class WorkerMetrics:
     """An observer of requests, told of them in the background. One per process.
 
-    streams: how many are being given out.
+    streams: how many are being given out. followers: pages that are told of new calls.
     """
 
     def __init__(self) -> None:
         self.streams = 0
+        self.followers = 0
         self._numbers = Numbers()
         self._recent = RecentCalls()
         self._told_version = 0
@@ -83,6 +84,11 @@ class WorkerMetrics:
         self._books.settle()
         others = self._share.calls_of_others() if self._share is not None else []
         return read_rows([self._recent.lines(), *others])
+
+    def calls_version(self) -> tuple[object, ...]:
+        """Another one whenever `calls` may be; cheap enough to be asked for all the time."""
+        self._books.settle()
+        return self._recent.version, *(self._share.calls_versions() if self._share is not None else ())
 
     def _told(self) -> Told:
         tally = self._books.tally

@@ -305,6 +305,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         environ["bridge.close"] = getattr(response, "force_close", lambda: None)
         environ["bridge.body"] = connection.body
         environ["bridge.surplus"] = connection.surplus
+        environ["bridge.stops"] = self._is_stopping
         connection.is_in_app = True
         try:
             return _Watched(self._app(environ, start), connection)
@@ -312,6 +313,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
             connection.is_in_app = False
 
     # ── stop ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _is_stopping(self) -> bool:
+        return not self.alive
 
     def _stop(self) -> None:
         self.alive = False

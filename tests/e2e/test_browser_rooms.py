@@ -103,6 +103,71 @@ def test_requests_are_filtered_opened_and_refreshed_without_a_script(
     expect(rows).to_have_count(4)  # by itself
 
 
+SHIFTS = """async () => {
+  for (const _ of [1, 2]) await new Promise(requestAnimationFrame); // what was done before is over
+  window.shifted = 0;
+  window.shifts?.disconnect();
+  window.shifts = new PerformanceObserver(list => list.getEntries().forEach(shift => window.shifted += shift.value));
+  window.shifts.observe({ type: "layout-shift" });
+}"""
+
+
+def test_requests_are_followed_while_one_is_read(bridge: Bridge, simulator: Simulator, visit: Any, shoot: Any) -> None:
+    seed(bridge, simulator)
+    page = enter(bridge, visit(), "/requests")
+    rows, news, count = page.locator("details.call"), page.locator("#news"), page.locator("#count")
+    page.get_by_role("link", name="Follow live").click()
+    expect(page.get_by_text("New calls appear by themselves.")).to_be_visible()
+    expect(rows).to_have_count(7)
+    page.evaluate(SHIFTS)
+    bridge.chat("hello")
+    expect(rows).to_have_count(8)
+    expect(count).to_have_text("Calls: 8")
+    expect(news).to_have_text("New calls: 1")
+    assert page.evaluate("window.shifted") < 0.01
+    # One that is open stays open, the same element, and at its place.
+    page.evaluate("() => { window.read = document.querySelectorAll('details.call')[2]; }")
+    rows.nth(2).locator("summary").click()
+    page.mouse.move(0, 0)
+    expect(rows.nth(2)).to_contain_text("Request id")
+    page.evaluate(SHIFTS)
+    place = page.evaluate("window.read.getBoundingClientRect().top")
+    for more in (9, 10):
+        bridge.chat("hello", model="no-such-model")
+        expect(rows).to_have_count(more)
+    assert page.evaluate("[...document.querySelectorAll('details.call')].indexOf(window.read)") == 4
+    assert page.evaluate("window.read.isConnected && window.read.open")
+    assert abs(page.evaluate("window.read.getBoundingClientRect().top") - place) < 1
+    assert page.evaluate("window.shifted") < 0.01
+    shoot(page, "requests-live")
+
+
+def test_what_is_followed_can_be_narrowed_and_left(bridge: Bridge, simulator: Simulator, visit: Any) -> None:
+    page = enter(bridge, visit(), "/requests")
+    rows = page.locator("details.call")
+    page.get_by_role("link", name="Follow live").click()
+    expect(page.get_by_text("No calls yet")).to_be_visible()
+    bridge.chat("hello")
+    expect(rows).to_have_count(1)  # of an empty page too
+    page.get_by_label("Error").select_option("any")
+    page.get_by_role("button", name="Filter").click()
+    expect(rows).to_have_count(0)
+    bridge.chat("hello")
+    bridge.chat("hello", model="no-such-model")
+    expect(rows).to_have_count(1)
+    page.get_by_role("link", name="Stop following").click()
+    expect(page.get_by_role("link", name="Follow live")).to_be_visible()
+    assert "live=1" not in page.url
+
+
+def test_too_many_follow_and_the_page_asks_by_itself(bridge: Bridge, visit: Any) -> None:
+    page = enter(bridge, visit(), "/requests")
+    page.route("**/requests/events*", lambda route: route.fulfill(status=503))
+    page.get_by_role("link", name="Follow live").click()
+    bridge.chat("hello")
+    expect(page.locator("details.call")).to_have_count(1)
+
+
 def test_a_call_is_recorded_and_fetched(bridge: Bridge, visit: Any, shoot: Any) -> None:
     page = enter(bridge, visit(), "/admin/recording")
     page.get_by_label("Minutes").fill("5")

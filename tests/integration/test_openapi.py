@@ -43,6 +43,7 @@ UNDESCRIBED = {
     "/api/hello",
     "/docs",
     "/openapi.json",
+    "/requests/events",
     "/auth/logout",
     "post /admin/mapping",
     "post /admin/recording",
