@@ -22,7 +22,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from app.converters.neutral.events import Event, PartDelta, PartEnd, PartStart, opened, rebuilt, streamed_fields
-from app.converters.neutral.vocabulary import Part, Reasoning, ToolCall
+from app.converters.neutral.vocabulary import Part, Reasoning, ToolCall, going_on
 from app.converters.wire import json_bytes
 from app.errors import UpstreamProtocolError
 
@@ -153,7 +153,7 @@ class PartSequencer:
             raise UpstreamProtocolError("GitHub Copilot went on with a tool call that was over. Try again.")
         if field not in streamed_fields(entry.first):
             raise _no_such(field)
-        events = self.start(key, entry.first)
+        events = self.start(key, going_on(entry.first))
         self._entries[key].earlier = entry
         return events + self.delta(key, field, value)
 

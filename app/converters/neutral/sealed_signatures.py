@@ -27,10 +27,15 @@ _ORIGIN: Final = re.compile(r"[A-Za-z0-9._/-]{1,40}")
 _HEAD: Final = re.compile(r"gwseal1:([A-Za-z0-9._/-]{1,40})(\+redacted)?(?:\+([0-9]{1,9}))?:([^:]*):", re.DOTALL)
 
 
-def seal(reasoning: Reasoning, *, marks_text: bool = False) -> str:
+BLANK_LINE: Final = "\n\n"
+"""What stands between two thoughts that a client gets in one field."""
+
+
+def seal(reasoning: Reasoning, *, marks_text: bool = False, lead: int = 0) -> str:
     """Pack a foreign reasoning proof into one string the client will echo back.
 
-    Shape:  "gwseal1:<origin>:<id>:<payload>", payload verbatim. marks_text: say how long the text is, see `unseal_all`.
+    Shape:  "gwseal1:<origin>:<id>:<payload>", payload verbatim. marks_text: say how long the text is, see `unseal_all`,
+            with what was told before it (lead).
     Raises: ValueError when there is no proof, its origin is unknown or unspeakable, or it is already sealed.
     Spec:   Anthropic "Extended thinking"; OpenAI "Responses: encrypted reasoning".
     """
@@ -42,7 +47,7 @@ def seal(reasoning: Reasoning, *, marks_text: bool = False) -> str:
     if MARK in payload:
         # Also in its middle: a string of several seals is cut at this mark.
         raise ValueError("the proof is already sealed")
-    flags = ("+redacted" if reasoning.redacted else "") + (f"+{len(reasoning.text)}" if marks_text else "")
+    flags = ("+redacted" if reasoning.redacted else "") + (f"+{lead + len(reasoning.text)}" if marks_text else "")
     bound_to = (reasoning.id or "").replace("%", "%25").replace(":", "%3A")
     return f"{MARK}{origin}{flags}:{bound_to}:{payload}"
 
@@ -82,7 +87,8 @@ def unseal_all(text: str, joined: str = "") -> list[Reasoning]:
     for (sealed, _), length in zip(found, lengths, strict=False):
         thought = unseal(sealed)
         if thought is not None:
-            thoughts.append(dataclasses.replace(thought, text=joined[position : position + length]))
+            share = joined[position : position + length]
+            thoughts.append(dataclasses.replace(thought, text=share.removeprefix(BLANK_LINE) if position else share))
         position += length
     return thoughts
 

@@ -18,7 +18,7 @@ Sequences are tuples, so that a value can be shared without fear. Dictionaries a
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 Role = Literal["system", "developer", "user", "assistant"]
 CallKind = Literal["function", "custom"]
@@ -78,13 +78,17 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text of any role. cache: the prompt cache may end here. id, phase: of the responses item that it was."""
+    """Text of any role. cache: the prompt cache may end here. id, phase: of the responses item that it was.
+
+    is_apart: of an answer, whether upstream began something new with it, and did not go on with the text before.
+    """
 
     text: str = ""
     annotations: tuple[Annotation, ...] = ()
     cache: CacheMark = False
     id: str | None = None
     phase: str | None = None
+    is_apart: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,7 @@ class Reasoning:
     origin:    the protocol that minted the proof. None: no proof.
     id:        what the proof is bound to (responses item id, Azure ``cot_id``).
     redacted:  a messages ``redacted_thinking`` block: the proof is all there is.
+    is_apart:  of an answer, whether upstream told it as a thought of its own.
     """
 
     text: str = ""
@@ -180,6 +185,21 @@ class Reasoning:
     origin: str | None = None
     id: str | None = None
     redacted: bool = False
+    is_apart: bool = field(default=False, compare=False)
+
+
+_Kind = TypeVar("_Kind")
+
+
+def apart(part: _Kind) -> _Kind:
+    """A text or thought as something new that upstream began; any other part as it is."""
+    return replace(part, is_apart=True) if isinstance(part, Text | Reasoning) else part
+
+
+def going_on(part: _Kind) -> _Kind:
+    """The same as what goes on with what was before."""
+    is_said = isinstance(part, Text | Reasoning) and part.is_apart
+    return replace(part, is_apart=False) if isinstance(part, Text | Reasoning) and is_said else part
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from app.converters.neutral.vocabulary import (
     Refusal,
     Text,
     ToolCall,
+    apart,
 )
 from app.converters.responses import client_run
 from app.converters.responses.parts import ORIGIN, decode_annotations, decode_reasoning
@@ -28,10 +29,11 @@ def decode_item(item: dict[str, Any]) -> list[Part]:
     if kind == "message":
         phase = _text(item.get("phase"))
         content = item.get("content")
-        parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-        return [decode_content_part(part, phase) for part in parts]
+        told = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+        parts = [decode_content_part(part, phase) for part in told]
+        return [*map(apart, parts[:1]), *parts[1:]]
     if kind == "reasoning":
-        thought = decode_reasoning(item)
+        thought = apart(decode_reasoning(item))
         return [thought] if thought.text or thought.signature else []
     if kind in ("function_call", "custom_tool_call"):
         return [decode_call(item)]

@@ -9,7 +9,7 @@ from app.converters.chat.annotations import encode_annotations
 from app.converters.chat.client.cursor_tools import enveloped_names
 from app.converters.chat.vocabulary import finish_to_chat, usage_to_chat
 from app.converters.neutral.conversation import valid_call_id
-from app.converters.neutral.sealed_signatures import MARK, seal
+from app.converters.neutral.sealed_signatures import BLANK_LINE, MARK, seal
 from app.converters.neutral.tools import ToolNames
 from app.converters.neutral.vocabulary import Reasoning, Refusal, Request, Response, Text, ToolCall
 from app.converters.wire.accounting import COPILOT
@@ -66,8 +66,11 @@ def encode_call(call: ToolCall, enveloped: frozenset[str] = frozenset()) -> dict
     return {"id": call.call_id, "type": "function", "function": function}
 
 
-def proof_of(thought: Reasoning) -> dict[str, str]:
-    """The field that carries a proof home: Copilot's own as it came, a foreign one sealed (`sealed_signatures`)."""
+def proof_of(thought: Reasoning, *, lead: int = 0) -> dict[str, str]:
+    """The field that carries a proof home: Copilot's own as it came, a foreign one sealed (`sealed_signatures`).
+
+    lead: how many characters were told before its text, to keep it apart.
+    """
     if not thought.signature or thought.origin is None:
         return {}
     if thought.origin == "chat":
@@ -75,12 +78,12 @@ def proof_of(thought: Reasoning) -> dict[str, str]:
     if MARK in thought.signature:
         # A proof that holds a mark cannot be packed, nor could it ever be verified: the thought goes without.
         return {}
-    return {"reasoning_opaque": seal(thought, marks_text=True)}
+    return {"reasoning_opaque": seal(thought, marks_text=True, lead=lead)}
 
 
-def between(has_text: bool, phase: str | None, following: str | None) -> str:
-    """What stands between two texts of one answer: a blank line where commentary ends and the final answer begins."""
-    return "\n\n" if has_text and phase != following else ""
+def between(has_text: bool, phase: str | None, following: Text) -> str:
+    """What stands between two texts of one answer: a blank line where another message begins, or another phase."""
+    return BLANK_LINE if has_text and (phase != following.phase or following.is_apart) else ""
 
 
 def _message(response: Response, request: Request) -> dict[str, Any]:
@@ -90,7 +93,7 @@ def _message(response: Response, request: Request) -> dict[str, Any]:
     for part in response.parts:
         if isinstance(part, Text):
             if part.text:
-                texts.append(between(any(texts), phase, part.phase))
+                texts.append(between(any(texts), phase, part))
                 phase = part.phase
             annotations += encode_annotations(part.annotations, sum(map(len, texts)), len(part.text))
             texts.append(part.text)
@@ -113,12 +116,16 @@ def _message(response: Response, request: Request) -> dict[str, Any]:
 
 
 def _thought(found: list[Reasoning]) -> dict[str, str]:
-    """The texts joined without separator, which is what ``sealed_signatures.unseal_all`` counts on."""
+    """The texts joined, those that are apart by a blank line, which ``sealed_signatures.unseal_all`` takes away."""
     thought: dict[str, str] = {}
-    if text := "".join(part.text for part in found):
+    leads: list[str] = []
+    for at, part in enumerate(found):
+        is_next = part.is_apart and bool(part.text) and any(one.text for one in found[:at])
+        leads.append(BLANK_LINE if is_next else "")
+    if text := "".join(lead + part.text for lead, part in zip(leads, found, strict=True)):
         # The first is the name that clients read, the second is Copilot's own (client notes §0.10).
         thought = {"reasoning_content": text, "reasoning_text": text}
-    for part in found:
-        for name, proof in proof_of(part).items():
+    for lead, part in zip(leads, found, strict=True):
+        for name, proof in proof_of(part, lead=len(lead)).items():
             thought[name] = thought.get(name, "") + proof
     return thought

@@ -10,7 +10,13 @@ from typing import Any
 
 from app.converters.chat.annotations import encode_annotations
 from app.converters.chat.client.cursor_tools import enveloped_names
-from app.converters.chat.client.response import answer_id, between, encode_call, proof_of, wants_functions
+from app.converters.chat.client.response import (
+    answer_id,
+    between,
+    encode_call,
+    proof_of,
+    wants_functions,
+)
 from app.converters.chat.vocabulary import finish_to_chat, usage_to_chat
 from app.converters.neutral.events import (
     Event,
@@ -22,8 +28,9 @@ from app.converters.neutral.events import (
     ResponseStart,
     StreamError,
 )
+from app.converters.neutral.sealed_signatures import BLANK_LINE
 from app.converters.neutral.tools import ToolNames
-from app.converters.neutral.vocabulary import Reasoning, Refusal, Request, Text, ToolCall, Usage
+from app.converters.neutral.vocabulary import Reasoning, Refusal, Request, Text, ToolCall, Usage, going_on
 from app.converters.wire import json_bytes, sse
 from app.converters.wire.accounting import COPILOT
 from app.converters.wire.openai_errors import error_frame
@@ -53,6 +60,8 @@ class StreamEncoder:
         self._chars = 0
         self._phase: str | None = None
         self._has_refusal = False
+        self._thinks = False  # whether a thought has been told
+        self._lead = ""  # what was told before the text of the thought that is open
 
     def feed(self, event: Event) -> bytes:
         """Whole frames for the client; b"" if it gets nothing of this event."""
@@ -101,8 +110,9 @@ class StreamEncoder:
     def _delta(self, event: PartDelta) -> bytes:
         part, value = self._open, event.value
         if isinstance(part, Text):
-            value = between(self._chars > 0, self._phase, part.phase) + value
+            value = between(self._chars > 0, self._phase, part) + value
             self._phase = part.phase
+            self._open = going_on(part)
             self._chars += len(value)
             return self._chunk({"content": value})
         if isinstance(part, ToolCall):
@@ -111,6 +121,9 @@ class StreamEncoder:
             self._has_refusal = True
             return self._chunk({"refusal": value})
         if isinstance(part, Reasoning) and event.field == "text":
+            if self._thinks and part.is_apart and not self._lead:
+                self._lead = BLANK_LINE
+                value = self._lead + value
             return self._chunk({"reasoning_content": value, "reasoning_text": value})
         # A proof is sealed as a whole, so it goes out with the end of its part.
         return b""
@@ -128,7 +141,8 @@ class StreamEncoder:
     def _end_part(self, event: PartEnd) -> bytes:
         part, opened, self._open = event.part, self._open, None
         if isinstance(part, Reasoning):
-            proof = proof_of(part)
+            proof = proof_of(part, lead=len(self._lead))
+            self._thinks, self._lead = self._thinks or bool(part.text), ""
             return self._chunk(proof) if proof else b""
         if isinstance(part, Text):
             annotations = encode_annotations(part.annotations, self._chars - len(part.text), len(part.text))

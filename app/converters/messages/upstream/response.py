@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from app.converters.messages.vocabulary import (
 )
 from app.converters.neutral import tools
 from app.converters.neutral.conversation import valid_call_id
-from app.converters.neutral.vocabulary import Opaque, Part, Reasoning, Refusal, Response, Text, ToolCall
+from app.converters.neutral.vocabulary import Opaque, Part, Reasoning, Refusal, Response, Text, ToolCall, apart
 from app.converters.wire import json_bytes
 from app.converters.wire.accounting import account_in, extra_with
 from app.converters.wire.error_body import is_error
@@ -39,7 +40,10 @@ def decode_response(body: Json) -> Response:
     if not isinstance(content, list):
         raise UpstreamProtocolError("GitHub Copilot's answer is no message: it has no content. Try again.")
     answer_id = _str(body.get("id"))
-    parts = [decode_answer_block(block, answer_id, at) for at, block in enumerate(content) if isinstance(block, dict)]
+    parts: list[Part] = []
+    for at, block in enumerate(content):
+        if isinstance(block, dict):
+            parts.append(after(parts[-1:], decode_answer_block(block, answer_id, at)))
     extra = extras_of(body)
     parts += refusal_of(extra, parts)
     usage = body.get("usage")
@@ -54,6 +58,13 @@ def decode_response(body: Json) -> Response:
         usage=decode_usage(usage if isinstance(usage, dict) else None),
         extra=({PROTOCOL: extra} if extra else {}) | extra_with(account_in(body)),
     )
+
+
+def after(before: Sequence[Part], part: Part) -> Part:
+    """The part behind these. A text goes on with the text before it, which citations cut to pieces; behind anything
+    else it is apart, as every thought is."""
+    goes_on = isinstance(part, Text) and (not before or isinstance(before[-1], Text))
+    return part if goes_on else apart(part)
 
 
 def decode_answer_block(block: Json, answer_id: str, position: int) -> Part:

@@ -8,6 +8,7 @@ from typing import Any
 from app.converters.messages.citations import citation, citations
 from app.converters.messages.errors import decode_error
 from app.converters.messages.upstream.response import (
+    after,
     answer_text,
     call_of,
     decode_answer_block,
@@ -126,10 +127,10 @@ class StreamDecoder(EventDecoder):
             case "text":
                 text = wire.get("text")
                 block.notes += citations(wire.get("citations"))
-                return list(self._parts.start(index, Text(text if isinstance(text, str) else "")))
+                return list(self._parts.start(index, after(self._told, Text(text if isinstance(text, str) else ""))))
             case "thinking":
                 # Whose proof it is is said at once, for another block may end it before its own end is told.
-                events = self._parts.start(index, Reasoning(origin=PROTOCOL))
+                events = self._parts.start(index, Reasoning(origin=PROTOCOL, is_apart=True))
                 for field, value in (("text", wire.get("thinking")), ("signature", wire.get("signature"))):
                     events += self._add(index, field, value)
                     block.is_signed = block.is_signed or (field == "signature" and bool(value))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from app.converters.neutral.event_decoder import EventDecoder
 from app.converters.neutral.events import Event, Ping, ResponseEnd, ResponseStart
 from app.converters.neutral.part_sequencer import PartSequencer
-from app.converters.neutral.vocabulary import Part, Reasoning, Refusal, Text, ToolCall
+from app.converters.neutral.vocabulary import Part, Reasoning, Refusal, Text, ToolCall, apart
 from app.converters.responses.errors import error_in
 from app.converters.responses.output_items import decode_call, decode_content_part, decode_item
 from app.converters.responses.upstream.response import finish_of
@@ -104,6 +104,7 @@ class StreamDecoder(EventDecoder):
         return events + self._parts.end(key, part)
 
     def _begin(self, key: Hashable, part: Part, item: _Item) -> list[Event]:
+        part = part if item.started else apart(part)
         item.started.append(key)
         item.parts.append(part)
         return self._parts.start(key, part)
