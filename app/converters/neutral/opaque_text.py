@@ -6,6 +6,7 @@ results of tools that a server ran, summaries of the conversation before, what a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
@@ -47,6 +48,10 @@ _FOR_MACHINES: Final = frozenset(
 )
 """Keys of ids and marks, of secrets, and of bytes."""
 _ENCRYPTED: Final = "encrypted_"
+_AS_BYTES: Final = ("b64", "b64_json", "base64")
+_DATA_URL: Final = re.compile(r"data:[\w.+-]{0,80}/?[\w.+-]{0,80}(?:;[\w=.-]{1,80}){0,4};base64,", re.IGNORECASE)
+_PICTURES: Final = frozenset({"image_generation_call"})
+"""Items whose result is the bytes of a picture."""
 _HOLDERS: Final = ("content", "source", "output", "outputs", "result", "results")
 _AS_JSON: Final = ("schema", "parameters")
 _LEADS: Final = {
@@ -85,7 +90,7 @@ def text_of(value: Any) -> str:
         told = [line for key in _OF_CALLS if value.get(key) is not None for line in _lines(value[key], 0)]
         about = _about({key: one for key, one in value.items() if key not in (*_OF_CALLS, *_SHOWN_IN_CALLS)}, 0)
         return "\n".join([f"[{value.get('name') or kind}: {shown}]", *filter(None, told), *about])
-    lines = lines_of(value)
+    lines = lines_of({**value, "result": None} if kind in _PICTURES else value)
     if isinstance(value.get("approve"), bool):
         lines.append("approved" if value["approve"] else "denied")
     if not lines:
@@ -164,7 +169,7 @@ def _told(part: Opaque, role: Role, losses: Losses) -> Iterator[Part]:
 
 def _lines(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, str):
-        yield value.strip()
+        yield "" if _DATA_URL.match(value) else value.strip()
     elif depth > _DEEPEST:
         return
     elif isinstance(value, list):
@@ -182,7 +187,9 @@ def _lines(value: Any, depth: int) -> Iterator[str]:
 def _about(value: dict[str, Any], depth: int) -> Iterator[str]:
     """What stands under keys that nobody knows beforehand, each behind its key."""
     for key, inner in value.items():
-        if key in _FOR_MACHINES or key.startswith(_ENCRYPTED) or inner is None:
+        if key in _FOR_MACHINES or key.startswith(_ENCRYPTED) or key.endswith(_AS_BYTES) or inner is None:
+            continue
+        if isinstance(inner, str) and _DATA_URL.match(inner):
             continue
         if key.endswith(_AS_JSON):
             yield f"{key}: {json_bytes.dumps(inner).decode('utf-8', 'replace')}"

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from app.converters.wire.reading import is_number
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 NAME_CHARS: Final = 64
 
@@ -27,9 +29,7 @@ def is_id(value: Any) -> bool:
 
 def has_numbers(body: Mapping[str, Any], *fields: str) -> bool:
     """Whether these hold a number, or nothing."""
-    return all(
-        isinstance(body.get(name), int | float | type(None)) and not isinstance(body.get(name), bool) for name in fields
-    )
+    return all(body.get(name) is None or is_number(body[name]) for name in fields)
 
 
 def is_content(content: Any, texts: frozenset[str]) -> bool:

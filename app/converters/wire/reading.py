@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, NoReturn
 
 from app.errors import InvalidRequestError
@@ -48,8 +49,13 @@ def opt_count(value: Any, path: str, least: int = 0) -> int | None:
     wrong(path, f"a whole number of {least} or more")
 
 
+def is_number(value: Any) -> bool:
+    """Whether this is a number that JSON can say: ``1e999`` is read as one that it cannot."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and isfinite(value))
+
+
 def opt_number(value: Any, path: str) -> float | None:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+    if value is None or is_number(value):
         return value
     wrong(path, "a number")
 

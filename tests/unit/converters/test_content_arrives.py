@@ -275,3 +275,39 @@ def test_what_stands_in_a_turn_of_the_models_own_arrives_or_is_refused(upstream:
         assert caught.value.param
     else:
         assert words in json.dumps(sent(exchange_between("messages", upstream, body)))
+
+
+BYTES: dict[str, Json] = {
+    "a picture that was made": {
+        "type": "image_generation_call",
+        "id": "i",
+        "result": PIXELS,
+        "revised_prompt": "Pears.",
+    },
+    "a plot of code": {
+        "type": "code_interpreter_call",
+        "id": "c",
+        "code": "Pears.",
+        "outputs": [{"type": "image", "url": PIXEL}],
+    },
+    "bytes under a name": {"type": "sculpture_call", "id": "s", "title": "Pears.", "shape_b64": PIXELS},
+}
+
+
+@pytest.mark.parametrize("upstream", PROTOCOLS)
+@pytest.mark.parametrize("case", BYTES)
+def test_bytes_are_no_words(upstream: str, case: str) -> None:
+    """A picture in base64 would fill the context of the model, and mean nothing to it."""
+    user = {"role": "user", "content": "hi"}
+    exchange = exchange_between("responses", upstream, request("responses", [user, BYTES[case], user]))
+    told = json.dumps(sent(exchange))
+    assert "Pears." in told
+    assert (PIXELS in told) == (upstream == "responses" and case == "bytes under a name")
+
+
+@pytest.mark.parametrize("upstream", ["messages", "responses"])
+def test_what_only_chat_has_beside_a_message_does_not_vanish_in_silence(upstream: str) -> None:
+    answer = {"role": "assistant", "content": "a", "images": [IMAGES["chat's"]], "thinking_blocks": []}
+    user = {"role": "user", "content": "hi", "mood": "good"}
+    prepared = exchange_between("chat", upstream, request("chat", [user, answer, user])).payload()
+    assert {"messages[].images", "messages[].thinking_blocks", "messages[].mood"} <= set(prepared.dropped)

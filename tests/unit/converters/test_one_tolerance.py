@@ -240,3 +240,49 @@ def test_claude_gets_each_id_once_however_often_it_was_used(client: str) -> None
     assert len(set(calls)) == 4
     shorter, _ = ids_in("messages", sent(exchange_between(client, "messages", conversation(client, turns[:2]))))
     assert calls[: len(shorter)] == shorter
+
+
+# ── what a chat body leaves unsaid, and what no instruction can be ──────────────────────────────────────────────────
+
+
+def called(**changes: Any) -> Json:
+    function = {"name": "t", "arguments": "{}"}
+    call = {"id": "c1", "type": "function", "function": function, **changes}
+    turns = [
+        {"role": "assistant", "tool_calls": [{key: value for key, value in call.items() if value is not None}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "r"},
+    ]
+    return conversation("chat", turns)
+
+
+UNSAID: dict[str, Json] = {
+    "a call without its type": called(type=None),
+    "a call without arguments": called(function={"name": "t"}),
+    "a call whose arguments are an object": called(function={"name": "t", "arguments": {"a": 1}}),
+    "a tool without its type": asking("chat", tools=[{"function": {"name": "attach", "parameters": OBJECT}}]),
+}
+
+
+@pytest.mark.parametrize("upstream", PROTOCOLS)
+@pytest.mark.parametrize("case", UNSAID)
+def test_what_a_chat_body_leaves_unsaid_is_said_to_every_upstream(upstream: str, case: str) -> None:
+    asked = UNSAID[case]
+    body = sent(exchange_between("chat", upstream, asked, may_pass=is_passed("chat", asked)))
+    assert offered(upstream, body)["name"] == "attach"
+    if upstream == "chat":
+        calls = [call for one in body["messages"] for call in one.get("tool_calls") or ()]
+        assert all(one["type"] == "function" for one in [*calls, *body["tools"]])
+        assert all(isinstance(call["function"]["arguments"], str) for call in calls)
+
+
+@pytest.mark.parametrize("where", ["system", "a message"])
+def test_a_picture_among_the_instructions_is_shown_to_claude_by_the_user(where: str) -> None:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QQ=="}}
+    told = [{"type": "text", "text": "Be kind."}, picture]
+    asked = asking("messages", **({"system": told} if where == "system" else {}))
+    if where != "system":
+        asked["messages"] = [{"role": "system", "content": told}, *asked["messages"]]
+    body = sent(exchange_between("messages", "messages", asked, may_pass=is_passed("messages", asked)))
+    assert "image" not in json.dumps(body.get("system", []))
+    assert "QQ==" in json.dumps(body["messages"])
+    assert "Be kind." in json.dumps(body)

@@ -123,3 +123,53 @@ def test_the_arguments_that_a_client_gathers_are_one_object(client: str, upstrea
     exchange.payload()
     gathered = arguments_in(client, transformed(exchange, STREAMS[upstream](pieces)))
     assert json.loads(gathered or "{}") == meant
+
+
+def early(*, is_repeated: bool, is_done: bool) -> bytes:
+    """A call that is told whole at its beginning; then again in a delta, or never again."""
+    head, *frames = responses_stream([REAL]).split(b"\n\n")
+    told = [frame.replace(b'"arguments": ""', b'"arguments": ' + json.dumps(REAL).encode()) for frame in frames]
+    kept = [frame for frame in told if is_repeated or b"arguments.delta" not in frame]
+    empty = json.dumps(REAL).encode()
+    if not is_done:
+        kept = [
+            frame.replace(b'"arguments": ' + empty, b'"arguments": ""')
+            if b"done" in frame or b"completed" in frame
+            else frame
+            for frame in kept
+        ]
+    return b"\n\n".join([head, *kept])
+
+
+@pytest.mark.parametrize("client", STREAMS)
+@pytest.mark.parametrize(("is_repeated", "is_done"), [(True, True), (False, True), (True, False), (False, False)])
+def test_arguments_that_stand_in_the_beginning_of_a_call_come_once(
+    client: str, is_repeated: bool, is_done: bool
+) -> None:
+    said = {"input": "hi"} if client == "responses" else {"messages": [{"role": "user", "content": "hi"}]}
+    body = {"model": "m", "stream": True, **said, **({"max_tokens": 99} if client == "messages" else {})}
+    exchange = exchange_between(client, "responses", body)
+    exchange.payload()
+    gathered = arguments_in(client, transformed(exchange, early(is_repeated=is_repeated, is_done=is_done)))
+    assert client == "responses" or json.loads(gathered) == {"p": "a"}
+
+
+@pytest.mark.parametrize("client", STREAMS)
+@pytest.mark.parametrize("kind", ["output_text", "refusal"])
+def test_a_text_that_stands_in_its_done_event_alone_is_told(client: str, kind: str) -> None:
+    response = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "output": []}
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "content": [], "status": "in_progress"}
+    field = "text" if kind == "output_text" else kind
+    stream = sse(
+        {"type": "response.created", "response": {**response, "status": "in_progress"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": f"response.{kind}.done", "output_index": 0, "content_index": 0, "item_id": "m", field: "Pears."},
+        {"type": "response.completed", "response": {**response, "status": "completed"}},
+    )
+    said = {"input": "hi"} if client == "responses" else {"messages": [{"role": "user", "content": "hi"}]}
+    body = {"model": "m", "stream": True, **said, **({"max_tokens": 99} if client == "messages" else {})}
+    exchange = exchange_between(client, "responses", body)
+    exchange.payload()
+    told = transformed(exchange, stream)
+    assert b"Pears." in told
+    assert b"error" not in told or client == "responses"

@@ -10,6 +10,29 @@ from app.converters.neutral.model_limits import ModelLimits, as_effort, clamp_ef
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens")
 
 
+def _idle(body: dict[str, Any], losses: Losses) -> set[str]:
+    """The fields that ask for nothing, and that some upstreams refuse for it."""
+    idle: set[str] = set()
+    if body.get("stream_options") is not None and body.get("stream") is not True:
+        idle.add("stream_options")
+        losses.drop("stream_options", "only for a stream")
+    alone = () if body.get("tools") else ("tools", "tool_choice", "parallel_tool_calls")
+    alone += ("functions", "function_call") if body.get("functions") == [] else ()
+    for name in (name for name in alone if body.get(name) is not None):
+        idle.add(name)
+        losses.drop(name, "there are no tools")
+    stop = body.get("stop")
+    if stop == "" or (isinstance(stop, list) and not _real_stops(stop)):
+        idle.add("stop")
+        losses.drop("stop", "a stop sequence of white space alone is refused")
+    return idle
+
+
+def _real_stops(given: list[Any]) -> list[Any]:
+    """Stop sequences without those of no character at all, which stand nowhere."""
+    return [stop for stop in given if stop != ""]
+
+
 def normalize_options(body: dict[str, Any], limits: ModelLimits, losses: Losses) -> dict[str, Any]:
     """The body with these options as the model takes them; the same object if all is well.
 
@@ -17,16 +40,11 @@ def normalize_options(body: dict[str, Any], limits: ModelLimits, losses: Losses)
     does not think, no ``stream_options`` without a stream, nothing about tools without any.
     Of a model that is not in the catalogue nothing is known, and nothing guessed.
     """
+    dropped = _idle(body, losses)
     changes: dict[str, Any] = {}
-    dropped: set[str] = set()
-    if body.get("stream_options") is not None and body.get("stream") is not True:
-        dropped.add("stream_options")
-        losses.drop("stream_options", "only for a stream")
-    if not body.get("tools"):
-        for name in ("tools", "tool_choice", "parallel_tool_calls"):
-            if body.get(name) is not None:
-                dropped.add(name)
-                losses.drop(name, "there are no tools")
+    stop = body.get("stop")
+    if isinstance(stop, list) and "" in stop and "stop" not in dropped:
+        changes["stop"] = _real_stops(stop)
     if limits.vendor:
         for name in _OUTPUT_LIMITS:
             wanted = body.get(name)

@@ -150,7 +150,9 @@ def _fold(entries: list[dict[str, Any]], index: int, answer_id: str, with_proofs
     quirks.offer_reasoning(normalized)
     if calls:
         proof = normalized.get("reasoning_opaque") if with_proofs else None
-        normalized["tool_calls"] = [_normalize_call(call, answer_id, index, at, proof) for at, call in enumerate(calls)]
+        normalized["tool_calls"] = [
+            _normalize_call(call, answer_id, index, at, proof) for at, call in enumerate(_distinct(calls))
+        ]
     reason = quirks.fold_finish(reasons or ["stop"], has_calls=bool(calls))
     return {"index": index, "message": normalized, "logprobs": logprobs, **extras, "finish_reason": reason}
 
@@ -164,6 +166,18 @@ def _add_missing(known: dict[str, Any], more: dict[str, Any]) -> None:
 def _calls_in(message: dict[str, Any]) -> list[dict[str, Any]]:
     calls = message.get("tool_calls")
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+
+
+def _distinct(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The calls, none with an id that one before it has: whoever answers them could not tell them apart."""
+    seen: set[str] = set()
+    distinct = []
+    for call in calls:
+        call_id = call.get("id")
+        is_again = isinstance(call_id, str) and call_id in seen
+        seen |= {call_id} if isinstance(call_id, str) else set()
+        distinct.append({**call, "id": None} if is_again else call)
+    return distinct
 
 
 def _normalize_call(raw: dict[str, Any], answer_id: str, choice: int, position: int, proof: object) -> dict[str, Any]:

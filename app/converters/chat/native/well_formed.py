@@ -24,7 +24,7 @@ def is_well_formed(body: dict[str, Any]) -> bool:
 
 def _is_tool(tool: Any) -> bool:
     function = tool.get("function") if isinstance(tool, dict) else None
-    return not isinstance(function, dict) or is_name(function.get("name"))
+    return not isinstance(function, dict) or (isinstance(tool.get("type"), str) and is_name(function.get("name")))
 
 
 def _is_conversation(messages: Any) -> bool:
@@ -62,6 +62,8 @@ def _calls(given: Any) -> set[str] | None:
     for call in given:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not is_name(function.get("name")):
+            return None
+        if not isinstance(call.get("type"), str) or not isinstance(function.get("arguments"), str):
             return None
         call_id = call.get("id")
         if not is_id(call_id) or call_id in called:

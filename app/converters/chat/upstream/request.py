@@ -42,8 +42,10 @@ def encode_request(
     body.update(_output_limit(request, target))
     body.update(_reasoning(request, target))
     body.update(_sampling(request, target, thinks="thinking_budget" in body))
-    if request.stop:
-        body["stop"] = list(request.stop)
+    if stops := [stop for stop in request.stop if stop]:
+        body["stop"] = stops
+    if len(stops) < len(request.stop):
+        losses.drop("stop", "a stop sequence of white space alone is refused")
     _add_output_format(body, request, target, is_taken=FORMAT not in refused)
     body.update(_advice(request, target))
     body.update(_extra(request, target))

@@ -24,8 +24,16 @@ def is_well_formed(body: Json) -> bool:
         has_numbers(body, "temperature", "top_p")
         and (choice is None or (isinstance(choice, dict) and choice.get("type") in _CHOICES))
         and _are_tools(body.get("tools"))
+        and _is_instruction(body.get("system"))
         and _is_conversation(body.get("messages"))
     )
+
+
+def _is_instruction(content: Any) -> bool:
+    """Whether nothing among these instructions has to be looked at: upstream reads them, and a picture is shown to it
+    by the user."""
+    blocks = content if isinstance(content, list) else []
+    return not any(isinstance(block, dict) and block.get("type") in ("image", "document") for block in blocks)
 
 
 def _are_tools(tools: Any) -> bool:
@@ -47,6 +55,8 @@ def _is_conversation(messages: Any) -> bool:
         if not isinstance(message, dict) or not _has_content(message):
             return False
         content = message["content"]
+        if message["role"] in ("system", "developer") and not _is_instruction(content):
+            return False
         if message["role"] in ("system", "developer") or _is_empty(content):
             continue
         if not turns.goes_on(message["role"]):

@@ -20,6 +20,7 @@ from app.converters.neutral.conversation import (
     system_as_user,
     valid_call_id,
 )
+from app.converters.neutral.field_table import drop_foreign
 from app.converters.neutral.losses import Losses
 from app.converters.neutral.sealed_signatures import proof_for_upstream
 from app.converters.neutral.vocabulary import (
@@ -116,6 +117,7 @@ class BlockEncoder:
     def _message(self, message: Message) -> Json | None:
         if message.name:
             self._losses.drop("messages[].name", "the messages protocol has no participants")
+        drop_foreign(message.extra, PROTOCOL, self._losses, path="messages[].")
         if message.role != "assistant":
             blocks = self._user_blocks(message.parts)
         else:

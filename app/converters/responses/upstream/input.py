@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.converters.neutral.conversation import distinct_call_ids, map_call_ids, pair_tools, valid_call_id
+from app.converters.neutral.field_table import drop_foreign
 from app.converters.neutral.losses import Losses
 from app.converters.neutral.opaque_text import text_of
 from app.converters.neutral.sealed_signatures import proof_for_upstream
@@ -71,6 +72,7 @@ class _Writer:
     def write(self, message: Message) -> None:
         if message.name:
             self._losses.drop("messages[].name", "input items have no names")
+        drop_foreign(message.extra, ORIGIN, self._losses, path="messages[].")
         content: list[dict[str, Any]] = []
         phase: str | None = None
         for part in message.parts:

@@ -7,6 +7,7 @@ done is authoritative: there come calls whose deltas are ciphertext (contract §
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any, Final
 
 from app.converters.neutral.event_decoder import EventDecoder
@@ -65,9 +66,9 @@ class StreamDecoder(EventDecoder):
         item.kind = str(raw.get("type") or "")
         item.phase = raw.get("phase") if isinstance(raw.get("phase"), str) else None
         if item.kind in ("function_call", "custom_tool_call"):
-            call = decode_call(raw)
-            item.part = call
-            return self._begin(item.key(), call, item)
+            item.part = call = decode_call(raw)
+            # What it holds may come again in deltas; only when it is done is it known.
+            return self._begin(item.key(), replace(call, arguments=""), item)
         return []
 
     def _done(self, event: dict[str, Any]) -> list[Event]:
@@ -81,6 +82,8 @@ class StreamDecoder(EventDecoder):
             return self._end_message(item, raw)
         events: list[Event] = []
         for part in decode_item(raw):
+            if isinstance(part, ToolCall) and not part.arguments and isinstance(item.part, ToolCall):
+                part = part if item.has_deltas else replace(part, arguments=item.part.arguments)
             if item.key() not in item.started:
                 events += self._begin(item.key(), part, item)
             events += self._parts.end(item.key(), part)
@@ -129,6 +132,15 @@ class StreamDecoder(EventDecoder):
     def _text_delta(self, event: dict[str, Any]) -> list[Event]:
         return self._content_delta(event, Text(phase=self._item_of(event, "message").phase))
 
+    def _text_done(self, event: dict[str, Any]) -> list[Event]:
+        item = self._item_of(event, "message")
+        item.finals[_index(event, "content_index")] = Text(_str(event.get("text")), phase=item.phase)
+        return []
+
+    def _refusal_done(self, event: dict[str, Any]) -> list[Event]:
+        self._item_of(event, "message").finals[_index(event, "content_index")] = Refusal(_str(event.get("refusal")))
+        return []
+
     def _refusal_delta(self, event: dict[str, Any]) -> list[Event]:
         return self._content_delta(event, Refusal())
 
@@ -147,6 +159,7 @@ class StreamDecoder(EventDecoder):
             item.is_cipher = item.kind == "function_call" and not delta.lstrip().startswith("{")
         if item.is_cipher or item.key() not in item.started:
             return []
+        item.has_deltas = True
         return self._parts.delta(item.key(), "arguments", delta)
 
     def _arguments_done(self, event: dict[str, Any]) -> list[Event]:
@@ -186,6 +199,9 @@ class StreamDecoder(EventDecoder):
         for at, raw in enumerate(output if isinstance(output, list) else []):
             if isinstance(raw, dict):
                 events += self._done({"output_index": at, "item": raw})
+        for item in list(self._items.values()):
+            for at, part in item.finals.items() if not item.is_done else ():
+                events += self._end_content(item, at, part)
         response = {"status": TERMINALS[kind], **response}
         if response["status"] != "incomplete" and any(item.is_half_a_call for item in self._items.values()):
             # A client would run it.
@@ -198,15 +214,21 @@ class StreamDecoder(EventDecoder):
 
 
 class _Item:
-    """One output item under way. parts: as they began, for the finish reason alone."""
+    """One output item under way. parts: as they began, for the finish reason alone. finals: contents that were told
+    whole, by their index. has_deltas: of a call's arguments."""
 
-    __slots__ = ("index", "is_cipher", "is_done", "kind", "part", "parts", "phase", "section", "source", "started")
+    __slots__ = (
+        *("finals", "has_deltas", "index", "is_cipher", "is_done", "kind", "part", "parts", "phase", "section"),
+        *("source", "started"),
+    )
 
     def __init__(self, index: int, kind: str) -> None:
         self.index = index
         self.kind = kind
         self.phase: str | None = None
         self.part: Part | None = None
+        self.finals: dict[int, Part] = {}
+        self.has_deltas = False
         self.parts: list[Part] = []
         self.started: list[Hashable] = []
         self.is_cipher: bool | None = None
@@ -229,7 +251,9 @@ _READERS: Final[dict[str, _Reader]] = {
     "response.content_part.added": StreamDecoder._part_added,
     "response.content_part.done": StreamDecoder._part_done,
     "response.output_text.delta": StreamDecoder._text_delta,
+    "response.output_text.done": StreamDecoder._text_done,
     "response.refusal.delta": StreamDecoder._refusal_delta,
+    "response.refusal.done": StreamDecoder._refusal_done,
     "response.function_call_arguments.delta": StreamDecoder._arguments_delta,
     "response.function_call_arguments.done": StreamDecoder._arguments_done,
     "response.custom_tool_call_input.delta": StreamDecoder._arguments_delta,

@@ -11,7 +11,7 @@ from app.converters.wire import reading
 from app.errors import InvalidRequestError
 from tests.support.rows import rows
 
-ANY: tuple[Any, ...] = (None, "", "a", 0, 1, -1, 1.0, 1.5, True, False, [], ["a"], {}, {"a": 1})
+ANY: tuple[Any, ...] = (None, "", "a", 0, 1, -1, 1.0, 1.5, True, False, [], ["a"], {}, {"a": 1}, 1e999)
 TAKEN: dict[Callable[..., Any], tuple[Any, ...]] = {
     reading.string: ("", "a"),
     reading.opt_string: (None, "", "a"),

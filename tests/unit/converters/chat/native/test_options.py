@@ -41,6 +41,12 @@ UNKNOWN = ModelLimits(model="new")
             [],
         ),
         (GPT, {"stream_options": {"include_usage": True}}, {}, ["stream_options"]),
+        (GPT, {"functions": []}, {}, ["functions"]),
+        (GPT, {"functions": [], "function_call": "auto"}, {}, ["functions", "function_call"]),
+        (GPT, {"stop": []}, {}, ["stop"]),
+        (GPT, {"stop": ""}, {}, ["stop"]),
+        (GPT, {"stop": ["", "x"]}, {"stop": ["x"]}, []),
+        (GPT, {"stop": ["\n"]}, {"stop": ["\n"]}, []),
         (
             GPT,
             {"stream_options": {"include_usage": True}, "stream": True},

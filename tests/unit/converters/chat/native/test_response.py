@@ -219,3 +219,15 @@ def test_a_stream_of_several_choices_keeps_them_apart() -> None:
     out = response_to_stream(body, IDENTITY, include_usage=False, choices=2)
     entries = [json.loads(line[6:])["choices"][0] for line in out.split(b"\n\n")[:-2]]
     assert [(e["index"], e["finish_reason"]) for e in entries if e["finish_reason"]] == [(0, "stop"), (1, "length")]
+
+
+def test_two_calls_with_one_id_can_be_told_apart() -> None:
+    """As in a stream: whoever answers them goes by their ids."""
+    calls = [
+        {"id": "c1", "type": "function", "function": {"name": "t", "arguments": f'{{"a":{at}}}'}} for at in range(3)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    answer = normalized(one({"index": 0, "message": message, "finish_reason": "tool_calls"}))
+    ids = [call["id"] for call in answer["choices"][0]["message"]["tool_calls"]]
+    assert ids[0] == "c1"
+    assert len(set(ids)) == 3
