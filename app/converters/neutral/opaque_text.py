@@ -50,6 +50,7 @@ _FOR_MACHINES: Final = frozenset(
 _ENCRYPTED: Final = "encrypted_"
 _AS_BYTES: Final = ("b64", "b64_json", "base64")
 _DATA_URL: Final = re.compile(r"data:[\w.+-]{0,80}/?[\w.+-]{0,80}(?:;[\w=.-]{1,80}){0,4};base64,", re.IGNORECASE)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]{40,}+={0,2}")
 _PICTURES: Final = frozenset({"image_generation_call"})
 """Items whose result is the bytes of a picture."""
 _HOLDERS: Final = ("content", "source", "output", "outputs", "result", "results")
@@ -90,7 +91,7 @@ def text_of(value: Any) -> str:
         told = [line for key in _OF_CALLS if value.get(key) is not None for line in _lines(value[key], 0)]
         about = _about({key: one for key, one in value.items() if key not in (*_OF_CALLS, *_SHOWN_IN_CALLS)}, 0)
         return "\n".join([f"[{value.get('name') or kind}: {shown}]", *filter(None, told), *about])
-    lines = lines_of({**value, "result": None} if kind in _PICTURES else value)
+    lines = lines_of({**value, "result": None} if kind in _PICTURES and _is_bytes(value.get("result")) else value)
     if isinstance(value.get("approve"), bool):
         lines.append("approved" if value["approve"] else "denied")
     if not lines:
@@ -169,13 +170,15 @@ def _told(part: Opaque, role: Role, losses: Losses) -> Iterator[Part]:
 
 def _lines(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, str):
-        yield "" if _DATA_URL.match(value) else value.strip()
+        yield value.strip()
     elif depth > _DEEPEST:
         return
     elif isinstance(value, list):
         for item in value:
             yield from _lines(item, depth + 1)
     elif isinstance(value, dict):
+        if value.get("type") == "image" and _DATA_URL.match(str(value.get("url"))):
+            value = {**value, "url": None}
         for key in _FIRST:
             if value.get(key) is not None:
                 yield from _lines(value[key], depth + 1)
@@ -189,8 +192,6 @@ def _about(value: dict[str, Any], depth: int) -> Iterator[str]:
     for key, inner in value.items():
         if key in _FOR_MACHINES or key.startswith(_ENCRYPTED) or key.endswith(_AS_BYTES) or inner is None:
             continue
-        if isinstance(inner, str) and _DATA_URL.match(inner):
-            continue
         if key.endswith(_AS_JSON):
             yield f"{key}: {json_bytes.dumps(inner).decode('utf-8', 'replace')}"
         elif isinstance(inner, str | int | float):
@@ -198,6 +199,10 @@ def _about(value: dict[str, Any], depth: int) -> Iterator[str]:
         else:
             first, *more = [line for line in _lines(inner, depth + 1) if line] or [""]
             yield from [f"{key}: {first}", *more] if first else ()
+
+
+def _is_bytes(value: Any) -> bool:
+    return isinstance(value, str) and _BASE64.fullmatch(value) is not None
 
 
 def _is_plain_source(value: dict[str, Any]) -> bool:

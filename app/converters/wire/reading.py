@@ -55,9 +55,10 @@ def is_number(value: Any) -> bool:
 
 
 def opt_number(value: Any, path: str) -> float | None:
-    if value is None or is_number(value):
-        return value
-    wrong(path, "a number")
+    if value is not None and not is_number(value):
+        wrong(path, "a number")
+    given: float | None = value
+    return given
 
 
 def obj(value: Any, path: str) -> dict[str, Any]:

@@ -248,7 +248,7 @@ def test_claude_gets_each_id_once_however_often_it_was_used(client: str) -> None
 def called(**changes: Any) -> Json:
     function = {"name": "t", "arguments": "{}"}
     call = {"id": "c1", "type": "function", "function": function, **changes}
-    turns = [
+    turns: list[Json] = [
         {"role": "assistant", "tool_calls": [{key: value for key, value in call.items() if value is not None}]},
         {"role": "tool", "tool_call_id": "c1", "content": "r"},
     ]

@@ -16,7 +16,7 @@ def _idle(body: dict[str, Any], losses: Losses) -> set[str]:
     if body.get("stream_options") is not None and body.get("stream") is not True:
         idle.add("stream_options")
         losses.drop("stream_options", "only for a stream")
-    alone = () if body.get("tools") else ("tools", "tool_choice", "parallel_tool_calls")
+    alone: tuple[str, ...] = () if body.get("tools") else ("tools", "tool_choice", "parallel_tool_calls")
     alone += ("functions", "function_call") if body.get("functions") == [] else ()
     for name in (name for name in alone if body.get(name) is not None):
         idle.add(name)

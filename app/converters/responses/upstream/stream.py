@@ -135,11 +135,11 @@ class StreamDecoder(EventDecoder):
     def _text_done(self, event: dict[str, Any]) -> list[Event]:
         item = self._item_of(event, "message")
         item.finals[_index(event, "content_index")] = Text(_str(event.get("text")), phase=item.phase)
-        return []
+        return [Ping()]
 
     def _refusal_done(self, event: dict[str, Any]) -> list[Event]:
         self._item_of(event, "message").finals[_index(event, "content_index")] = Refusal(_str(event.get("refusal")))
-        return []
+        return [Ping()]
 
     def _refusal_delta(self, event: dict[str, Any]) -> list[Event]:
         return self._content_delta(event, Refusal())
