@@ -96,7 +96,7 @@ class Gateway:
         redis_url = settings.redis_url.reveal() if settings.redis_url else None
         store = GuardedStore(open_store(data_dir=settings.data_dir, redis_url=redis_url))
         database_url = settings.database_url.reveal() if settings.database_url else None
-        database = Database.at(data_dir=settings.data_dir, url=database_url)
+        database = Database.at(data_dir=settings.data_dir, url=database_url, answer_s=settings.database_timeout_s)
         mapping = ModelMapping(store, settings.model_mapping)
         stored_responses = _stored_responses(settings, database)
         github = GitHub(settings, to_github)

@@ -409,6 +409,14 @@ class Settings:
         "PostgreSQL for keys, ledger and stored responses, for several hosts; otherwise SQLite in DATA_DIR",
         "DATABASE_URL=postgresql://bridge:password@localhost/bridge?sslmode=verify-full",
     )
+    database_timeout_s: float = setting(
+        "DATABASE_TIMEOUT_S",
+        3.0,
+        _seconds,
+        "how long a call waits for one answer of the database (or for another program that locks bridge.db) before it "
+        "counts as away, and calls go on without it",
+        "DATABASE_TIMEOUT_S=3",
+    )
     editor_config_dir: Path = setting(
         "COPILOT_CONFIG_DIR",
         _editor_config_dir,

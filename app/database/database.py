@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from app.database.places import Place, PostgresPlace, SqlitePlace
+from app.database.places import ANSWER_S, Place, PostgresPlace, SqlitePlace
 from app.database.revisions import TABLE, head
 from app.errors import DatabaseError, Sentence, StoreError
 from app.logs import logger
-from app.store.base import BUSY_LIMIT_S, wait_a_moment
+from app.store.base import wait_a_moment
 from app.store.guarded import Outage, in_background
 
 if TYPE_CHECKING:
@@ -74,9 +74,10 @@ class Database:
         _close_before_fork(self)
 
     @classmethod
-    def at(cls, *, data_dir: Path, url: str | None) -> Database:
-        """The database of DATABASE_URL, or ``data_dir/bridge.db``. Opens nothing."""
-        return cls(PostgresPlace(url) if url else SqlitePlace(data_dir / FILE_NAME))
+    def at(cls, *, data_dir: Path, url: str | None, answer_s: float = ANSWER_S) -> Database:
+        """The database of DATABASE_URL, or ``data_dir/bridge.db``, as soon as it takes longer than that (seconds) for
+        an answer it is away. Opens nothing."""
+        return cls(PostgresPlace(url, answer_s) if url else SqlitePlace(data_dir / FILE_NAME, answer_s))
 
     @property
     def name(self) -> str:
@@ -117,7 +118,7 @@ class Database:
             self._patiently(self._make_ready)
 
             def apart() -> T:
-                engine = self._place.make_engine(_LONGEST_READ_S)
+                engine = self._place.make_engine(max(_LONGEST_READ_S, self._place.answer_s))
                 try:
                     with engine.connect() as connection, connection.begin():
                         return work(connection)
@@ -192,7 +193,7 @@ class Database:
     def _turn(self) -> Iterator[None]:
         """One of this process at a time, in the order of their coming: then a crowd here has not to race for the lock,
         in which some would never win."""
-        if not self._writer.acquire(timeout=_LONGEST_TURN_S):
+        if not self._writer.acquire(timeout=_LONGEST_TURN_S + self._place.answer_s):
             raise DatabaseError(Sentence("The database %(place)s has too much to do. Try again.", place=self.name))
         try:
             yield
@@ -234,9 +235,9 @@ class Database:
 
         return self._patiently(begin)
 
-    def _patiently(self, work: Callable[[], T], longest_s: float = BUSY_LIMIT_S) -> T:
+    def _patiently(self, work: Callable[[], T], longest_s: float | None = None) -> T:
         """Do it; while somebody else is in the way, sleep and try again."""
-        give_up_at = time.monotonic() + longest_s
+        give_up_at = time.monotonic() + (longest_s or self._place.answer_s)
         while True:
             try:
                 return work()
@@ -312,7 +313,7 @@ class Database:
     def _migrate(self) -> None:
         """Make the tables or migrate them, in one transaction. Other workers wait, and then find it done."""
 
-        engine = self._place.make_engine(_LONGEST_MIGRATION_S)
+        engine = self._place.make_engine(max(_LONGEST_MIGRATION_S, self._place.answer_s))
 
         def migrate() -> None:
             connection = engine.connect().execution_options(writes=True)

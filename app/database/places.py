@@ -7,7 +7,7 @@ import sqlite3
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from app.database.revisions import TABLE
@@ -22,10 +22,11 @@ T = TypeVar("T")
 
 # One number for all bridges that share a server's database: whoever holds it migrates.
 _MIGRATION_LOCK = 7_264_501_329
-_ANSWER_S = 3.0
-"""For one answer of a server: calls wait for it, before they know that it is away."""
+ANSWER_S: Final = 3.0
+"""For one answer of a server, or for another program to end with a file: calls wait for it, before they know that the
+database is away."""
 _QUEUE_S = 10.0
-"""For a connection of the pool to come free."""
+"""For a connection of the pool to come free, unless answers may take longer."""
 _POOL = 5
 _NOTE = (
     "INSERT INTO bridge_notes (name, value) VALUES ('trial', 0)"
@@ -40,6 +41,8 @@ class Place(Protocol):
     """For people: without user or password."""
     has_one_writer: bool
     """Whether only one can write at a time."""
+    answer_s: float
+    """How long is waited for it, before it counts as away."""
 
     def identity(self) -> object:
         """Another value as soon as another database is there. Raises: OSError."""
@@ -56,8 +59,8 @@ class Place(Protocol):
     def try_out(self) -> None:
         """Write something of no importance. Raises: what `is_trouble` knows."""
 
-    def make_engine(self, answer_s: float = _ANSWER_S) -> Engine:
-        """answer_s: how long a server may take for an answer."""
+    def make_engine(self, answer_s: float | None = None) -> Engine:
+        """answer_s: how long a server may take for an answer here; None: as long as ever."""
 
     def lock_for_migration(self, connection: Connection) -> None:
         """Within a writing transaction: wait until nobody else migrates."""
@@ -85,8 +88,9 @@ class SqlitePlace:
 
     has_one_writer = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, answer_s: float = ANSWER_S) -> None:
         self.path = path.absolute()
+        self.answer_s = answer_s
         self.name = str(self.path)
 
     def identity(self) -> object:
@@ -114,10 +118,12 @@ class SqlitePlace:
         with contextlib.closing(self._open()) as db:
             db.execute(_NOTE)
 
-    def make_engine(self, answer_s: float = _ANSWER_S) -> Engine:  # noqa: ARG002 - nobody to wait for
+    def make_engine(self, answer_s: float | None = None) -> Engine:  # noqa: ARG002 - nobody to wait for
         from sqlalchemy import QueuePool, create_engine, event
 
-        engine = create_engine("sqlite://", creator=self._open, poolclass=QueuePool, pool_timeout=_QUEUE_S)
+        engine = create_engine(
+            "sqlite://", creator=self._open, poolclass=QueuePool, pool_timeout=max(_QUEUE_S, self.answer_s)
+        )
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -176,7 +182,7 @@ class SqlitePlace:
                 " restore a backup; no restart is needed."
             )
         else:
-            what = common_cause(code) or Sentence(
+            what = common_cause(code, self.answer_s) or Sentence(
                 "cannot be opened for writing. Check DATA_DIR: its owner, its mode, and whether it is read-only."
             )
         return Sentence("The database %(place)s %(what)s (%(error)s)", place=self.name, what=what, error=str(error))
@@ -200,7 +206,8 @@ class PostgresPlace:
 
     has_one_writer = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, answer_s: float = ANSWER_S) -> None:
+        self.answer_s = answer_s
         parts = urlsplit(url)
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
         self._host, self._port = parts.hostname or "localhost", parts.port or 5432
@@ -246,13 +253,13 @@ class PostgresPlace:
         finally:
             engine.dispose()
 
-    def make_engine(self, answer_s: float = _ANSWER_S) -> Engine:
+    def make_engine(self, answer_s: float | None = None) -> Engine:
         from sqlalchemy import create_engine
         from sqlalchemy.engine import URL
 
         url = URL.create("postgresql+pg8000", self._user, self._password, self._host, self._port, self._database)
         told: dict[str, Any] = {
-            "timeout": answer_s,
+            "timeout": answer_s or self.answer_s,
             "application_name": "copilot-bridge",
             "ssl_context": self._ssl_context(),
         }
@@ -263,7 +270,7 @@ class PostgresPlace:
             connect_args=told,
             pool_size=_POOL,
             max_overflow=2 * _POOL,
-            pool_timeout=_QUEUE_S,
+            pool_timeout=max(_QUEUE_S, self.answer_s),
             pool_pre_ping=True,
             pool_recycle=600,
         )

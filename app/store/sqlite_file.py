@@ -102,7 +102,7 @@ def primary_code(error: Exception) -> int:
     return code & 0xFF
 
 
-def common_cause(code: int) -> Sentence | None:
+def common_cause(code: int, waited_s: float = BUSY_LIMIT_S) -> Sentence | None:
     """What is wrong with a file of SQLite's, whatever is in it, and what to do; None if the code does not tell."""
     match code:
         case sqlite3.SQLITE_FULL:
@@ -110,7 +110,7 @@ def common_cause(code: int) -> Sentence | None:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return Sentence(
                 "was locked by another process for %(seconds)s s. Look for a program that keeps it open.",
-                seconds=format(BUSY_LIMIT_S, "g"),
+                seconds=format(waited_s, "g"),
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return Sentence(

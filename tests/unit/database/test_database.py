@@ -267,6 +267,23 @@ def test_a_locked_file_is_waited_for_and_then_told(on_disk: Database, file: Path
     put(on_disk, "b", 1)
 
 
+def test_how_long_it_is_waited_for_can_be_set(place: tuple[Path, str | None]) -> None:
+    """A file that others lock, or a server that takes its time."""
+    data_dir, url = place
+    is_slow, says = (
+        text("SELECT 1" if url is None else "SELECT pg_sleep(1)"),
+        "for 0.25 s" if url is None else "does not",
+    )
+    with (
+        contextlib.closing(Database.at(data_dir=data_dir, url=url)) as patient,
+        contextlib.closing(Database.at(data_dir=data_dir, url=url, answer_s=0.25)) as impatient,
+        patient.write() as connection,
+    ):
+        connection.execute(is_slow)
+        with pytest.raises(DatabaseError, match=says), impatient.write() as other:
+            other.execute(is_slow)
+
+
 def test_a_file_that_is_replaced_is_noticed(on_disk: Database, file: Path) -> None:
     put(on_disk, "a", 1)
     for found in list(file.parent.iterdir()):
