@@ -270,10 +270,8 @@ def test_a_locked_file_is_waited_for_and_then_told(on_disk: Database, file: Path
 def test_how_long_it_is_waited_for_can_be_set(place: tuple[Path, str | None]) -> None:
     """A file that others lock, or a server that takes its time."""
     data_dir, url = place
-    is_slow, says = (
-        text("SELECT 1" if url is None else "SELECT pg_sleep(1)"),
-        "for 0.25 s" if url is None else "does not",
-    )
+    is_slow = text("SELECT 1" if url is None else "SELECT pg_sleep(1)")
+    says = "for 0.25 s" if url is None else "does not answer"
     with (
         contextlib.closing(Database.at(data_dir=data_dir, url=url)) as patient,
         contextlib.closing(Database.at(data_dir=data_dir, url=url, answer_s=0.25)) as impatient,
