@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from app.database.database import Database
 from app.database.revisions import head
 from app.errors import StoreError
+
+T = TypeVar("T")
 
 _AT_ONCE = 500
 _BYTES = "base64"
@@ -64,7 +66,11 @@ def put_back(database: Database, contents: Contents) -> None:
 
 
 def fill(connection: Any, contents: Contents) -> None:
-    """`put_back` within a transaction. The tables are made in their form of then, filled and migrated."""
+    """`put_back` within a transaction. The tables are made in their form of then, filled and migrated.
+
+    Calls of keys that are in progress now go on to be known, so that each is booked when it ends. Those that were in
+    progress then, and are not any more, count with what was reserved for them: more than they did cost, if anything.
+    """
     from sqlalchemy import MetaData, Table, insert, text
     from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -78,6 +84,7 @@ def fill(connection: Any, contents: Contents) -> None:
             f"This backup holds a database of revision {contents.revision}; this program knows {head()}. Restore it "
             "with the version of copilot-bridge that made it, or a newer one."
         )
+    in_progress = _calls_in_progress(connection)
     METADATA.drop_all(connection)
     connection.execute(text(f"DROP TABLE {TABLE}"))
     if contents.revision == head():
@@ -95,6 +102,32 @@ def fill(connection: Any, contents: Contents) -> None:
         raise StoreError("This backup is damaged: its database has rows that do not fit. Use another one.") from error
     if contents.revision != head():
         upgrade(connection)
+    _let_go_on(connection, in_progress)
+
+
+def _calls_in_progress(connection: Any) -> list[dict[str, Any]]:
+    """Rows of KEY_CALLS. From now on nobody changes any of them, nor what keys have spent."""
+    from app.database.tables import CLIENT_KEYS, KEY_CALLS
+
+    if (
+        connection.dialect.name == "postgresql"
+    ):  # in the order of those who book calls, so that nobody waits in a circle
+        for table in (CLIENT_KEYS, KEY_CALLS):
+            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE")
+    return [dict(row) for row in connection.execute(KEY_CALLS.select()).mappings()]
+
+
+def _let_go_on(connection: Any, calls: list[dict[str, Any]]) -> None:
+    """All other calls are over: the next one of their key books what was reserved for them."""
+    from sqlalchemy import select
+
+    from app.database.tables import CLIENT_KEYS, KEY_CALLS
+
+    connection.execute(KEY_CALLS.update().values(alive_until=0.0))
+    keys = set(connection.execute(select(CLIENT_KEYS.c.id)).scalars())
+    for some in _in_pieces([call for call in calls if call["key_id"] in keys]):
+        connection.execute(KEY_CALLS.delete().where(KEY_CALLS.c.id.in_([call["id"] for call in some])))
+        connection.execute(KEY_CALLS.insert(), some)
 
 
 def _go_on_counting(connection: Any, table: Any) -> None:
@@ -113,7 +146,7 @@ def _go_on_counting(connection: Any, table: Any) -> None:
             connection.execute(text(most))
 
 
-def _in_pieces(rows: list[list[Any]]) -> Iterator[list[list[Any]]]:
+def _in_pieces(rows: list[T]) -> Iterator[list[T]]:
     for begin in range(0, len(rows), _AT_ONCE):
         yield rows[begin : begin + _AT_ONCE]
 

@@ -143,7 +143,7 @@ KEY_SPENDING: Final = Table(
 
 KEY_CALLS: Final = Table(
     # Calls in progress of keys that have such limits, with what is reserved for each. A call of a worker that died is
-    # taken for ended when nobody has renewed it.
+    # taken for ended when nobody has renewed it; so is one that a backup holds (`app.database.contents`).
     "key_calls",
     METADATA,
     Column("id", Text, primary_key=True),
@@ -154,5 +154,4 @@ KEY_CALLS: Final = Table(
     Column("premium_requests", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
     Index("key_calls_key_id", "key_id"),
-    info={"in_backup": False},
 )
