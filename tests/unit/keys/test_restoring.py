@@ -1,4 +1,4 @@
-"""A backup holds what calls in progress and leases have reserved: what is restored never has less spent than there was."""
+"""A backup holds what calls in progress and leases have reserved: no less is spent once it is restored than was then."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_calls_of_a_key_that_was_made_since_are_forgotten(
 def test_no_less_is_spent_than_there_was_at_the_backup_and_has_come_since(
     key: Key, worker: Callable[[], Spending], database: Database, clock: Clock, seed: int
 ) -> None:
-    """Nor more than that and what was reserved at the backup, however often that is put back."""
+    """Nor more than that and what was reserved then and when it was put back, however often."""
     choose = random.Random(seed)
     workers = [worker() for _ in range(3)]
     going: list[tuple[Spending, Reservation]] = []
@@ -147,8 +147,9 @@ def test_no_less_is_spent_than_there_was_at_the_backup_and_has_come_since(
             [account] = Spending(database, clock=clock).accounts(key)
             taken = backup(database), spent, too_much + account.reserved
         elif act < 0.04:
+            [account] = Spending(database, clock=clock).accounts(key)
             contents.put_back(database, taken[0])
-            spent, too_much = taken[1:]
+            spent, too_much = taken[1], taken[2] + account.reserved
         elif act < 0.1:
             clock.now += choose.random()
             spending.refresh()
