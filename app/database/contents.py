@@ -109,9 +109,8 @@ def _calls_in_progress(connection: Any) -> list[dict[str, Any]]:
     """Rows of KEY_CALLS. From now on nobody changes any of them, nor what keys have spent."""
     from app.database.tables import CLIENT_KEYS, KEY_CALLS
 
-    if (
-        connection.dialect.name == "postgresql"
-    ):  # in the order of those who book calls, so that nobody waits in a circle
+    if connection.dialect.name == "postgresql":
+        # In the order of those who book calls, so that nobody waits in a circle.
         for table in (CLIENT_KEYS, KEY_CALLS):
             connection.exec_driver_sql(f"LOCK TABLE {table.name} IN ACCESS EXCLUSIVE MODE")
     return [dict(row) for row in connection.execute(KEY_CALLS.select()).mappings()]

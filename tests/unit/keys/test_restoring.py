@@ -1,4 +1,4 @@
-"""A backup holds what calls in progress and leases have reserved: no less is spent once it is restored than was then."""
+"""A backup holds what calls in progress and leases reserve: no less is spent once it is restored than was then."""
 
 from __future__ import annotations
 
