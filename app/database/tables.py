@@ -153,5 +153,7 @@ KEY_CALLS: Final = Table(
     Column("credits", BigInteger, nullable=False),
     Column("premium_requests", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
+    # As how many answers in progress it counts.
+    Column("slots", Integer, nullable=False, server_default="1"),
     Index("key_calls_key_id", "key_id"),
 )

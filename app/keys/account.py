@@ -36,19 +36,21 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What a call in progress holds. id None: nothing, for the database was away when it began."""
+    """What a call in progress holds. id None: nothing, for the database was away when it began. slots: as how many
+    answers in progress it counts."""
 
     key: Key
     id: str | None
     began_at: float
     amounts: Amounts
+    slots: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Why a call may not begin now. account: of the budget at fault; None: too many are in progress. is_spent: the
-    budget is used up, and not only reserved by others. is_ahead: some of what is reserved may be for calls to come, and
-    other workers give it back when they hear of it."""
+    budget is used up, and not only reserved by others. is_ahead: some of what is reserved or counted may be for calls to
+    come, and other workers give it back when they hear of it."""
 
     account: Account | None = None
     is_spent: bool = False

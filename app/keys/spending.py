@@ -5,10 +5,10 @@ goes and what it did cost is booked, in one transaction. Whoever dies in between
 renews: it is booked as it stands. A transaction of which nobody has heard whether it went through, because the server
 died or hung at its end, is made again and counts once.
 
-Where a key is used a lot and its budgets are far from their ends, a worker holds something for calls to come as well
+Where a key is used a lot and its limits are far from being reached, a worker holds something for calls to come as well
 (`Lease`): those begin and end in memory. It is a row like that of a call, so that there is never less held than is
-spent. Who would have to be refused because of it has all workers give it back, waits for that, and is then judged by
-calls alone. Only a worker that calls `refresh` does so: see `begin_leasing`.
+spent, nor fewer counted than are in progress. Who would have to be refused because of it has all workers give it back,
+waits for that, and is then judged by calls alone. Only a worker that calls `refresh` does so: see `begin_leasing`.
 
 Of one key, whatever has come together in a worker is done in one transaction: with hundreds of calls at once nobody has
 to race for the database, and one call more costs next to nothing.
@@ -353,12 +353,10 @@ class Spending:
 
     def _leased(self, standing: Standing, key: Key, each: Amounts, now: float) -> Lease | None:
         """What is held from now on for calls to come."""
-        if key.limits.concurrent is not None or not key.limits.budgets:
-            return None
         accounts = tuple(standing.accounts(key, now))
-        ahead = held_ahead(accounts, each)
-        if ahead is None:
+        held = held_ahead(key.limits, accounts, standing.in_progress, each) if key.limits.are_counted else None
+        if held is None:
             return None
-        lease = Lease(key, now, accounts, ahead)
+        lease = Lease(key, now, accounts, *held)
         standing.lease(lease)
         return lease

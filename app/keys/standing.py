@@ -46,8 +46,9 @@ class Standing:
         calls = connection.execute(_sql(_CALLS), {"key": key_id}).all()
         self._times: dict[str, tuple[float, float]] = {row[0]: (row[1], row[2]) for row in calls}
         self._held: dict[str, Amounts] = {
-            row[0]: {unit: int(amount) for unit, amount in zip(UNITS, row[3:], strict=True)} for row in calls
+            row[0]: {unit: int(amount) for unit, amount in zip(UNITS, row[3:6], strict=True)} for row in calls
         }
+        self._slots: dict[str, int] = {row[0]: row[6] for row in calls}
         spending = connection.execute(_sql(_SPENT), {"key": key_id}).all()
         self._used: dict[_Period, int] = {(row[0], row[1], row[2]): int(row[3]) for row in spending}
         self._gone: list[str] = []
@@ -67,6 +68,11 @@ class Standing:
             )
             for budget in key.limits.budgets
         ]
+
+    @property
+    def in_progress(self) -> int:
+        """How many answers are in progress, or may come to be under leases."""
+        return sum(self._slots[id] for id in self._held)
 
     def book_the_dead(self, key: Key, now: float) -> None:
         """Calls of workers that are no more: what they cost nobody knows, so what was reserved counts."""
@@ -112,10 +118,10 @@ class Standing:
 
     def judged(self, key: Key, wanted: Amounts, now: float) -> Admitted | Refused:
         """Whether a call may begin; if it may, it is counted from then on."""
-        count = sum(map(_is_call, self._held))
-        if key.limits.concurrent is not None and count >= key.limits.concurrent:
-            return Refused()
-        accounts, is_ahead = self.accounts(key, now), self._is_ahead(now)
+        is_ahead = self._is_ahead(now)
+        if key.limits.concurrent is not None and self.in_progress >= key.limits.concurrent:
+            return Refused(is_ahead=bool(is_ahead))
+        accounts, count = self.accounts(key, now), sum(map(_is_call, self._held))
         for account in accounts:
             if account.used >= account.budget.amount:
                 return Refused(account, is_spent=True)
@@ -137,7 +143,7 @@ class Standing:
 
     def lease(self, lease: Lease) -> None:
         """It holds something from now on."""
-        self._begin(Reservation(lease.key, lease.id, lease.began_at, lease.ahead))
+        self._begin(Reservation(lease.key, lease.id, lease.began_at, lease.ahead, lease.slots))
 
     def _is_ahead(self, now: float) -> bool | None:
         """Whether a worker that renews it holds something ahead; False: one that does not. None: nobody does."""
@@ -167,6 +173,7 @@ class Standing:
                     "key": self._key_id,
                     "began_at": it.began_at,
                     "alive_until": now + (_AHEAD_ALIVE_S if _is_lease(id) else ALIVE_S),
+                    "slots": it.slots,
                     **_named(it.amounts),
                 }
                 for id, it in self._new.items()
@@ -180,6 +187,7 @@ class Standing:
     def _begin(self, reservation: Reservation) -> None:
         assert reservation.id is not None
         self._held[reservation.id] = reservation.amounts
+        self._slots[reservation.id] = reservation.slots
         self._new[reservation.id] = reservation
 
     def _end(self, id: str) -> None:
@@ -216,15 +224,17 @@ def lock(connection: Connection, key: Key) -> None:
 
 # Made once, for SQLAlchemy takes most of its time to make a statement anew.
 _LOCK: Final = "SELECT id FROM client_keys WHERE id = :key FOR UPDATE"
-_CALLS: Final = "SELECT id, began_at, alive_until, credits, premium_requests, tokens FROM key_calls WHERE key_id = :key"
+_CALLS: Final = (
+    "SELECT id, began_at, alive_until, credits, premium_requests, tokens, slots FROM key_calls WHERE key_id = :key"
+)
 _SPENT: Final = "SELECT unit, per, begins, amount FROM key_spending WHERE key_id = :key"
 _BEGIN: Final = (
-    "INSERT INTO key_calls (id, key_id, began_at, alive_until, credits, premium_requests, tokens)"
-    " VALUES (:id, :key, :began_at, :alive_until, :credits, :premium_requests, :tokens)"
+    "INSERT INTO key_calls (id, key_id, began_at, alive_until, credits, premium_requests, tokens, slots)"
+    " VALUES (:id, :key, :began_at, :alive_until, :credits, :premium_requests, :tokens, :slots)"
 )
 _RECALL: Final = (
-    "INSERT INTO key_calls (id, key_id, began_at, alive_until, credits, premium_requests, tokens)"
-    " VALUES (:id, :key, :now, :until, 0, 0, 0) ON CONFLICT (id) DO UPDATE SET alive_until = :until"
+    "INSERT INTO key_calls (id, key_id, began_at, alive_until, credits, premium_requests, tokens, slots)"
+    " VALUES (:id, :key, :now, :until, 0, 0, 0, 0) ON CONFLICT (id) DO UPDATE SET alive_until = :until"
 )
 _END: Final = "DELETE FROM key_calls WHERE id = :id"
 _SPEND: Final = (

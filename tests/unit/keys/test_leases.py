@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -140,9 +141,17 @@ def test_long_calls_take_few_transactions(
     [
         Limits(budgets=(Budget(3000, "tokens", "day"),)),
         Limits(budgets=(Budget(PLENTY, "tokens", "day"), Budget(3000, "tokens", "month"))),
-        Limits(budgets=(Budget(PLENTY, "tokens", "day"),), concurrent=1000),
+        Limits(concurrent=15),
+        Limits(budgets=(Budget(PLENTY, "tokens", "day"),), concurrent=15),
+        Limits(budgets=(Budget(3000, "tokens", "day"),), concurrent=1000),
     ],
-    ids=["near its end", "one near its end", "answers at a time"],
+    ids=[
+        "near its end",
+        "one near its end",
+        "few at a time",
+        "few at a time, a budget",
+        "many at a time, near its end",
+    ],
 )
 def test_where_each_call_has_to_be_known_none_is_held_ahead(
     registry: KeyRegistry, spending: Spending, database: Database, limits: Limits
@@ -380,6 +389,124 @@ def test_threads_of_two_workers_use_a_budget_to_the_last_token(registry: KeyRegi
         worker.flush()
     assert sum(served) == 4000
     assert [(it.used, it.reserved) for it in workers[0].accounts(key)] == [(4000, 0)]
+
+
+# ── answers at a time ───────────────────────────────────────────────────────────────────────────────────────────────
+
+AT_A_TIME = Limits(concurrent=40)
+
+
+@pytest.mark.parametrize(
+    "limits", [AT_A_TIME, Limits(budgets=(Budget(PLENTY, "tokens", "day"),), concurrent=40)], ids=["alone", "a budget"]
+)
+@pytest.mark.parametrize("together", [1, 3, 20])
+def test_with_a_limit_of_answers_as_well_many_calls_take_few_transactions(
+    registry: KeyRegistry, spending: Spending, transactions: list[Database], limits: Limits, together: int, clock: Clock
+) -> None:
+    key, _ = registry.make("bob", limits=limits)
+    for number in range(600 // together):
+        for reservation in [begin(spending, key, 30).reservation for _ in range(together)]:
+            spending.settle(reservation, tokens(25))
+        if number * together % 60 == 0:
+            clock.now += 1
+            spending.refresh()
+    assert len(transactions) < 70
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_three_workers_never_have_more_answers_in_progress_than_the_limit(
+    registry: KeyRegistry,
+    database: Database,
+    worker: Callable[[], Spending],
+    clock: Clock,
+    transactions: list[Database],
+    seed: int,
+) -> None:
+    """And who is refused finds as many in progress, whatever others hold ahead."""
+    choose = random.Random(seed)
+    key, _ = registry.make("bob", limits=AT_A_TIME)
+    workers = [worker() for _ in range(3)]
+    going: list[tuple[Spending, Reservation]] = []
+    refused = calls = 0
+    while refused < 30:
+        # Up to the limit and down again: some hundred calls far from it, then some that reach it.
+        at_most = choose.choice((5, 20, 60))
+        for _ in range(150):
+            clock.now += choose.random() / 20
+            if choose.random() < 0.02:
+                choose.choice(workers).refresh()
+            if len(going) < at_most and choose.random() < 0.6:
+                spending = choose.choice(workers)
+                found = spending.reserve(key, {})
+                if isinstance(found, Refused):
+                    refused += 1
+                    assert len(going) == 40
+                    break
+                calls += 1
+                going.append((spending, found.reservation))
+                assert len(going) <= 40
+            elif going:
+                spending, reservation = going.pop(choose.randrange(len(going)))
+                spending.settle(reservation, {})
+    for spending, reservation in going:
+        spending.settle(reservation, {})
+    for spending in workers:
+        spending.flush()
+    assert len(transactions) < 1.5 * calls
+    assert rows(database) == 0
+
+
+def test_threads_of_two_workers_come_to_the_limit_and_no_further(registry: KeyRegistry, database: Database) -> None:
+    key, _ = registry.make("bob", limits=Limits(concurrent=20))
+    workers: list[Spending] = []
+
+    def wait(_seconds: float) -> None:
+        for worker in workers:
+            worker.refresh()
+
+    workers += [Spending(database, sleep=wait) for _ in range(2)]
+    for worker in workers:
+        worker.begin_leasing()
+    all_have_asked, all_have_seen = threading.Barrier(6), threading.Barrier(6)
+    held: list[Reservation] = []
+    rounds = []
+
+    def call(spending: Spending) -> None:
+        for _ in range(8):
+            found = [it.reservation for it in (spending.reserve(key, {}) for _ in range(4)) if isinstance(it, Admitted)]
+            held.extend(found)
+            if all_have_asked.wait(60) == 0:
+                rounds.append(len(held))
+                held.clear()
+            all_have_seen.wait(60)
+            for reservation in found:
+                spending.settle(reservation, {})
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(call, workers * 3))
+    assert rounds == [20] * 8
+    for worker in workers:
+        worker.flush()
+    assert rows(database) == 0
+
+
+def test_slots_of_a_worker_that_was_killed_are_free_after_a_minute(
+    registry: KeyRegistry, database: Database, spending: Spending, clock: Clock
+) -> None:
+    key, _ = registry.make("bob", limits=AT_A_TIME)
+    dead = Spending(database, clock=clock)
+    dead.begin_leasing()
+    warm_up(dead, key)
+    begin(dead, key, 0)
+    assert is_leased(database)
+    clock.now += LONGEST_S + 1
+    for _ in range(35):  # the dead one held an eighth
+        begin(spending, key, 0)
+    assert spending.reserve(key, {}) == Refused()
+    clock.now += 60
+    for _ in range(5):
+        begin(spending, key, 0)
+    assert spending.reserve(key, {}) == Refused()
 
 
 # ── what may happen ─────────────────────────────────────────────────────────────────────────────────────────────────
