@@ -49,8 +49,8 @@ class Reservation:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Why a call may not begin now. account: of the budget at fault; None: too many are in progress. is_spent: the
-    budget is used up, and not only reserved by others. is_ahead: some of what counts may be for calls to come, and other
-    workers give it back when they hear of it."""
+    budget is used up, and not only reserved by others. is_ahead: some of it may be held for calls to come, and other
+    workers give that back when they hear of it."""
 
     account: Account | None = None
     is_spent: bool = False
