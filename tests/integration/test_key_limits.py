@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,8 +43,8 @@ def make(bridge: Bridge, name: str, **limits: Any) -> str:
     return str(made.json()["secret"])
 
 
-def call(bridge: Bridge, secret: str, *, stream: bool = False) -> requests.Response:
-    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20, "stream": stream}
+def call(bridge: Bridge, secret: str, *, stream: bool = False, prompt: str = "hi") -> requests.Response:
+    body = {"model": "gpt-4.1", "messages": [{"role": "user", "content": prompt}], "max_tokens": 20, "stream": stream}
     headers = {"Authorization": f"Bearer {secret}"}
     return requests.post(f"{bridge.url}/v1/chat/completions", json=body, headers=headers, timeout=120)
 
@@ -59,6 +59,13 @@ def assert_all_was_counted(bridge: Bridge) -> None:
     nothing that is asserted after this would tell anything."""
     not_counted = ("database cannot be", "requests are not counted")
     assert [line for line in bridge.log.splitlines() if any(words in line for words in not_counted)] == []
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < give_up_at, "it does not come to that"
+        time.sleep(0.05)
 
 
 def settled(bridge: Bridge, name: str) -> dict[str, Any]:
@@ -115,6 +122,37 @@ def test_a_budget_that_workers_hold_ahead_of_is_used_to_its_end(crowded: Bridge)
         settled(crowded, name)
     assert last.json()["error"]["code"] == "insufficient_quota"
     assert budget <= settled(crowded, name)["used"] < budget + RESERVED
+
+
+def test_no_more_answers_are_in_progress_than_the_limit_allows(crowded: Bridge, simulator_process: Simulator) -> None:
+    """Workers hold slots ahead when all come at once, and who is refused has called these back: the limit is reached,
+    and never passed."""
+    limit, name = 60, "at-a-time"
+    secret = make(crowded, name, concurrent=limit)
+
+    def call_at_the_gate(_: int) -> int:
+        return call(crowded, secret, prompt=f"[[gate: {name}]] hi").status_code
+
+    def held() -> int:
+        return simulator_process.gates().get(name, 0)
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        # Calls that end at once, so that workers hold something ahead; those that are refused do not matter here.
+        list(pool.map(lambda _: call(crowded, secret), range(CALLS)))
+        going = [pool.submit(call_at_the_gate, number) for number in range(CALLS)]
+        try:
+            until(lambda: held() + sum(one.done() for one in going) == CALLS)
+            assert_all_was_counted(crowded)
+            assert 0 < held() <= limit
+            # A worker that got no turn for three seconds may have kept some slots: then there is still room.
+            while held() < limit:
+                going.append(pool.submit(call_at_the_gate, 0))
+                until(lambda: held() + sum(one.done() for one in going) == len(going))
+            assert held() == limit
+        finally:
+            simulator_process.open_gate(name)
+        assert Counter(one.result() for one in going) == {200: limit, 429: len(going) - limit}
+    assert_all_was_counted(crowded)
 
 
 def test_requests_per_minute_are_counted_to_one(crowded: Bridge) -> None:

@@ -24,7 +24,7 @@ def open_database(place: tuple[Path, str | None]) -> Iterator[Open]:
 
     def open_one() -> Database:
         data_dir, url = place
-        opened.append(Database.at(data_dir=data_dir, url=url))
+        opened.append(Database.at(data_dir=data_dir, url=url, answer_s=60))
         return opened[-1]
 
     yield open_one

