@@ -505,7 +505,8 @@ def test_slots_of_a_worker_that_was_killed_are_free_after_a_minute(
     assert 30 < served < 40
     clock.now += 61
     found = [spending.reserve(key, {}) for _ in range(40)]
-    assert served + sum(isinstance(one, Admitted) for one in found) == 40
+    # But for the call with which it began to hold something ahead: the row of that one stays for ten minutes.
+    assert served + sum(isinstance(one, Admitted) for one in found) == 39
 
 
 # ── what may happen ─────────────────────────────────────────────────────────────────────────────────────────────────
