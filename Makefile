@@ -50,7 +50,7 @@ help:
 	@echo 'make fmt     format the code and fix what can be fixed'
 	@echo 'make docs    generate the tables in docs/ anew'
 	@echo 'make pictures take the pictures of the pages in docs/images anew, with Chromium'
-	@echo 'make translations  bring the catalogues of the pages up to date, and compile them'
+	@echo 'make translations  bring the catalogues of pages and commands up to date, and compile them'
 	@echo 'make lock    pin anew what pyproject.toml asks for        (ARGS="--upgrade": everything in its newest version)'
 	@echo 'make clean   remove the virtual environment and caches; your sign-in in data/ stays'
 
@@ -131,7 +131,7 @@ pictures: $(TOOLS)
 	@$(BIN)/python -m tests.pictures
 
 translations: $(TOOLS)
-	@$(BIN)/python scripts/translations.py
+	@LC_ALL=C.UTF-8 $(BIN)/python scripts/translations.py
 
 lock: $(BIN)/uv
 	$(LOCK) --output-file requirements.txt

@@ -20,7 +20,7 @@ import orjson
 
 from app.database import Database, contents
 from app.database.contents import Contents
-from app.errors import DatabaseError, StoreError
+from app.errors import DatabaseError, Sentence, StoreError
 from app.store import Entry, Store
 from app.store.private_file import replacing
 
@@ -60,7 +60,9 @@ def take(
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
-            raise StoreError(f"Cannot read {data_dir / name}: {_why(error)}.") from error
+            raise StoreError(
+                Sentence("Cannot read %(file)s: %(why)s.", file=data_dir / name, why=_why(error))
+            ) from error
     return Backup(clock(), files, tuple(store.dump()), contents.take(database) if database is not None else None)
 
 
@@ -107,7 +109,13 @@ def restore(
         raise
     except OSError as error:
         store.load(former)
-        raise StoreError(f"Cannot write to {data_dir}: {_why(error)}. Nothing was restored. Check DATA_DIR.") from error
+        raise StoreError(
+            Sentence(
+                "Cannot write to %(folder)s: %(why)s. Nothing was restored. Check DATA_DIR.",
+                folder=data_dir,
+                why=_why(error),
+            )
+        ) from error
 
 
 def to_bytes(backup: Backup) -> bytes:
@@ -145,16 +153,20 @@ def from_bytes(content: bytes) -> Backup:
     version = document.get("version")
     if version not in (_WITHOUT_DATABASE, VERSION):
         raise StoreError(
-            f"This backup has format version {version!r}; this program knows version {VERSION}. "
-            "Restore it with the version of copilot-bridge that made it, or a newer one."
+            Sentence(
+                "This backup has format version %(version)s; this program knows version %(known)s. Restore it with the "
+                "version of copilot-bridge that made it, or a newer one.",
+                version=repr(version),
+                known=VERSION,
+            )
         )
     state = document.get("state")
     if not isinstance(state, dict) or document.get("checksum") != _checksum(state):
-        raise StoreError("This backup is damaged: its checksum does not fit. Use another one.")
+        raise StoreError(Sentence("This backup is damaged: its checksum does not fit. Use another one."))
     try:
         return _read(document["made_at"], state)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError("This backup is damaged: it lacks what belongs to it. Use another one.") from error
+        raise StoreError(Sentence("This backup is damaged: it lacks what belongs to it. Use another one.")) from error
 
 
 def _read(made_at: str, state: dict[str, Any]) -> Backup:
@@ -174,17 +186,17 @@ def _checksum(state: Mapping[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(orjson.dumps(state, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _no_backup(content: bytes) -> str:
+def _no_backup(content: bytes) -> Sentence:
     if not content.strip():
-        return "This file is empty: it is no backup."
+        return Sentence("This file is empty: it is no backup.")
     if content.startswith(b'{"format":"' + FORMAT.encode()):
-        return "This backup is damaged: it was cut off, or changed. Use another one."
+        return Sentence("This backup is damaged: it was cut off, or changed. Use another one.")
     if content.startswith(_SQLITE_HEAD):
-        return (
+        return Sentence(
             "This is an SQLite file and no backup that this command makes. To go back to it: stop the bridge, remove "
             "state.db-wal and state.db-shm from DATA_DIR, and only then put this file in the place of state.db."
         )
-    return "This is no backup of copilot-bridge."
+    return Sentence("This is no backup of copilot-bridge.")
 
 
 def _why(error: Exception) -> str:

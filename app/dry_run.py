@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from app.converters.neutral.prices import multiplier_of, prices_of
+from app.errors import Sentence
 from app.routing import Model, find_model, is_auto, usable
 from app.store.mapping import ModelMapping
 
@@ -38,33 +39,47 @@ class Outcome:
         return {**asdict(self), "said": self.said}
 
     @property
-    def said(self) -> str:
+    def said(self) -> Sentence:
         """In a sentence."""
-        who = f"A client with key {self.key}" if self.key is not None else "A client"
-        what = f"asks for {self.model}" + (f" for a call of purpose {self.purpose}" if self.purpose is not None else "")
-        said = f"{who} that {what} gets {self.served}, {self._why}, {self._cost}."
+        who = Sentence("A client with key %(key)s", key=self.key) if self.key is not None else Sentence("A client")
+        what = Sentence("asks for %(model)s", model=self.model)
+        if self.purpose is not None:
+            what = Sentence("%(asks)s for a call of purpose %(purpose)s", asks=what, purpose=self.purpose)
+        said = Sentence(
+            "%(who)s that %(asks)s gets %(model)s, %(why)s, %(cost)s.",
+            who=who,
+            asks=what,
+            model=self.served,
+            why=self._why,
+            cost=self._cost,
+        )
+        then = lacks = Sentence("")
         if self.then:
-            said += f" Where that is limited or overloaded: {', '.join(self.then)}."
+            then = Sentence("Where that is limited or overloaded: %(models)s.", models=", ".join(self.then))
         if self.missing:
-            said += f" The account does not have {', '.join(self.missing)}."
+            lacks = Sentence("The account does not have %(models)s.", models=", ".join(self.missing))
         elif self.is_known is False:
-            said += f" The account does not have {self.served}: the call would be refused."
-        return said
+            lacks = Sentence("The account does not have %(model)s: the call would be refused.", model=self.served)
+        return Sentence.joined(said, then, lacks)
 
     @property
-    def _why(self) -> str:
+    def _why(self) -> Sentence:
         if self.rule is not None:
-            return f"by rule {self.rule}"
-        return "by the table of names" if self.is_mapped else "because nothing maps it"
+            return Sentence("by rule %(number)s", number=self.rule)
+        return Sentence("by the table of names") if self.is_mapped else Sentence("because nothing maps it")
 
     @property
-    def _cost(self) -> str:
+    def _cost(self) -> Sentence:
         prices = self.prices or {}
         if "input" in prices and "output" in prices:
-            return f"at {prices['input']:g} credits per million tokens in and {prices['output']:g} out"
+            return Sentence(
+                "at %(input)s credits per million tokens in and %(output)s out",
+                input=f"{prices['input']:g}",
+                output=f"{prices['output']:g}",
+            )
         if self.multiplier is not None:
-            return f"at {self.multiplier:g} premium requests per request"
-        return "at a price that is not known"
+            return Sentence("at %(number)s premium requests per request", number=f"{self.multiplier:g}")
+        return Sentence("at a price that is not known")
 
 
 def dry_run(

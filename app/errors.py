@@ -58,6 +58,12 @@ class Sentence(str):
         sentence.values = values
         return sentence
 
+    @classmethod
+    def joined(cls, *parts: str, by: str = " ") -> Sentence:
+        """Sentences one behind the other; those that say nothing are left out."""
+        values = {f"part{at}": part for at, part in enumerate(parts) if part}
+        return cls(by.join(f"%({name})s" for name in values), **values)
+
     def packed(self) -> list[Any]:
         """As JSON can hold it; `unpacked` makes it a Sentence again."""
         values = {
@@ -72,6 +78,12 @@ class Sentence(str):
             return str(packed)
         template, values = packed
         return cls(template, **{name: cls.unpacked(value) for name, value in values.items()})
+
+
+def sentence_of(error: Exception) -> str:
+    """What an error says, as a `Sentence` if it was made of one; ``str(error)`` is never one."""
+    said = error.args[0] if error.args else ""
+    return said if isinstance(said, str) else str(error)
 
 
 class GatewayError(Exception):

@@ -1,4 +1,4 @@
-"""`make translations`: bring the catalogues of the pages up to date with the words in the code, and compile them.
+"""`make translations`: bring the catalogues of pages and commands up to date with the code, and compile them.
 
 The compiled ones are committed too, so that neither a clone nor a wheel needs a step more. What is new stands in the
 .po file with an empty `msgstr`: translate it there, and run this again. A test checks that nothing is left.
@@ -12,17 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir, extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from app.cli.command import CLICK, own_words  # noqa: E402
+from app.cli.main import main as cli  # noqa: E402
 from scripts.reasons import reasons  # noqa: E402
 
 APP = ROOT / "app"
-# Templates mark words with _(…), code with Sentence(…) and gettext(…); settings say what they are for.
+# Templates mark words with _(…), code with Sentence(…) and gettext(…); settings say what they are for. The help of
+# commands is taken from the commands, what click itself says from click.
 _KEYWORDS = {**DEFAULT_KEYWORDS, "Sentence": None, "setting": (4,)}
 _METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
 
@@ -39,6 +42,11 @@ def extracted() -> Catalog:
         found.add(message, None, [(file, line)], auto_comments=comments, context=context)
     for reason in reasons():
         found.add(reason)
+    for words in own_words(cli):
+        found.add(words)
+    for module in CLICK:
+        for _, message, _, _ in extract_from_file("python", str(module.__file__)):
+            found.add(message)
     return found
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
+from app.cli.command import command
 from app.cli.words import failure, say
 from app.errors import GatewayError, Sentence
 from app.gateway import current_gateway
@@ -16,7 +16,7 @@ from app.logs import audit
 _NAMES = {"environment": "GH_COPILOT_TOKEN", "app": "GITHUB_APP_ID"}
 
 
-@click.command()
+@command()
 @with_appcontext
 def login() -> None:
     """Sign in to GitHub from the terminal."""
@@ -35,7 +35,7 @@ def login() -> None:
         say(Sentence("Waiting …"))
         ended = gateway.sign_in.wait(sign_in)
     except GatewayError as error:
-        raise failure(error.message) from error
+        raise failure(error) from error
     if ended.state != "done":
         raise failure(ended.message or Sentence("The sign-in did not complete."))
     say(Sentence("Signed in as %(user)s.", user=ended.user) if ended.user else Sentence("Signed in."))
@@ -43,7 +43,7 @@ def login() -> None:
         say(Sentence("Note: %(name)s is set and goes before this sign-in.", name=_NAMES[token.source]))
 
 
-@click.command()
+@command()
 @with_appcontext
 def logout() -> None:
     """Remove the bridge's own sign-in from this machine."""
@@ -56,7 +56,7 @@ def logout() -> None:
         if removed:
             audit("signed out", actor=actor(), before=former and (former.user or former.source))
     except GatewayError as error:
-        raise failure(error.message) from error
+        raise failure(error) from error
     say(Sentence("Signed out.") if removed else Sentence("There was no sign-in of the bridge's own."))
     if (token := gateway.github_tokens.current()) is not None:
         say(

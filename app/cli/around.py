@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from app.cli.words import failure
-from app.errors import GatewayError
+from app.cli.words import failure, unusable
+from app.errors import GatewayError, Sentence
 from app.settings import parse_url
 
 
@@ -21,7 +21,13 @@ def base_url(_context: click.Context, _parameter: click.Parameter, value: str | 
     try:
         return parse_url(value).removesuffix("/v1")
     except ValueError as problem:
-        raise click.BadParameter(f"{value!r} {problem}; example: http://localhost:8000") from None
+        what = Sentence(
+            "%(value)s %(problem)s; example: %(example)s",
+            value=repr(value),
+            problem=problem.args[0],
+            example="http://localhost:8000",
+        )
+        raise unusable(what) from None
 
 
 @contextlib.contextmanager
@@ -30,7 +36,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except GatewayError as error:
-        raise failure(error.message) from error
+        raise failure(error) from error
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,8 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.around import base_url
+from app.cli.command import argument, command, option
+from app.cli.words import failure, misused, say, unusable
 from app.clients.files.merge import MergeError, render
 from app.clients.files.shell import SHELLS
 from app.clients.files.write import Written, apply, plan, take_back
@@ -21,9 +23,10 @@ from app.clients.record import KEY_VARIABLE, Facts, Platform, Setup
 from app.clients.registry import CLIENTS, MOVED_BY, files_of
 from app.clients.text import NO_KEY, PLACEHOLDER, Language, as_text, shell_lines
 from app.commands import own_command
-from app.errors import GatewayError, SignInRequiredError
+from app.errors import GatewayError, Sentence, SignInRequiredError
 from app.gateway import Gateway, current_gateway
 from app.settings import DEFAULT_API_KEY
+from app.terminal import in_words, is_chinese
 
 
 class Places(NamedTuple):
@@ -36,29 +39,31 @@ class Places(NamedTuple):
 def moved_by(command: Callable[..., None]) -> Callable[..., None]:
     """Read the variables with which people move a client's folder."""
     for variable in MOVED_BY:
-        option = click.option(
-            f"--{variable.lower().replace('_', '-')}", envvar=variable, hidden=True, type=click.Path(path_type=Path)
-        )
-        command = option(command)
+        name = f"--{variable.lower().replace('_', '-')}"
+        command = option(name, envvar=variable, hidden=True, type=click.Path(path_type=Path))(command)
     return command
 
 
-@click.command()
-@click.argument("client", required=False, metavar="[CLIENT]")
-@click.option("--write", is_flag=True, help="Merge the settings into the client's files, with a backup of each.")
-@click.option("--undo", is_flag=True, help="Put back what was there before the last --write.")
-@click.option("--url", callback=base_url, help="The bridge as the client reaches it.  [default: http://localhost:PORT]")
-@click.option("--model", help="The model to begin with, instead of the one chosen from your list.")
-@click.option("--small-model", help="The model for titles and other small things.")
-@click.option("--shell", type=click.Choice(SHELLS), help="Print shell variables alone, to evaluate or to keep.")
-@click.option("--show-key", is_flag=True, help="Print the real API key instead of a placeholder.")
-@click.option(
+@command()
+@argument("client", required=False, metavar="[CLIENT]")
+@option("--write", is_flag=True, help="Merge the settings into the client's files, with a backup of each.")
+@option("--undo", is_flag=True, help="Put back what was there before the last --write.")
+@option("--url", callback=base_url, help="The bridge as the client reaches it.  [default: http://localhost:PORT]")
+@option("--model", help="The model to begin with, instead of the one chosen from your list.")
+@option("--small-model", help="The model for titles and other small things.")
+@option("--shell", type=click.Choice(SHELLS), help="Print shell variables alone, to evaluate or to keep.")
+@option("--show-key", is_flag=True, help="Print the real API key instead of a placeholder.")
+@option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
     help="The home folder that --write writes below.  [default: your own]",
 )
 @moved_by
-@click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="Language of the explanations.")
+@option(
+    "--language",
+    type=click.Choice(["en", "zh"]),
+    help="Language of the explanations.  [default: the terminal's]",
+)
 @with_appcontext
 def configure(
     client: str | None,
@@ -70,18 +75,20 @@ def configure(
     shell: str | None,
     show_key: bool,
     home: Path | None,
-    language: Language,
+    language: Language | None,
     **moved: Path | None,
 ) -> None:
     """Set up a client for this bridge. Without CLIENT: list them."""
     if client is None:
-        click.echo(f"Which client? {own_command('configure CLIENT [--write]')}, where CLIENT is one of:\n")
+        command = own_command("configure CLIENT [--write]")
+        say(Sentence("Which client? %(command)s, where CLIENT is one of:\n", command=command))
         click.echo("\n".join(f"  {name}" for name in CLIENTS))
         return
     if client not in CLIENTS:
-        raise click.BadParameter(f"no such client: {client!r}. There are: {', '.join(CLIENTS)}.", param_hint="CLIENT")
+        raise no_such_client(client, CLIENTS)
     if write + undo + bool(shell) > 1:
-        raise click.UsageError("--write, --undo and --shell are different things: choose one of them.")
+        raise misused(Sentence("--write, --undo and --shell are different things: choose one of them."))
+    language = language or ("zh" if is_chinese() else "en")
     if undo:
         _undo(client, places_of(home, moved), language)
         return
@@ -96,13 +103,25 @@ def configure(
         else:
             click.echo(as_text(CLIENTS[client](shown), language), nl=False)
     except SignInRequiredError as error:
-        raise click.ClickException(
-            f"{error.message} From here: {own_command('login')}\n"
-            f"The sign-in was looked for in {gateway.settings.data_dir} (DATA_DIR). If your bridge keeps it elsewhere "
-            "(it runs in Docker, as make demo, or on another machine), open its page /setup instead."
-        ) from error
+        where = Sentence(
+            "The sign-in was looked for in %(folder)s (DATA_DIR). If your bridge keeps it elsewhere (it runs in "
+            "Docker, as make demo, or on another machine), open its page /setup instead.",
+            folder=gateway.settings.data_dir,
+        )
+        raise failure(Sentence.joined(sign_in_first(error), where, by="\n")) from error
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error) from error
+
+
+def no_such_client(name: str, there: Iterable[str]) -> click.BadParameter:
+    """What ends a command that was given the name of none. there: those that there are."""
+    what = Sentence("no such client: %(name)s. There are: %(names)s.", name=repr(name), names=", ".join(there))
+    return unusable(what, "CLIENT")
+
+
+def sign_in_first(error: SignInRequiredError) -> Sentence:
+    """The error, and how to mend it in the terminal."""
+    return Sentence("%(error)s From here: %(command)s", error=error.message, command=own_command("login"))
 
 
 def places_of(home: Path | None, moved: Mapping[str, Path | None]) -> Places:
@@ -144,14 +163,20 @@ def _platform() -> Platform:
 
 def _print_exports(setup: Setup, shell: str) -> None:
     if setup.exports is None:
-        raise click.ClickException(f"{setup.title} takes no shell variables. Leave out --shell to see what it takes.")
+        raise failure(
+            Sentence("%(client)s takes no shell variables. Leave out --shell to see what it takes.", client=setup.title)
+        )
     # To be evaluated: the variable that the key is read from must not be overwritten by a placeholder.
     told = {name: value for name, value in setup.exports.items() if (name, value) != (KEY_VARIABLE, PLACEHOLDER)}
     if lines := shell_lines(replace(setup, exports=told), shell):
         click.echo(lines)
     if PLACEHOLDER in setup.exports.values():
-        click.echo(
-            f"The key is read from {KEY_VARIABLE}, which you set yourself; --show-key prints it instead.", err=True
+        say(
+            Sentence(
+                "The key is read from %(variable)s, which you set yourself; --show-key prints it instead.",
+                variable=KEY_VARIABLE,
+            ),
+            to_stderr=True,
         )
 
 
@@ -170,7 +195,7 @@ def _write(client: str, facts: Facts, shown: Facts, places: Places, language: La
     except MergeError as error:
         by_hand = (error.details or {}).get("by_hand")
         texts = [render(file) for file in CLIENTS[client](shown).files if file.path == by_hand]
-        raise click.ClickException("\n\n".join([error.message, *texts])) from error
+        raise click.ClickException("\n\n".join([in_words(error), *texts])) from error
     for item in written:
         click.echo(_report(item, zh=zh))
     if setup.run:
@@ -183,11 +208,11 @@ def _undo(client: str, places: Places, language: Language) -> None:
     zh = language == "zh"
     files = files_of(client, _platform())
     if not files:
-        raise click.UsageError(f"--write writes nothing for {client}, so there is nothing to undo.")
+        raise misused(Sentence("--write writes nothing for %(client)s, so there is nothing to undo.", client=client))
     try:
         undone = take_back(files, *places, now=datetime.now())
     except MergeError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error) from error
     for item in undone:
         if item.backup is not None:
             click.echo(f"{item.path}: " + (f"已恢复自 {item.backup}" if zh else f"restored from {item.backup}"))

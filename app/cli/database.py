@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
 from app.cli.around import as_owner_of, told
+from app.cli.command import group
+from app.cli.words import say
+from app.errors import Sentence
 from app.gateway import current_gateway
 from app.logs import audit
 
 
-@click.group()
+@group()
 def database() -> None:
     """Migrate the database (DATA_DIR/bridge.db, or DATABASE_URL)."""
 
@@ -29,4 +31,4 @@ def migrate() -> None:
         gateway.database.prepare()
         gateway.database.close()
     audit("database migrated", actor=actor(), database=gateway.database.name)
-    click.echo(f"The tables of {gateway.database.name} are those of this version.")
+    say(Sentence("The tables of %(database)s are those of this version.", database=gateway.database.name))

@@ -23,9 +23,13 @@ from typing import Final
 
 import click
 
+from app.cli.command import command, option
 from app.cli.processes import SERVICE, child, python_environment, wait_until_alive
+from app.cli.words import failure, say
 from app.commands import is_installed, own_command
+from app.errors import Sentence
 from app.settings import DEFAULT_API_KEY, DEMO_ENV_FILE, VARIABLES, environment_for
+from app.terminal import in_words
 
 _MODEL: Final = "claude-haiku-4.5"
 # An installed package has it inside; in a checkout it is with the tests, whose stand-in it is.
@@ -47,12 +51,12 @@ class _Stop:
         self.wanted = True
 
 
-@click.command()
-@click.option(
+@command()
+@option(
     "--port", type=click.IntRange(1, 65535), default=8000, envvar="PORT", help="Port of the bridge.", show_default=True
 )
-@click.option("--sign-in", is_flag=True, envvar="SIGN_IN", help="Start signed out, to walk through the sign-in page.")
-@click.option("--log-level", default="WARNING", envvar="LOG_LEVEL", hidden=True)
+@option("--sign-in", is_flag=True, envvar="SIGN_IN", help="Start signed out, to walk through the sign-in page.")
+@option("--log-level", default="WARNING", envvar="LOG_LEVEL", hidden=True)
 def demo(port: int, sign_in: bool, log_level: str) -> None:
     """Try it without a GitHub account, against a simulator."""
     stop = _Stop()
@@ -68,8 +72,8 @@ def demo(port: int, sign_in: bool, log_level: str) -> None:
         while not stop.wanted and bridge.poll() is None:
             time.sleep(0.1)
     if not stop.wanted:
-        raise click.ClickException("The bridge ended by itself; its messages are above.")
-    click.echo("\nStopped; nothing is left behind.")
+        raise failure(Sentence("The bridge ended by itself; its messages are above."))
+    say(Sentence("\nStopped; nothing is left behind."))
 
 
 def _require_free(port: int) -> None:
@@ -80,7 +84,13 @@ def _require_free(port: int) -> None:
         except OSError as error:
             other = port + 1 if port < 65535 else port - 1
             another = own_command(f"demo --port {other}") if is_installed() else f"make demo PORT={other}"
-            raise click.ClickException(f"Port {port} cannot be used ({error.strerror}). Try: {another}") from None
+            what = Sentence(
+                "Port %(port)s cannot be used (%(why)s). Try: %(command)s",
+                port=port,
+                why=error.strerror,
+                command=another,
+            )
+            raise failure(what) from None
 
 
 @contextlib.contextmanager
@@ -98,7 +108,7 @@ def simulator(folder: Path) -> Iterator[dict[str, str]]:
         with process.stdin, process.stdout:
             line = process.stdout.readline()
             if not line:
-                raise click.ClickException(f"The simulator did not start:\n{log.read_text()}")
+                raise failure(Sentence("The simulator did not start:\n%(log)s", log=log.read_text()))
             yield json.loads(line)
 
 
@@ -143,17 +153,17 @@ def _hints(port: int, urls: Mapping[str, str], wants_sign_in: bool, env_file: Pa
     base = f"http://localhost:{port}"
     lines = [
         "",
-        f"The bridge runs on {base}, in front of a simulator; no real service is involved.",
+        Sentence("The bridge runs on %(url)s, in front of a simulator; no real service is involved.", url=base),
         "",
     ]
     if wants_sign_in:
         lines += [
-            f"First sign in: open {base} in a browser.",
-            "The code is approved by itself a few seconds later. Then, in another terminal:",
+            Sentence("First sign in: open %(url)s in a browser.", url=base),
+            Sentence("The code is approved by itself a few seconds later. Then, in another terminal:"),
             "",
         ]
     else:
-        lines += ["In another terminal:", ""]
+        lines += [Sentence("In another terminal:"), ""]
     for more in ("", ', "stream": true'):
         lines += [
             f"  curl {'-N ' if more else ''}{base}/v1/chat/completions \\",
@@ -164,17 +174,20 @@ def _hints(port: int, urls: Mapping[str, str], wants_sign_in: bool, env_file: Pa
         ]
     lines += [
         f'  curl {base}/v1/models -H "Authorization: Bearer {DEFAULT_API_KEY}"',
-        f"  {base}/usage?api_key={DEFAULT_API_KEY}      (in a browser)",
+        Sentence("  %(address)s      (in a browser)", address=f"{base}/usage?api_key={DEFAULT_API_KEY}"),
         "",
-        f"Settings for Claude Code, Codex and others: {base}/setup (in a browser), or",
+        Sentence("Settings for Claude Code, Codex and others: %(address)s (in a browser), or", address=f"{base}/setup"),
         f"  {own_command('configure claude-code', env_file=env_file)}",
-        "--write puts them into your own files, which then lead to this demo. Is all in order?",
+        Sentence("--write puts them into your own files, which then lead to this demo. Is all in order?"),
         f"  {own_command('doctor', env_file=env_file)}",
         "",
-        "Directives in a prompt steer the simulated model: [[say: text]], [[error: 429]], [[pace: 5/s]] and more, see",
+        Sentence(
+            "Directives in a prompt steer the simulated model: %(some)s and more, see",
+            some="[[say: text]], [[error: 429]], [[pace: 5/s]]",
+        ),
         f"{_DIRECTIVES}",
-        f"What it was asked: {urls['control']}/requests",
+        Sentence("What it was asked: %(address)s", address=f"{urls['control']}/requests"),
         "",
-        "Ctrl-C stops both.",
+        Sentence("Ctrl-C stops both."),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(in_words, lines))

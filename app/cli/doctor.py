@@ -16,6 +16,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+from app.cli.command import command, option
 from app.doctor.configuration import check_faults, check_start
 from app.doctor.examination import Check, checks_for, examine
 from app.doctor.finding import Finding, Status
@@ -41,16 +42,16 @@ def create_diagnostics_app(trouble: str) -> Flask:
     return app
 
 
-@click.command()
-@click.option("--public-url", metavar="URL", help="Check the way in too: the address that clients outside use.")
-@click.option(
+@command()
+@option("--public-url", metavar="URL", help="Check the way in too: the address that clients outside use.")
+@option(
     "--calls",
     type=click.Choice(["ask", "yes", "no"]),
     default="ask",
     help="Make one tiny call per protocol; it may cost premium requests. [default: ask, on a terminal]",
 )
-@click.option("--yes", is_flag=True, help="Short for --calls yes.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text; asks nothing.")
+@option("--yes", is_flag=True, help="Short for --calls yes.")
+@option("--json", "as_json", is_flag=True, help="One JSON object instead of text; asks nothing.")
 @with_appcontext
 def doctor(public_url: str | None, calls: str, yes: bool, as_json: bool) -> None:
     """Check whether all is in order.

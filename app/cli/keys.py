@@ -15,11 +15,16 @@ from flask.cli import with_appcontext
 
 from app.cli.actor import actor
 from app.cli.around import as_owner_of, base_url, told
+from app.cli.columns import padded, width
+from app.cli.command import argument, group, option
+from app.cli.words import misused, say, unusable
+from app.errors import Sentence
 from app.gateway import Gateway, current_gateway
 from app.keys.key import HOURS, MOST_HOURS, ROLES, UNITS, Key, Limits, moment
 from app.logs import audit
 from app.schemas.keys import KEY_CHANGE, NEW_KEY, placed, read_key
 from app.serving.address import local_url
+from app.terminal import in_words
 
 _BUDGET = re.compile(
     r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[a-z_ ]*?)\s*"
@@ -28,24 +33,29 @@ _BUDGET = re.compile(
 )
 _DAYS = re.compile(r"(\d{1,5})\s*(?:d|days?)", re.IGNORECASE)
 _NONE = "none"
+_HEADINGS = (
+    *(Sentence("NAME"), Sentence("BEGINS"), Sentence("ROLE"), Sentence("STATE")),
+    *(Sentence("OWNER"), Sentence("ACCOUNT"), Sentence("LAST USED"), Sentence("LIMITS")),
+)
+_STATES = {"active": Sentence("active"), "expired": Sentence("expired"), "revoked": Sentence("revoked")}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _options(command: Command) -> Command:
     """The fields of a key that both `new` and `edit` take."""
-    for option in reversed(
+    for one in reversed(
         (
-            click.option("--role", type=click.Choice(ROLES), help="client: /v1 only; admin: everything, as API_KEY."),
-            click.option("--owner", metavar="TEXT", help="Whose it is."),
-            click.option("--note", metavar="TEXT", help="What it is for."),
-            click.option("--expires", metavar="WHEN", help="A day (2027-01-31), days from now (30d), or none."),
-            click.option(
+            option("--role", type=click.Choice(ROLES), help="client: /v1 only; admin: everything, as API_KEY."),
+            option("--owner", metavar="TEXT", help="Whose it is."),
+            option("--note", metavar="TEXT", help="What it is for."),
+            option("--expires", metavar="WHEN", help="A day (2027-01-31), days from now (30d), or none."),
+            option(
                 "--model", "models", multiple=True, metavar="PATTERN", help="A model it may use (gpt-5*); repeatable."
             ),
-            click.option("--requests-per-minute", "requests_per_minute", metavar="N", help="A number, or none."),
-            click.option("--concurrent", metavar="N", help="Answers in progress at a time: a number, or none."),
-            click.option(
+            option("--requests-per-minute", "requests_per_minute", metavar="N", help="A number, or none."),
+            option("--concurrent", metavar="N", help="Answers in progress at a time: a number, or none."),
+            option(
                 "--budget",
                 "budgets",
                 multiple=True,
@@ -54,17 +64,17 @@ def _options(command: Command) -> Command:
             ),
         )
     ):
-        command = option(command)
+        command = one(command)
     return command
 
 
-@click.group()
+@group()
 def keys() -> None:
     """Make, list, change and revoke named keys for clients."""
 
 
 @keys.command("new")
-@click.argument("name")
+@argument("name")
 @_options
 @with_appcontext
 def new(name: str, **given: Any) -> None:
@@ -75,7 +85,14 @@ def new(name: str, **given: Any) -> None:
         key, secret = gateway.client_keys.registry.make(fields.pop("name"), **placed(Limits(), fields))
     audit("key made", actor=actor(), name=key.name, role=key.role, prefix=key.prefix)
     click.echo(secret)
-    click.echo(f"That is the key {key.name!r} ({key.role}). Keep it now: it cannot be shown again.", err=True)
+    say(
+        Sentence(
+            "That is the key %(name)s (%(role)s). Keep it now: it cannot be shown again.",
+            name=repr(key.name),
+            role=key.role,
+        ),
+        to_stderr=True,
+    )
 
 
 @keys.command("list")
@@ -85,16 +102,16 @@ def list_keys() -> None:
     gateway = current_gateway()
     with told(), _files_of(gateway):
         found = gateway.client_keys.registry.all()
-    rows = [("NAME", "BEGINS", "ROLE", "STATE", "OWNER", "ACCOUNT", "LAST USED", "LIMITS"), *map(_row, found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows = [tuple(map(in_words, row)) for row in (_HEADINGS, *map(_row, found))]
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
     for row in rows if found else ():
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        click.echo("  ".join(map(padded, row, widths)).rstrip())
     if not found:
-        click.echo("There are no named keys. Make one: keys new NAME", err=True)
+        say(Sentence("There are no named keys. Make one: keys new NAME"), to_stderr=True)
 
 
 @keys.command("edit")
-@click.argument("name")
+@argument("name")
 @_options
 @with_appcontext
 def edit(name: str, **given: Any) -> None:
@@ -105,18 +122,18 @@ def edit(name: str, **given: Any) -> None:
     gateway = current_gateway()
     body = _body(given)
     if not body:
-        raise click.UsageError("Say what to change; --help lists it.")
+        raise misused(Sentence("Say what to change; --help lists it."))
     with told(), _files_of(gateway):
         fields = read_key(KEY_CHANGE, body)
         before, after = gateway.client_keys.registry.change(
             name, lambda key: replace(key, **placed(key.limits, fields))
         )
     audit("key changed", actor=actor(), name=before.name, fields=sorted(body))
-    click.echo(f"Changed: {after.name}. {_limits(after.limits)}")
+    say(Sentence("Changed: %(name)s. %(limits)s", name=after.name, limits=_limits(after.limits)))
 
 
 @keys.command("revoke")
-@click.argument("name")
+@argument("name")
 @with_appcontext
 def revoke(name: str) -> None:
     """Make the key NAME count no longer, from the next second on. It stays in the list."""
@@ -124,15 +141,15 @@ def revoke(name: str) -> None:
     with told(), _files_of(gateway):
         _, after = gateway.bindings.revoke(name)
     audit("key revoked", actor=actor(), name=after.name)
-    click.echo(f"Revoked: {after.name}.")
+    say(Sentence("Revoked: %(name)s.", name=after.name))
 
 
 @keys.command("invite")
-@click.argument("name")
-@click.option(
+@argument("name")
+@option(
     "--hours", type=click.IntRange(1, MOST_HOURS), default=HOURS, show_default=True, help="How long the link is good."
 )
-@click.option("--url", callback=base_url, help="The bridge as its people reach it.  [default: http://localhost:PORT]")
+@option("--url", callback=base_url, help="The bridge as its people reach it.  [default: http://localhost:PORT]")
 @with_appcontext
 def invite(name: str, hours: int, url: str | None) -> None:
     """Print a link by which the holder of the key NAME signs in to a GitHub account of their own.
@@ -147,11 +164,18 @@ def invite(name: str, hours: int, url: str | None) -> None:
     until = moment(invitation.expires_at)
     audit("key invited", actor=actor(), name=invitation.name, expires_at=until)
     click.echo(f"{base}/auth/invitation?link={link}")
-    click.echo(f"It binds the key {invitation.name!r}, once, until {until}. Send it to nobody else.", err=True)
+    say(
+        Sentence(
+            "It binds the key %(name)s, once, until %(until)s. Send it to nobody else.",
+            name=repr(invitation.name),
+            until=until,
+        ),
+        to_stderr=True,
+    )
 
 
 @keys.command("unbind")
-@click.argument("name")
+@argument("name")
 @with_appcontext
 def unbind(name: str) -> None:
     """Forget the GitHub account of the key NAME: the bridge's own serves it again, from the next second on."""
@@ -159,10 +183,10 @@ def unbind(name: str) -> None:
     with told(), _files_of(gateway):
         before, after = gateway.bindings.unbind(name)
     if before.binding is None:
-        click.echo(f"{after.name} was bound to no account of its own.")
+        say(Sentence("%(name)s was bound to no account of its own.", name=after.name))
         return
     audit("key unbound", actor=actor(), name=after.name, before=before.binding.account)
-    click.echo(f"Unbound: {after.name}. The bridge's own account serves it now.")
+    say(Sentence("Unbound: %(name)s. The bridge's own account serves it now.", name=after.name))
 
 
 def _files_of(gateway: Gateway) -> ExitStack:
@@ -196,7 +220,8 @@ def _moment(text: str) -> str | None:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no day: say 2027-01-31, 30d or none.", param_hint="--expires") from None
+        what = Sentence("%(text)s is no day: say 2027-01-31, 30d or none.", text=repr(text))
+        raise unusable(what, "--expires") from None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat()
 
 
@@ -204,7 +229,7 @@ def _number(text: str, option: str) -> int | None:
     if text == _NONE:
         return None
     if not text.isascii() or not text.isdigit():
-        raise click.BadParameter(f"{text!r} is no whole number: say one, or none.", param_hint=option)
+        raise unusable(Sentence("%(text)s is no whole number: say one, or none.", text=repr(text)), option)
     return int(text)
 
 
@@ -212,30 +237,31 @@ def _budget(text: str) -> dict[str, Any]:
     found = _BUDGET.fullmatch(text.strip())
     unit = (found["unit"].strip().replace(" ", "_").lower() or "credits") if found else ""
     if found is None or unit not in (*UNITS, *(name.rstrip("s") for name in UNITS)):
-        raise click.BadParameter(
-            f'{text!r} is no budget: say "5 credits per day", "300 premium requests per month" or "9 tokens in total".',
-            param_hint="--budget",
+        what = Sentence(
+            '%(text)s is no budget: say "5 credits per day", "300 premium requests per month" or "9 tokens in total".',
+            text=repr(text),
         )
+        raise unusable(what, "--budget")
     unit = unit if unit in UNITS else f"{unit}s"
     return {"amount": float(found["amount"]), "unit": unit, "per": (found["per"] or "total").lower()}
 
 
 def _row(key: Key) -> tuple[str, ...]:
-    last = moment(key.last_used_at) if key.last_used_at is not None else "never"
+    last = moment(key.last_used_at) if key.last_used_at is not None else Sentence("never")
     state = key.state(time.time())
     if state == "active" and key.expires_at is not None:
-        state_shown = f"until {moment(key.expires_at)[:10]}"
+        state_shown = Sentence("until %(day)s", day=moment(key.expires_at)[:10])
     else:
-        state_shown = state
+        state_shown = _STATES[state]
     account = key.binding.account if key.binding is not None else "–"
     return key.name, f"{key.prefix}…", key.role, state_shown, key.owner or "–", account, last, _limits(key.limits)
 
 
-def _limits(limits: Limits) -> str:
-    parts = [f"models {', '.join(limits.models)}"] if limits.models else []
+def _limits(limits: Limits) -> Sentence:
+    parts = [Sentence("models %(names)s", names=", ".join(limits.models))] if limits.models else []
     if limits.requests_per_minute is not None:
-        parts.append(f"{limits.requests_per_minute} requests per minute")
+        parts.append(Sentence("%(number)s requests per minute", number=limits.requests_per_minute))
     if limits.concurrent is not None:
-        parts.append(f"{limits.concurrent} at a time")
+        parts.append(Sentence("%(number)s at a time", number=limits.concurrent))
     parts += [budget.words for budget in limits.budgets]
-    return "; ".join(parts) or "no limits"
+    return Sentence.joined(*parts, by="; ") if parts else Sentence("no limits")

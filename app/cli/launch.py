@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 from typing import IO, Final
 
-import click
-
 from app.cli.processes import SERVICE, answer, child, python_environment, wait_until_alive
+from app.cli.words import failure
 from app.commands import own_command
+from app.errors import Sentence
 from app.serving.address import local_host, local_url
 from app.settings import Settings, environment_for
 
@@ -39,7 +39,7 @@ def bridge(settings: Settings) -> Iterator[None]:
         env = python_environment({"HOST": local_host(settings)})
         with child([*SERVICE], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process:
             if not wait_until_alive(local_host(settings), settings.port, lambda: process.poll() is None):
-                raise click.ClickException("The bridge did not start:\n" + _end_of(log))
+                raise failure(Sentence("The bridge did not start:\n%(log)s", log=_end_of(log)))
             yield
 
 
@@ -52,17 +52,21 @@ def _is_running(settings: Settings) -> bool:
     except ConnectionRefusedError:
         return False
     except (OSError, http.client.HTTPException) as error:
-        raise click.ClickException(
-            f"Something holds {url}, but gives no answer ({error}). Choose another PORT."
+        raise failure(
+            Sentence("Something holds %(url)s, but gives no answer (%(why)s). Choose another PORT.", url=url, why=error)
         ) from error
     if status != 200 or headers.get("x-request-id") != request_id:
-        raise click.ClickException(f"Another program listens at {url}. Stop it, or choose another PORT.")
+        raise failure(Sentence("Another program listens at %(url)s. Stop it, or choose another PORT.", url=url))
     keys = [{"x-api-key": key.reveal()} for key in settings.api_keys] or [{}]
     # Any endpoint that takes a key and asks nobody else.
     if answer(host, port, "/admin/mapping", keys[0])[0] in (401, 403):
-        raise click.ClickException(
-            f"The bridge that runs at {url} does not take the API_KEY of these settings: it was started with others.\n"
-            f"Give this command the same ({own_command('settings')} shows them), or stop that bridge."
+        raise failure(
+            Sentence(
+                "The bridge that runs at %(url)s does not take the API_KEY of these settings: it was started with "
+                "others.\nGive this command the same (%(command)s shows them), or stop that bridge.",
+                url=url,
+                command=own_command("settings"),
+            )
         )
     return True
 
@@ -76,7 +80,13 @@ def program_of(name: str, home_page: str) -> str:
     """The way to a program. Raises: ClickException if it is not installed."""
     found = shutil.which(name)
     if found is None:
-        raise click.ClickException(f"{name} is not installed here (no such program on the PATH). Get it: {home_page}")
+        raise failure(
+            Sentence(
+                "%(name)s is not installed here (no such program on the PATH). Get it: %(page)s",
+                name=name,
+                page=home_page,
+            )
+        )
     return found
 
 

@@ -6,13 +6,14 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
+from app.cli.command import argument, group, option
 from app.cli.words import failure, say
 from app.errors import GatewayError, Sentence
 from app.gateway import current_gateway
 from app.logs import audit
 
 
-@click.group()
+@group()
 def learned() -> None:
     """Show or forget what Copilot refused.
 
@@ -27,7 +28,7 @@ def list_learned() -> None:
     try:
         rows = current_gateway().refusals.all()
     except GatewayError as error:
-        raise failure(error.message) from error
+        raise failure(error) from error
     for model, path, names in rows:
         click.echo(f"{model}  {path}  {', '.join(names)}")
     if not rows:
@@ -35,15 +36,15 @@ def list_learned() -> None:
 
 
 @learned.command()
-@click.argument("model")
-@click.argument("name", required=False)
+@argument("model")
+@argument("name", required=False)
 @with_appcontext
 def forget(model: str, name: str | None) -> None:
     """Forget what was learned about MODEL: one field NAME, or everything. It holds from the next request on."""
     try:
         count = current_gateway().refusals.forget(model, name)
     except GatewayError as error:
-        raise failure(error.message) from error
+        raise failure(error) from error
     if count:
         audit("learned names forgotten", actor=actor(), model=model, name=name, count=count)
     if not count:
@@ -58,17 +59,24 @@ def forget(model: str, name: str | None) -> None:
 
 
 @learned.command()
-@click.option("--forget", "forgets", is_flag=True, help="Have the next calls find out whether it is still so.")
+@option("--forget", "forgets", is_flag=True, help="Have the next calls find out whether it is still so.")
 @with_appcontext
 def limits(forgets: bool) -> None:
     """Show for what Copilot takes no calls, and until when."""
     governor = current_gateway().seats.own.governor
     try:
         for closed in governor.closed():
-            click.echo(f"{closed.words}: until {closed.told['until']}, asked again at {closed.told['asked_again_at']}")
+            say(
+                Sentence(
+                    "%(what)s: until %(until)s, asked again at %(at)s",
+                    what=closed.words,
+                    until=closed.told["until"],
+                    at=closed.told["asked_again_at"],
+                )
+            )
         count = governor.forget_limits() if forgets else None
     except GatewayError as error:
-        raise failure(error.message) from error
+        raise failure(error) from error
     if count:
         audit("limits forgotten", actor=actor(), count=count)
         say(Sentence("Forgotten: 1 limit.") if count == 1 else Sentence("Forgotten: %(count)s limits.", count=count))

@@ -17,12 +17,14 @@ from flask import Flask
 from flask.cli import ScriptInfo
 from werkzeug.utils import import_string
 
+from app.cli.command import Group, Option, option
 from app.cli.demo import demo
 from app.cli.doctor import create_diagnostics_app, doctor
 from app.cli.registry import COMMANDS
 from app.cli.run import run
 from app.cli.service import service
-from app.errors import GatewayError
+from app.cli.words import failure
+from app.errors import GatewayError, sentence_of
 from app.logs import dict_config
 from app.settings import Settings, SettingsError, use_folders
 from app.version import VERSION
@@ -42,11 +44,11 @@ def _app() -> Flask:
     except (SettingsError, GatewayError) as error:
         # doctor tells everything that is wrong; all others end here.
         if click.get_current_context().command is doctor:
-            return create_diagnostics_app(str(error))
-        raise click.ClickException(str(error)) from error
+            return create_diagnostics_app(sentence_of(error))
+        raise failure(error) from error
 
 
-class _InOrder(click.Group):
+class _InOrder(Group):
     """Lists its commands in the order in which one needs them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -54,8 +56,8 @@ class _InOrder(click.Group):
 
 
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name=NAME)
-@click.option(
+@click.version_option(VERSION, prog_name=NAME, cls=Option)
+@option(
     "--env-file",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     help="Read settings from this file, one VARIABLE=value a line.",

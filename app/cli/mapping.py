@@ -10,7 +10,8 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.actor import actor
-from app.cli.words import failure, in_words, say
+from app.cli.command import argument, group, option
+from app.cli.words import failure, say
 from app.dry_run import dry_run
 from app.errors import GatewayError, InvalidRequestError, Sentence
 from app.gateway import current_gateway
@@ -19,11 +20,12 @@ from app.schemas.admin import MAPPING_RULE, MAPPING_TARGET, PURPOSES
 from app.schemas.base import check
 from app.store import ModelMapping
 from app.store.rules import MOST_RULES, Rule
+from app.terminal import in_words
 
 Rules = tuple[Rule, ...]
 
 
-@click.group()
+@group()
 def mapping() -> None:
     """Show and change which models clients get.
 
@@ -46,8 +48,8 @@ def show() -> None:
 
 
 @mapping.command("set")
-@click.argument("source")
-@click.argument("target")
+@argument("source")
+@argument("target")
 @with_appcontext
 def set_name(source: str, target: str) -> None:
     """Let calls for the name SOURCE go to the model TARGET."""
@@ -60,7 +62,7 @@ def set_name(source: str, target: str) -> None:
 
 
 @mapping.command("delete")
-@click.argument("source")
+@argument("source")
 @with_appcontext
 def delete_name(source: str) -> None:
     """Take the name SOURCE out of the table."""
@@ -73,13 +75,13 @@ def delete_name(source: str) -> None:
 
 
 @mapping.command("add")
-@click.argument("match")
-@click.argument("to", nargs=-1, required=True)
-@click.option("--key", "keys", multiple=True, help="Only for calls by this key, by its name or a pattern. Repeatable.")
-@click.option("--purpose", "purposes", multiple=True, type=click.Choice(PURPOSES), help="Only for these. Repeatable.")
-@click.option("--fall-back", is_flag=True, help="Where a model is limited or overloaded, try the next one.")
-@click.option("--note", default="", help="A line of your own.")
-@click.option("--at", type=click.IntRange(1, MOST_RULES), help="Its number; by default it comes last.")
+@argument("match")
+@argument("to", nargs=-1, required=True)
+@option("--key", "keys", multiple=True, help="Only for calls by this key, by its name or a pattern. Repeatable.")
+@option("--purpose", "purposes", multiple=True, type=click.Choice(PURPOSES), help="Only for these. Repeatable.")
+@option("--fall-back", is_flag=True, help="Where a model is limited or overloaded, try the next one.")
+@option("--note", default="", help="A line of your own.")
+@option("--at", type=click.IntRange(1, MOST_RULES), help="Its number; by default it comes last.")
 @with_appcontext
 def add(
     match: str,
@@ -111,7 +113,7 @@ def add(
 
 
 @mapping.command("remove")
-@click.argument("number", type=click.IntRange(1))
+@argument("number", type=click.IntRange(1))
 @with_appcontext
 def remove(number: int) -> None:
     """Remove the rule of this NUMBER."""
@@ -143,7 +145,7 @@ def history() -> None:
 
 
 @mapping.command("undo")
-@click.argument("number", type=click.IntRange(1), required=False)
+@argument("number", type=click.IntRange(1), required=False)
 @with_appcontext
 def undo(number: int | None) -> None:
     """Bring back what was before the last change, or before change NUMBER. This can be undone as well."""
@@ -156,9 +158,9 @@ def undo(number: int | None) -> None:
 
 
 @mapping.command("dry-run")
-@click.argument("model")
-@click.option("--key", help="The name of the key that the call comes by.")
-@click.option("--purpose", type=click.Choice(PURPOSES), help="What the call is for.")
+@argument("model")
+@option("--key", help="The name of the key that the call comes by.")
+@option("--purpose", type=click.Choice(PURPOSES), help="What the call is for.")
 @with_appcontext
 def try_out(model: str, key: str | None, purpose: str | None) -> None:
     """Say what a call for MODEL would get, why, and at what price. Nothing is called."""
@@ -169,7 +171,7 @@ def try_out(model: str, key: str | None, purpose: str | None) -> None:
         models = None
     with _told() as found:
         check(MAPPING_TARGET, {"to": model})
-        click.echo(dry_run(found, models, model, key=key, purpose=purpose).said)
+        say(dry_run(found, models, model, key=key, purpose=purpose).said)
 
 
 @contextlib.contextmanager
@@ -178,4 +180,4 @@ def _told() -> Iterator[ModelMapping]:
     try:
         yield current_gateway().mapping
     except GatewayError as error:
-        raise failure(error.message) from error
+        raise failure(error) from error

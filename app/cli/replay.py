@@ -20,7 +20,10 @@ from flask import Flask
 from werkzeug.utils import import_string
 
 from app.bundles.bundle import FORMAT, outcome_told, unpacked
+from app.cli.command import argument, command, option
 from app.cli.demo import simulator
+from app.cli.words import failure, say
+from app.errors import Sentence
 from app.reply import Ended
 from app.settings import Settings, override
 
@@ -36,9 +39,9 @@ _PICTURE: Final = b'"data:image/png;base64,' + _PIXEL + b'"'
 _COMPARED: Final = ("status", "outcome", "error", "finish_reason", "dropped")
 
 
-@click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
-@click.option("--events", is_flag=True, help="Show the events of the answer as well.")
+@command()
+@argument("file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path))
+@option("--events", is_flag=True, help="Show the events of the answer as well.")
 def replay(file: Path, events: bool) -> None:
     """Play a recorded call again, against a simulator.
 
@@ -54,28 +57,36 @@ def replay(file: Path, events: bool) -> None:
     recorded = bundle["outcome"]
     differs = [name for name in _COMPARED if recorded.get(name) != outcome[name]]
     for name in _COMPARED:
-        mark = "differs" if name in differs else "same"
-        click.echo(f"{name:14} recorded: {_shown(recorded.get(name))}  replayed: {_shown(outcome[name])}  ({mark})")
+        say(
+            Sentence(
+                "%(name)s recorded: %(recorded)s  replayed: %(replayed)s  (%(mark)s)",
+                name=f"{name:14}",
+                recorded=_shown(recorded.get(name)),
+                replayed=_shown(outcome[name]),
+                mark=Sentence("differs") if name in differs else Sentence("same"),
+            )
+        )
     if differs:
-        raise click.ClickException(f"The replay ends otherwise: {', '.join(differs)}.")
-    click.echo("The same outcome.")
+        raise failure(Sentence("The replay ends otherwise: %(names)s.", names=", ".join(differs)))
+    say(Sentence("The same outcome."))
 
 
 def _read(file: Path) -> dict[str, Any]:
     """The bundle. Raises: ClickException if it is none."""
     try:
         if file.stat().st_size > _MOST_BYTES:
-            raise ValueError("it is too large")
+            raise ValueError(Sentence("it is too large"))
         bundle = json.loads(file.read_bytes())
         if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
-            raise ValueError(f'its "format" is not {FORMAT!r}')
+            raise ValueError(Sentence('its "format" is not %(format)s', format=repr(FORMAT)))
         unpacked(bundle["request"]["body"])
         for answer in bundle["answers"]:
             _fault(answer)
         if not isinstance(bundle["outcome"], dict) or not isinstance(bundle["request"]["path"], str):
-            raise ValueError("a part of it is of another form")
+            raise ValueError(Sentence("a part of it is of another form"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise click.ClickException(f"{file} is no bundle of a recorded call: {error}") from None
+        why = error.args[0] if error.args and isinstance(error.args[0], Sentence) else str(error)
+        raise failure(Sentence("%(file)s is no bundle of a recorded call: %(why)s", file=file, why=why)) from None
     return bundle
 
 
@@ -102,7 +113,7 @@ def _teach(control: str, bundle: Mapping[str, Any]) -> None:
         def tell(path: str, body: Mapping[str, Any]) -> None:
             answer = session.post(control + path, json=body, timeout=30)
             if answer.status_code != 200:
-                raise click.ClickException(f"The simulator cannot play this bundle: {answer.text[:500]}")
+                raise failure(Sentence("The simulator cannot play this bundle: %(why)s", why=answer.text[:500]))
 
         entry = bundle["model"]["entry"]
         if isinstance(entry, dict) and isinstance(entry.get("id"), str):
@@ -144,7 +155,7 @@ def _played(folder: Path, urls: Mapping[str, str], bundle: Mapping[str, Any]) ->
     finally:
         gateway.close()
     if not seen:
-        raise click.ClickException("The bridge has not answered this request.")
+        raise failure(Sentence("The bridge has not answered this request."))
     ended = seen[-1]
     return outcome_told(ended), answer
 

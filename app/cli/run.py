@@ -15,28 +15,30 @@ import click
 from flask.cli import ScriptInfo
 
 from app.cli.account import login
-from app.cli.configure import Places, facts_for, moved_by, places_of
+from app.cli.command import argument, command, option
+from app.cli.configure import Places, facts_for, moved_by, no_such_client, places_of, sign_in_first
 from app.cli.launch import bridge, call, program_of
 from app.cli.processes import SERVICE, python_environment, wait_until_alive
+from app.cli.words import failure, unusable
 from app.clients.files.once import prepared
 from app.clients.registry import CLIENTS, STARTABLE
 from app.commands import own_command
-from app.errors import GatewayError, SignInRequiredError
+from app.errors import GatewayError, Sentence, SignInRequiredError
 from app.gateway import current_gateway
 from app.logs import logger
 from app.serving.address import local_host, local_url
 from app.settings import Settings, SettingsError, override
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
-@click.option("--host", help="Address to listen on; goes before HOST.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; goes before PORT.")
-@click.option("--open", "opens", is_flag=True, help="Open the bridge's page in a browser once it runs.")
-@click.option("--model", help="CLIENT: the model to begin with, instead of the one chosen from your list.")
-@click.option("--small-model", help="CLIENT: the model for titles and other small things.")
+@command(context_settings={"allow_interspersed_args": False})
+@option("--host", help="Address to listen on; goes before HOST.")
+@option("--port", type=click.IntRange(1, 65535), help="Port to listen on; goes before PORT.")
+@option("--open", "opens", is_flag=True, help="Open the bridge's page in a browser once it runs.")
+@option("--model", help="CLIENT: the model to begin with, instead of the one chosen from your list.")
+@option("--small-model", help="CLIENT: the model for titles and other small things.")
 @moved_by
-@click.argument("client", required=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
+@argument("client", required=False)
+@argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
 def run(
     host: str | None,
     port: int | None,
@@ -63,7 +65,7 @@ def run(
     try:
         settings = Settings.load()
     except SettingsError as error:
-        raise click.ClickException(str(error)) from error
+        raise failure(error) from error
     if client is not None:
         program = program_of(*_of_the_terminal(client))
         sys.exit(_run_client(settings, Started(client, program, arguments, model, small_model), places_of(None, moved)))
@@ -98,12 +100,13 @@ class Started(NamedTuple):
 def _of_the_terminal(name: str) -> tuple[str, str]:
     """The program's name and home page. Raises: BadParameter if it is none that can be started."""
     if name not in CLIENTS:
-        raise click.BadParameter(f"no such client: {name!r}. There are: {', '.join(STARTABLE)}.", param_hint="CLIENT")
+        raise no_such_client(name, STARTABLE)
     if name not in STARTABLE:
-        raise click.BadParameter(
-            f"{name} is no program of the terminal. How to set it up: {own_command(f'configure {name}')}",
-            param_hint="CLIENT",
+        command = own_command(f"configure {name}")
+        what = Sentence(
+            "%(name)s is no program of the terminal. How to set it up: %(command)s", name=name, command=command
         )
+        raise unusable(what, "CLIENT")
     return STARTABLE[name]
 
 
@@ -121,7 +124,7 @@ def _run_client(settings: Settings, asked: Started, places: Places) -> int:
             around.enter_context(bridge(settings))
             variables = around.enter_context(prepared(setup.once, setup.files, *places))
         except SignInRequiredError as error:
-            raise click.ClickException(f"{error.message} From here: {own_command('login')}") from error
+            raise failure(sign_in_first(error)) from error
         except GatewayError as error:
-            raise click.ClickException(error.message) from error
+            raise failure(error) from error
         return call(asked.program, asked.arguments, variables)

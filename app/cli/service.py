@@ -15,15 +15,18 @@ from typing import Final
 import click
 import platformdirs
 
+from app.cli.command import group, option
+from app.cli.words import failure, say
 from app.commands import is_installed, own_command
+from app.errors import Sentence
 from app.settings import environment_for
 
 _NAME: Final = "copilot-bridge"
 _OPEN_FILES: Final = 8192
 # A little more than GRACEFUL_TIMEOUT_S, so that running answers may finish.
 _STOP_S: Final = 40
-_NO_BUS: Final = (
-    "\nsystemd runs nothing for this user here, as after su or sudo, or in a container. Log in as this user (by ssh, "
+_NO_BUS: Final = Sentence(
+    "systemd runs nothing for this user here, as after su or sudo, or in a container. Log in as this user (by ssh, "
     "say) and try again, or take the unit of the system, which docs/operating.md describes."
 )
 # What says where settings and state are; everything else belongs into the env file.
@@ -127,26 +130,32 @@ def _manager() -> Manager:
     else:
         found = systemd(platformdirs.user_config_path(), command, variables)
     if shutil.which(found.program) is None:
-        raise click.ClickException(
-            f"{found.program} is not here. Services are set up with systemd on Linux and with launchd on macOS; "
-            f"elsewhere start “{own_command('run')}” with what your system has, or use Docker."
+        raise failure(
+            Sentence(
+                "%(program)s is not here. Services are set up with systemd on Linux and with launchd on macOS; elsewhere "
+                "start “%(command)s” with what your system has, or use Docker.",
+                program=found.program,
+                command=own_command("run"),
+            )
         )
     return found
 
 
-@click.group()
+@group()
 def service() -> None:
     """Keep the bridge running in the background, from login on."""
 
 
 @service.command()
-@click.option("--print", "prints", is_flag=True, help="Print the unit or agent, and change nothing.")
+@option("--print", "prints", is_flag=True, help="Print the unit or agent, and change nothing.")
 def install(prints: bool) -> None:
     """Start the bridge now and with each login."""
     if not is_installed() or "archive-v" in sys.prefix:
-        raise click.ClickException(
-            "The service needs a copy of the bridge that stays: pipx install copilot-bridge-server, or "
-            "uv tool install copilot-bridge-server. From a checkout: deploy/copilot-bridge.service."
+        raise failure(
+            Sentence(
+                "The service needs a copy of the bridge that stays: pipx install copilot-bridge-server, or "
+                "uv tool install copilot-bridge-server. From a checkout: deploy/copilot-bridge.service."
+            )
         )
     manager = _manager()
     if prints:
@@ -165,8 +174,9 @@ def install(prints: bool) -> None:
             manager.file.unlink()
         raise
     _call(tuple(others))
-    click.echo(f"The bridge runs, and starts with each login ({manager.file}).")
-    click.echo(f"Its log: {manager.log}\nIs all in order? {own_command('doctor')}")
+    say(Sentence("The bridge runs, and starts with each login (%(file)s).", file=manager.file))
+    say(Sentence("Its log: %(log)s", log=manager.log))
+    say(Sentence("Is all in order? %(command)s", command=own_command("doctor")))
 
 
 @service.command()
@@ -174,7 +184,8 @@ def status() -> None:
     """Show whether it runs."""
     manager = _manager()
     if not manager.file.exists():
-        raise click.ClickException(f"It is not installed as a service. Do so: {own_command('service install')}")
+        command = own_command("service install")
+        raise failure(Sentence("It is not installed as a service. Do so: %(command)s", command=command))
     sys.exit(subprocess.run(manager.status, check=False).returncode)  # noqa: S603
 
 
@@ -183,12 +194,12 @@ def uninstall() -> None:
     """Stop it and start it no more. State and settings stay."""
     manager = _manager()
     if not manager.file.exists():
-        click.echo("It is not installed as a service.")
+        say(Sentence("It is not installed as a service."))
         return
     _try(manager.uninstall)
     manager.file.unlink()
     _try(manager.reload)
-    click.echo(f"Stopped, and {manager.file} is gone. State and settings are where they were.")
+    say(Sentence("Stopped, and %(file)s is gone. State and settings are where they were.", file=manager.file))
 
 
 def _call(commands: tuple[tuple[str, ...], ...]) -> None:
@@ -196,8 +207,8 @@ def _call(commands: tuple[tuple[str, ...], ...]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             said = done.stderr.strip() or done.stdout.strip()
-            advice = _NO_BUS if "connect to bus" in said else ""
-            raise click.ClickException(f"{' '.join(command)} failed: {said}{advice}")
+            what = Sentence("%(command)s failed: %(why)s", command=" ".join(command), why=said)
+            raise failure(Sentence.joined(what, _NO_BUS if "connect to bus" in said else "", by="\n"))
 
 
 def _try(commands: tuple[tuple[str, ...], ...]) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
+from app.cli.command import command, option
+from app.cli.words import say
 from app.converters.registry import CLIENTS
+from app.errors import Sentence
 from app.gateway import current_gateway
 from app.settings import rows
 
 
-@click.command()
-@click.option("--markdown", is_flag=True, help="As the table of docs/configuration.md (defaults instead of values).")
+@command()
+@option("--markdown", is_flag=True, help="As the table of docs/configuration.md (defaults instead of values).")
 @with_appcontext
 def settings(markdown: bool) -> None:
     """Show the effective settings; secrets are masked."""
@@ -25,9 +28,9 @@ def settings(markdown: bool) -> None:
     for row in table:
         mark = " " if row.value == row.default else "*"
         click.echo(f"{mark} {row.env:<{width}}  {row.value}")
-    click.echo("\n* differs from the default")
+    say(Sentence("\n* differs from the default"))
     if names := current_gateway().keys.names():
-        click.echo(f"The log names the keys of API_KEY, in this order: {', '.join(names)}")
+        say(Sentence("The log names the keys of API_KEY, in this order: %(names)s", names=", ".join(names)))
 
 
 _VERDICTS = {
@@ -38,7 +41,7 @@ _VERDICTS = {
 }
 
 
-@click.command()
+@command()
 def protocols() -> None:
     """Show what becomes of every request field.
 

@@ -13,7 +13,9 @@ from flask.cli import with_appcontext
 from app import backup as backups
 from app.cli.actor import actor
 from app.cli.around import as_owner_of, told
-from app.errors import StoreError
+from app.cli.command import argument, command, group, option
+from app.cli.words import say
+from app.errors import Sentence, StoreError
 from app.gateway import Gateway, current_gateway
 from app.logs import audit
 from app.store import Store, open_store
@@ -22,8 +24,8 @@ from app.store.private_file import write_private
 _STANDARD = "-"
 
 
-@click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
+@command()
+@argument("file", type=click.Path(dir_okay=False, path_type=Path, allow_dash=True))
 @with_appcontext
 def backup(file: Path) -> None:
     """Write the whole state into FILE.
@@ -37,8 +39,11 @@ def backup(file: Path) -> None:
         taken = backups.take(gateway.store, data_dir, gateway.database)
         if not taken.files and not taken.entries and taken.database is None:
             raise StoreError(
-                f"There is nothing to back up in {data_dir}: no sign-in and no state. Run this in the folder and with "
-                "the environment of the service."
+                Sentence(
+                    "There is nothing to back up in %(folder)s: no sign-in and no state. Run this in the folder and "
+                    "with the environment of the service.",
+                    folder=data_dir,
+                )
             )
         others = backups.left_out(data_dir)
     content = backups.to_bytes(taken)
@@ -50,16 +55,17 @@ def backup(file: Path) -> None:
             _refuse_to_replace(file)
             write_private(file, content)
     audit("backup written", actor=actor(), entries=len(taken.entries), sign_in=bool(taken.files))
-    click.echo(f"Backup written: {_what_is_in(taken)}.", err=True)
+    say(Sentence("Backup written: %(what)s.", what=_what_is_in(taken)), to_stderr=True)
     if others:
-        click.echo(f"Not in it: {', '.join(others)} in {data_dir}.", err=True)
-    click.echo(
-        "It holds working credentials: keep it as you keep passwords. Your settings (.env) are not in it.", err=True
+        say(Sentence("Not in it: %(names)s in %(folder)s.", names=", ".join(others), folder=data_dir), to_stderr=True)
+    say(
+        Sentence("It holds working credentials: keep it as you keep passwords. Your settings (.env) are not in it."),
+        to_stderr=True,
     )
 
 
-@click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
+@command()
+@argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
 @with_appcontext
 def restore(file: Path) -> None:
     """Make the state what it was when FILE was written. "-" reads standard input.
@@ -76,20 +82,20 @@ def restore(file: Path) -> None:
             backups.restore(found, gateway.store, data_dir, gateway.database)
             gateway.close()
     audit("backup restored", actor=actor(), entries=len(found.entries), sign_in=bool(found.files))
-    click.echo(f"Restored: {_what_is_in(found)}. A running service uses it from its next request on.")
+    say(Sentence("Restored: %(what)s. A running service uses it from its next request on.", what=_what_is_in(found)))
     if not found.files:
-        click.echo("Nobody was signed in when the backup was made, so nobody is now.")
+        say(Sentence("Nobody was signed in when the backup was made, so nobody is now."))
 
 
-@click.group()
+@group()
 def store() -> None:
     """Move the shared state between SQLite and Redis."""
 
 
 @store.command("copy")
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
-@click.option("--replace", is_flag=True, help="Also if TO holds something already, which is lost then.")
+@argument("source", metavar="FROM")
+@argument("target", metavar="TO")
+@option("--replace", is_flag=True, help="Also if TO holds something already, which is lost then.")
 @with_appcontext
 def copy(source: str, target: str, replace: bool) -> None:
     """Copy the shared state FROM one store TO another, with what is left of each value's life.
@@ -106,12 +112,23 @@ def copy(source: str, target: str, replace: bool) -> None:
             there = len(end.dump())
             if there and not replace:
                 raise StoreError(
-                    f"{_shown(target)} holds {there} values already. --replace puts those of {_shown(source)} in their "
-                    "place."
+                    Sentence(
+                        "%(target)s holds %(count)s values already. --replace puts those of %(source)s in their place.",
+                        target=_shown(target),
+                        count=there,
+                        source=_shown(source),
+                    )
                 )
             end.load(entries)
     audit("store copied", actor=actor(), source=_shown(source), target=_shown(target), entries=len(entries))
-    click.echo(f"Copied {len(entries)} values from {_shown(source)} to {_shown(target)}.")
+    say(
+        Sentence(
+            "Copied %(count)s values from %(source)s to %(target)s.",
+            count=len(entries),
+            source=_shown(source),
+            target=_shown(target),
+        )
+    )
 
 
 def _open(gateway: Gateway, place: str, *, must_exist: bool = False) -> Store:
@@ -119,17 +136,20 @@ def _open(gateway: Gateway, place: str, *, must_exist: bool = False) -> Store:
     settings = gateway.settings
     if place == "redis":
         if settings.redis_url is None:
-            raise StoreError("REDIS_URL is not set: set it, or name the address itself.")
+            raise StoreError(Sentence("REDIS_URL is not set: set it, or name the address itself."))
         return open_store(data_dir=settings.data_dir, redis_url=settings.redis_url.reveal())
     if urlsplit(place).scheme in ("redis", "rediss", "unix"):
         return open_store(data_dir=settings.data_dir, redis_url=place)
     path = settings.data_dir / "state.db" if place == "sqlite" else Path(place)
     if path.name != "state.db":
         raise StoreError(
-            f"{_shown(place)} is no store: say sqlite, redis, the path of a state.db or a redis:// address."
+            Sentence(
+                "%(place)s is no store: say sqlite, redis, the path of a state.db or a redis:// address.",
+                place=_shown(place),
+            )
         )
     if must_exist and not path.is_file():
-        raise StoreError(f"There is no {path}.")
+        raise StoreError(Sentence("There is no %(file)s.", file=path))
     return open_store(data_dir=path.parent, redis_url=None)
 
 
@@ -149,10 +169,17 @@ def _refuse_to_replace(file: Path) -> None:
             return
     except (StoreError, OSError):
         pass
-    raise StoreError(f"{file} is there already, and is no backup that could be replaced. Choose another name.")
+    raise StoreError(
+        Sentence("%(file)s is there already, and is no backup that could be replaced. Choose another name.", file=file)
+    )
 
 
-def _what_is_in(found: backups.Backup) -> str:
-    sign_in = "the sign-in and " if found.files else ""
-    rows = f" and {found.database.rows} rows of the database" if found.database is not None else ""
-    return f"{sign_in}{len(found.entries)} values of the store{rows}"
+def _what_is_in(found: backups.Backup) -> Sentence:
+    parts = [Sentence("the sign-in")] if found.files else []
+    parts.append(Sentence("%(count)s values of the store", count=len(found.entries)))
+    if found.database is not None:
+        parts.append(Sentence("%(count)s rows of the database", count=found.database.rows))
+    whole, *others = parts
+    for other in others:
+        whole = Sentence("%(one)s and %(other)s", one=whole, other=other)
+    return whole

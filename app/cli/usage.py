@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from flask.cli import with_appcontext
 
-from app.errors import GatewayError
+from app.cli.command import command, option
+from app.cli.words import failure
+from app.errors import GatewayError, Sentence
 from app.gateway import Gateway, current_gateway
 from app.schemas.usage import GROUPS, Wanted, read_query
+from app.terminal import in_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,12 +22,12 @@ if TYPE_CHECKING:
 _WATCH_S = 2.0
 
 
-@click.command()
-@click.option("--from", "first", metavar="DAY", help="The first day, e.g. 2026-11-01; by default thirty days ago.")
-@click.option("--to", "last", metavar="DAY", help="The last day; by default today.")
-@click.option("--group", type=click.Choice(GROUPS), default="day", show_default=True, help="What a row stands for.")
-@click.option("--csv", "as_csv", is_flag=True, help="As CSV, with all decimals.")
-@click.option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
+@command()
+@option("--from", "first", metavar="DAY", help="The first day, e.g. 2026-11-01; by default thirty days ago.")
+@option("--to", "last", metavar="DAY", help="The last day; by default today.")
+@option("--group", type=click.Choice(GROUPS), default="day", show_default=True, help="What a row stands for.")
+@option("--csv", "as_csv", is_flag=True, help="As CSV, with all decimals.")
+@option("--watch", is_flag=True, help="Show it anew every two seconds, until Ctrl-C.")
 @with_appcontext
 def usage(first: str | None, last: str | None, group: str, as_csv: bool, watch: bool) -> None:
     """Show what went through this bridge, and what it cost.
@@ -44,7 +47,7 @@ def usage(first: str | None, last: str | None, group: str, as_csv: bool, watch: 
 
             Console().print(_table(gateway, read_query(query, now=time.time())))
     except GatewayError as error:
-        raise click.ClickException(error.message) from error
+        raise failure(error) from error
 
 
 def _watch(gateway: Gateway, query: dict[str, Any]) -> None:
@@ -78,12 +81,12 @@ def _table(gateway: Gateway, wanted: Wanted) -> Table:
 
     rows = _rows(gateway, wanted)
     at = datetime.now(UTC).strftime("%H:%M:%S")
-    title = f"Usage, {wanted.first} to {wanted.last} (at {at} UTC)"
-    table = Table(title=title, show_footer=bool(rows))
+    title = Sentence("Usage, %(first)s to %(last)s (at %(at)s UTC)", first=wanted.first, last=wanted.last, at=at)
+    table = Table(title=in_words(title), show_footer=bool(rows))
     total = told(added_up(rows))
-    table.add_column(wanted.group.capitalize(), footer="Total", overflow="fold")
+    table.add_column(in_words(_GROUPS[wanted.group]), footer=in_words(Sentence("Total")), overflow="fold")
     for heading, cell in _COLUMNS:
-        table.add_column(heading, justify="right", footer=cell(total), overflow="fold")
+        table.add_column(in_words(heading), justify="right", footer=cell(total), overflow="fold")
     for name, sums in rows:
         numbers = told(sums)
         table.add_row(name or "–", *(cell(numbers) for _, cell in _COLUMNS))
@@ -96,14 +99,21 @@ def _credits(numbers: dict[str, Any]) -> str:
     return f"{numbers['credits']:,.2f}{more}"
 
 
+_GROUPS = {
+    "day": Sentence("Day"),
+    "model": Sentence("Model"),
+    "key": Sentence("Key"),
+    "client": Sentence("Client"),
+    "account": Sentence("Account"),
+}
 _COLUMNS = (
-    ("Calls", lambda it: f"{it['calls']:,}"),
-    ("Failed", lambda it: f"{it['failed_calls']:,}" if it["failed_calls"] else ""),
-    ("Input", lambda it: f"{it['input_tokens']:,}"),
-    ("Cached", lambda it: f"{it['cached_input_tokens']:,}"),
-    ("Output", lambda it: f"{it['output_tokens']:,}"),
-    ("Credits", _credits),
-    ("Premium", lambda it: f"{it['premium_requests']:g}" if it["premium_requests"] else ""),
-    ("No cost known", lambda it: f"{it['calls_of_unknown_cost']:,}" if it["calls_of_unknown_cost"] else ""),
-    ("First byte", lambda it: "" if it["first_byte_ms"] is None else f"{it['first_byte_ms'] / 1000:.1f} s"),
+    (Sentence("Calls"), lambda it: f"{it['calls']:,}"),
+    (Sentence("Failed"), lambda it: f"{it['failed_calls']:,}" if it["failed_calls"] else ""),
+    (Sentence("Input"), lambda it: f"{it['input_tokens']:,}"),
+    (Sentence("Cached"), lambda it: f"{it['cached_input_tokens']:,}"),
+    (Sentence("Output"), lambda it: f"{it['output_tokens']:,}"),
+    (Sentence("Credits"), _credits),
+    (Sentence("Premium"), lambda it: f"{it['premium_requests']:g}" if it["premium_requests"] else ""),
+    (Sentence("No cost known"), lambda it: f"{it['calls_of_unknown_cost']:,}" if it["calls_of_unknown_cost"] else ""),
+    (Sentence("First byte"), lambda it: "" if it["first_byte_ms"] is None else f"{it['first_byte_ms'] / 1000:.1f} s"),
 )

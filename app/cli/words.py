@@ -1,19 +1,10 @@
-"""What a command says, in the language of the terminal: Chinese where the locale is, else English."""
+"""What a command says: `Sentence`s, in the language of the terminal."""
 
 from __future__ import annotations
 
-import gettext
-import sys
-from functools import cache
-from pathlib import Path
-from typing import Final
-
 import click
 
-from app.errors import Sentence
-from app.settings import terminal_locale
-
-_CATALOGUES: Final = Path(__file__).resolve().parents[1] / "translations"
+from app.terminal import in_words
 
 
 def say(message: str, *, to_stderr: bool = False) -> None:
@@ -21,35 +12,16 @@ def say(message: str, *, to_stderr: bool = False) -> None:
     click.echo(in_words(message), err=to_stderr)
 
 
-def failure(message: str) -> click.ClickException:
-    """What ends a command with this line."""
+def failure(message: object) -> click.ClickException:
+    """What ends a command with this line: a sentence, or an error that holds one."""
     return click.ClickException(in_words(message))
 
 
-def in_words(message: str) -> str:
-    """A sentence in the language of the terminal; a plain string stays as it is."""
-    return _translated(message) if isinstance(message, Sentence) and _is_chinese() else str(message)
+def misused(message: str) -> click.UsageError:
+    """The same, for options that do not go together."""
+    return click.UsageError(in_words(message))
 
 
-def _is_chinese() -> bool:
-    """Also whether the terminal can write it."""
-    if not terminal_locale().lower().startswith("zh"):
-        return False
-    try:
-        "中文".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _translated(sentence: Sentence) -> str:
-    values = {
-        name: _translated(value) if isinstance(value, Sentence) else value for name, value in sentence.values.items()
-    }
-    words = _catalogue().gettext(sentence.template)
-    return words % values if values else words
-
-
-@cache
-def _catalogue() -> gettext.NullTranslations:
-    return gettext.translation("messages", _CATALOGUES, ["zh_Hans"])
+def unusable(message: str, what: str | None = None) -> click.BadParameter:
+    """The same, for a value that cannot be used. what: the option or argument, unless click knows it."""
+    return click.BadParameter(in_words(message), param_hint=what)

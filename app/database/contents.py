@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from app.database.database import Database
 from app.database.revisions import head
-from app.errors import StoreError
+from app.errors import Sentence, StoreError
 
 T = TypeVar("T")
 
@@ -81,8 +81,12 @@ def fill(connection: Any, contents: Contents) -> None:
 
     if contents.revision > head():
         raise StoreError(
-            f"This backup holds a database of revision {contents.revision}; this program knows {head()}. Restore it "
-            "with the version of copilot-bridge that made it, or a newer one."
+            Sentence(
+                "This backup holds a database of revision %(revision)s; this program knows %(known)s. Restore it with "
+                "the version of copilot-bridge that made it, or a newer one.",
+                revision=contents.revision,
+                known=head(),
+            )
         )
     in_progress = _calls_in_progress(connection)
     METADATA.drop_all(connection)
@@ -99,7 +103,9 @@ def fill(connection: Any, contents: Contents) -> None:
                 connection.execute(insert(table), values)
             _go_on_counting(connection, table)
     except (IntegrityError, ValueError, SQLAlchemyError) as error:
-        raise StoreError("This backup is damaged: its database has rows that do not fit. Use another one.") from error
+        raise StoreError(
+            Sentence("This backup is damaged: its database has rows that do not fit. Use another one.")
+        ) from error
     if contents.revision != head():
         upgrade(connection)
     _let_go_on(connection, in_progress)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from app.converters.wire.named_limit import NamedLimit, Scope
-from app.errors import StoreError, UpstreamStatusError
+from app.errors import Sentence, StoreError, UpstreamStatusError
 from app.logs import loggable_name, logger
 from app.store.base import Store
 
@@ -61,13 +61,13 @@ class Closed:
     is_quota: bool = False
 
     @property
-    def words(self) -> str:
+    def words(self) -> Sentence:
         """What is limited."""
         return {
-            "model": f"calls of the model {self.of!r}",
-            "vendor": f"calls of all models of {self.of}",
-            "agent": "calls of agents",
-            "account": "all calls of this account",
+            "model": Sentence("calls of the model %(name)s", name=repr(self.of)),
+            "vendor": Sentence("calls of all models of %(name)s", name=self.of),
+            "agent": Sentence("calls of agents"),
+            "account": Sentence("all calls of this account"),
         }[self.scope]
 
     @property
@@ -165,17 +165,28 @@ class LimitClock:
     def _error(self, closed: Closed) -> LimitedError:
         left_s = max(1, math.ceil(closed.ends_at - self._clock()))
         until = _moment(closed.ends_at)
-        named = f" ({closed.code})" if closed.code else ""
-        lead = (
-            "The quota of the GitHub Copilot subscription is spent for" if closed.is_quota else "GitHub Copilot limits"
+        told = {
+            "what": closed.words,
+            "code": f" ({closed.code})" if closed.code else "",
+            "until": until,
+            "left": in_words(left_s),
+        }
+        what = (
+            Sentence(
+                "The quota of the GitHub Copilot subscription is spent for %(what)s%(code)s until %(until)s, %(left)s "
+                "from now.",
+                **told,
+            )
+            if closed.is_quota
+            else Sentence("GitHub Copilot limits %(what)s%(code)s until %(until)s, %(left)s from now.", **told)
         )
         asks_in_s = math.ceil(closed.opens_at - self._clock())
-        asked = "Until then the bridge sends none."
+        asked = Sentence("Until then the bridge sends none.")
         if asks_in_s < left_s:
-            asked = f"The bridge asks again in {in_words(asks_in_s)}."
-        advice = "Wait, or use another model." if closed.scope in ("model", "vendor") else "Wait."
+            asked = Sentence("The bridge asks again in %(time)s.", time=in_words(asks_in_s))
+        advice = Sentence("Wait, or use another model.") if closed.scope in ("model", "vendor") else Sentence("Wait.")
         return LimitedError(
-            f"{lead} {closed.words}{named} until {until}, {in_words(left_s)} from now. {asked} {advice}",
+            Sentence.joined(what, asked, advice),
             code="insufficient_quota" if closed.is_quota else None,
             retry_after=str(left_s),
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from app.errors import Sentence
+
 Role = Literal["client", "admin"]
 Unit = Literal["credits", "premium_requests", "tokens"]
 Period = Literal["day", "month", "total"]
@@ -18,6 +20,16 @@ ROLES: Final[tuple[Role, ...]] = ("client", "admin")
 UNITS: Final[tuple[Unit, ...]] = ("credits", "premium_requests", "tokens")
 PERIODS: Final[tuple[Period, ...]] = ("day", "month", "total")
 
+_UNIT_WORDS: Final[dict[Unit, Sentence]] = {
+    "credits": Sentence("credits"),
+    "premium_requests": Sentence("premium requests"),
+    "tokens": Sentence("tokens"),
+}
+_PERIOD_WORDS: Final[dict[Period, Sentence]] = {
+    "day": Sentence("per day"),
+    "month": Sentence("per month"),
+    "total": Sentence("in total"),
+}
 PER_UNIT: Final[dict[Unit, int]] = {"credits": 10**9, "premium_requests": 1000, "tokens": 1}
 """In what amounts are counted: nano-credits, thousandths of a premium request, tokens. Whole numbers, so that sums are
 exact."""
@@ -63,10 +75,14 @@ class Budget:
         return datetime(*after, 1, tzinfo=UTC).timestamp()
 
     @property
-    def words(self) -> str:
+    def words(self) -> Sentence:
         """``5 credits per day``."""
-        per = "in total" if self.per == "total" else f"per {self.per}"
-        return f"{told(self.amount, self.unit)} {self.unit.replace('_', ' ')} {per}"
+        return Sentence(
+            "%(amount)s %(unit)s %(per)s",
+            amount=told(self.amount, self.unit),
+            unit=_UNIT_WORDS[self.unit],
+            per=_PERIOD_WORDS[self.per],
+        )
 
     def as_json(self) -> dict[str, Any]:
         amount = self.amount / PER_UNIT[self.unit]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from app.errors import Sentence
+
 MOST_RULES: Final = 100
 MOST_TARGETS: Final = 10
 MOST_NAMES: Final = 50
@@ -40,13 +42,13 @@ class Rule:
         )
 
     @property
-    def said(self) -> str:
+    def said(self) -> Sentence:
         """In a line."""
-        said = f"{self.match} → {', '.join(self.to)}"
-        said += f"; keys {', '.join(self.keys)}" if self.keys else ""
-        said += f"; purposes {', '.join(self.purposes)}" if self.purposes else ""
-        said += "; falls back" if self.fall_back else ""
-        return said + (f" ({self.note})" if self.note else "")
+        parts = [f"{self.match} → {', '.join(self.to)}"]
+        parts += [Sentence("keys %(names)s", names=", ".join(self.keys))] if self.keys else []
+        parts += [Sentence("purposes %(names)s", names=", ".join(self.purposes))] if self.purposes else []
+        parts += [Sentence("falls back")] if self.fall_back else []
+        return Sentence.joined(Sentence.joined(*parts, by="; "), f"({self.note})" if self.note else "")
 
     def told(self) -> dict[str, Any]:
         """As JSON; what says nothing is left out."""

@@ -51,8 +51,9 @@ UNIVERSAL = NEUTRAL | {
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.masking": (set(), set()),
     "app.errors": ({"app.masking"}, set()),
-    "app.settings": ({"app.github_hosts", "app.masking"}, {"dotenv"}),
-    "app.github_hosts": (set(), set()),
+    "app.settings": ({"app.errors", "app.github_hosts", "app.masking"}, {"dotenv"}),
+    "app.terminal": ({"app.errors", "app.settings"}, set()),
+    "app.github_hosts": ({"app.errors"}, set()),
     "app.logs": ({"app.masking"}, set()),
     "app.version": (set(), set()),
     "app.commands": ({"app.settings"}, set()),
@@ -100,7 +101,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         | {"app.store"},
         {"limits", "sqlalchemy"},
     ),
-    "app.keys.key": (set(), set()),
+    "app.keys.key": ({"app.errors"}, set()),
     "app.backup": (GROUND | {"app.database", "app.store"}, {"orjson"}),
     "app.auth": (GROUND | {"app.auth", "app.store"}, {"requests", "orjson", "jwt", "cryptography"}),
     "app.upstream": (
@@ -125,7 +126,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         GROUND | {"app.background_call", "app.converters.codec", "app.converters.wire", "app.database", "app.reply"},
         set(),
     ),
-    "app.dry_run": ({"app.converters.neutral.prices", "app.routing", "app.store"}, set()),
+    "app.dry_run": ({"app.converters.neutral.prices", "app.errors", "app.routing", "app.store"}, set()),
     "app.background_call": ({"app.http_connection", "app.memory"}, set()),
     "app.tokens": ({"app.converters.neutral.vocabulary"}, {"rs_bpe"}),
     "app.reply": ({"app.caching.prefix", "app.converters.neutral.outcome", "app.copier", "app.tape"}, set()),
@@ -205,8 +206,11 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         },
         {"flask", "flask_babel", "werkzeug", "orjson", "zstandard"},
     ),
-    "app.cli.main": (GROUND | {"app.cli"}, {"flask", "werkzeug", "click", "platformdirs"}),
-    "app.cli.service": (GROUND | {"app.commands"}, {"click", "platformdirs"}),
+    "app.cli.main": (GROUND | {"app.cli", "app.terminal"}, {"flask", "werkzeug", "click", "platformdirs"}),
+    "app.cli.service": (
+        GROUND | {"app.cli.command", "app.cli.words", "app.commands", "app.terminal"},
+        {"click", "platformdirs"},
+    ),
     "app.__main__": ({"app.cli.main"}, set()),
     "app.cli": (
         GROUND
@@ -225,6 +229,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "app.schemas",
             "app.serving.address",
             "app.store",
+            "app.terminal",
         },
         {"click", "flask", "requests", "rich", "sseclient", "werkzeug"},
     ),
@@ -232,7 +237,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"app.clients", "app.converters.neutral.prices", "app.errors", "app.routing"},
         {"ruamel", "tomlkit"},
     ),
-    "app.cli.doctor": (GROUND | {"app.doctor", "app.gateway"}, {"flask", "click"}),
+    "app.cli.doctor": (GROUND | {"app.cli", "app.doctor", "app.gateway", "app.terminal"}, {"flask", "click"}),
     "app.doctor": (
         GROUND
         | {

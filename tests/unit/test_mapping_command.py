@@ -9,8 +9,8 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from app.cli.words import in_words
 from app.errors import Sentence
+from app.terminal import in_words
 
 Run = Callable[..., Result]
 
