@@ -58,6 +58,10 @@ class Sentence(str):
         sentence.values = values
         return sentence
 
+    def format(self, *values: object, **named: object) -> str:
+        """marshmallow does so with everything that its fields say. A sentence has its values already."""
+        return self if "{" not in self else super().format(*values, **named)
+
     @classmethod
     def joined(cls, *parts: str, by: str = " ") -> Sentence:
         """Sentences one behind the other; those that say nothing are left out."""
@@ -82,7 +86,9 @@ class Sentence(str):
 
 def sentence_of(error: Exception) -> str:
     """What an error says, as a `Sentence` if it was made of one; ``str(error)`` is never one."""
-    said = error.args[0] if error.args else ""
+    if isinstance(error, GatewayError):
+        return error.message
+    said = error.args[0] if error.args else None
     return said if isinstance(said, str) else str(error)
 
 

@@ -9,6 +9,8 @@ import ipaddress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from app.errors import Sentence
+
 PUBLIC: Final = "github.com"
 _PUBLIC_COPILOT: Final = "githubcopilot.com"
 _TENANTS: Final = ".ghe.com"
@@ -21,11 +23,11 @@ def parse_host(raw: str) -> str:
         parts = urlsplit(f"//{bare}")
         _ = parts.port
     except ValueError:
-        raise ValueError("is not the name of a host") from None
+        raise ValueError(Sentence("is not the name of a host")) from None
     if not parts.hostname or parts.netloc != bare or "@" in bare or any(char.isspace() for char in bare):
-        raise ValueError("is not the name of a host (no path, no user name, no http://)")
+        raise ValueError(Sentence("is not the name of a host (no path, no user name, no http://)"))
     if parts.hostname.startswith("api.") or parts.hostname.startswith("copilot-api."):
-        raise ValueError("is the host of an API; the one that people open in a browser is meant")
+        raise ValueError(Sentence("is the host of an API; the one that people open in a browser is meant"))
     return bare
 
 

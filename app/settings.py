@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from dotenv import dotenv_values, load_dotenv
 
 from app import github_hosts
+from app.errors import Sentence, sentence_of
 from app.masking import masked
 
 DEFAULT_API_KEY = "github-copilot-openai-api-key"
@@ -33,6 +34,10 @@ DEFAULT_MAPPING: Mapping[str, str] = {"gpt-o4-mini": "claude-opus-4.6", "gpt-4o-
 
 class SettingsError(ValueError):
     """A variable holds something unusable. One line: the variable, what is wrong, an example."""
+
+    def __init__(self, variable: str, what: str) -> None:
+        super().__init__(Sentence.joined(f"{variable}:", what))
+        self.variable, self.what = variable, what
 
 
 class Secret:
@@ -66,7 +71,7 @@ class Secret:
 
 def _text(raw: str) -> str:
     if "\n" in raw or "\r" in raw:
-        raise ValueError("has a line break")
+        raise ValueError(Sentence("has a line break"))
     return raw
 
 
@@ -75,9 +80,9 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         try:
             value = int(raw)
         except ValueError:
-            raise ValueError(f"is not a whole number from {low} to {high}") from None
+            raise ValueError(Sentence("is not a whole number from %(low)s to %(high)s", low=low, high=high)) from None
         if not low <= value <= high:
-            raise ValueError(f"is not between {low} and {high}")
+            raise ValueError(Sentence("is not between %(low)s and %(high)s", low=low, high=high))
         return value
 
     return parse
@@ -86,7 +91,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _flag(raw: str) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if raw.lower() not in words:
-        raise ValueError("is neither true nor false")
+        raise ValueError(Sentence("is neither true nor false"))
     return words[raw.lower()]
 
 
@@ -94,9 +99,9 @@ def _seconds(raw: str) -> float:
     try:
         value = float(raw)
     except ValueError:
-        raise ValueError("is not a number of seconds") from None
+        raise ValueError(Sentence("is not a number of seconds")) from None
     if not (math.isfinite(value) and value > 0):
-        raise ValueError("is not a positive number of seconds")
+        raise ValueError(Sentence("is not a positive number of seconds"))
     return value
 
 
@@ -106,14 +111,14 @@ def _seconds_or_never(raw: str) -> float:
     try:
         return _seconds(raw)
     except ValueError:
-        raise ValueError("is neither a positive number of seconds nor 0") from None
+        raise ValueError(Sentence("is neither a positive number of seconds nor 0")) from None
 
 
 def _amount(raw: str) -> float:
     try:
         return _seconds_or_never(raw)
     except ValueError:
-        raise ValueError("is neither a positive number nor 0") from None
+        raise ValueError(Sentence("is neither a positive number nor 0")) from None
 
 
 def _sealing_key(raw: str) -> Secret:
@@ -122,7 +127,9 @@ def _sealing_key(raw: str) -> Secret:
     except ValueError:
         key = b""
     if len(key) != SEALING_KEY_BYTES:
-        raise ValueError(f"is not {SEALING_KEY_BYTES} bytes in base64 (openssl rand -base64 {SEALING_KEY_BYTES})")
+        raise ValueError(
+            Sentence("is not %(count)s bytes in base64 (openssl rand -base64 %(count)s)", count=SEALING_KEY_BYTES)
+        )
     return Secret(raw)
 
 
@@ -132,19 +139,19 @@ def parse_url(raw: str) -> str:
         parts = urlsplit(raw)
         _ = parts.port  # raises on a port that is no number
     except ValueError:
-        raise ValueError("is not a URL") from None
+        raise ValueError(Sentence("is not a URL")) from None
     if any(char.isspace() for char in raw):
-        raise ValueError("is not a URL: it has a space in it")
+        raise ValueError(Sentence("is not a URL: it has a space in it"))
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is not an http:// or https:// URL")
+        raise ValueError(Sentence("is not an http:// or https:// URL"))
     if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("must have neither user name, query nor fragment")
+        raise ValueError(Sentence("must have neither user name, query nor fragment"))
     return raw.rstrip("/")
 
 
 def _redis_url(raw: str) -> Secret:
     if urlsplit(raw).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("is not a redis://, rediss:// or unix:// URL")
+        raise ValueError(Sentence("is not a redis://, rediss:// or unix:// URL"))
     return Secret(raw)
 
 
@@ -153,16 +160,16 @@ def _database_url(raw: str) -> Secret:
         parts = urlsplit(raw)
         _ = parts.port
     except ValueError:
-        raise ValueError("is not a URL") from None
+        raise ValueError(Sentence("is not a URL")) from None
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-        raise ValueError("is not a postgresql://user:password@host/database URL")
+        raise ValueError(Sentence("is not a postgresql://user:password@host/database URL"))
     return Secret(raw)
 
 
 def _choice(*allowed: str, fold: Callable[[str], str] = str.lower) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if fold(raw) not in allowed:
-            raise ValueError(f"is not one of {', '.join(allowed)}")
+            raise ValueError(Sentence("is not one of %(allowed)s", allowed=", ".join(allowed)))
         return fold(raw)
 
     return parse
@@ -172,7 +179,7 @@ def _keys(raw: str) -> tuple[Secret, ...]:
     keys = [part.strip() for part in raw.split(",")]
     for key in filter(None, keys):
         if not key.isascii() or not key.isprintable() or " " in key:
-            raise ValueError("has a key with a space or a character that no HTTP header can carry")
+            raise ValueError(Sentence("has a key with a space or a character that no HTTP header can carry"))
     return tuple(Secret(key) for key in dict.fromkeys(filter(None, keys)))
 
 
@@ -181,9 +188,9 @@ def _origins(raw: str) -> tuple[str, ...]:
     for origin in origins:
         parts = urlsplit(origin)
         if origin == "*":
-            raise ValueError("names no origin ('*' would let any web page in); list the origins")
+            raise ValueError(Sentence("names no origin ('*' would let any web page in); list the origins"))
         if not parts.scheme or not parts.netloc or parts.path or parts.query or "@" in origin:
-            raise ValueError(f"holds {origin!r}, which is not an origin")
+            raise ValueError(Sentence("holds %(origin)s, which is not an origin", origin=repr(origin)))
     return origins
 
 
@@ -191,9 +198,9 @@ def _mapping(raw: str) -> Mapping[str, str]:
     try:
         value = json.loads(raw)
     except ValueError:
-        raise ValueError("is not JSON") from None
+        raise ValueError(Sentence("is not JSON")) from None
     if not isinstance(value, dict) or not all(isinstance(v, str) and v and k for k, v in value.items()):
-        raise ValueError("is not a JSON object of model names")
+        raise ValueError(Sentence("is not a JSON object of model names"))
     return dict(value)
 
 
@@ -204,23 +211,34 @@ def _prices(raw: str) -> Mapping[str, Mapping[str, float]]:
     try:
         value = json.loads(raw)
     except ValueError:
-        raise ValueError("is not JSON") from None
+        raise ValueError(Sentence("is not JSON")) from None
     if not isinstance(value, dict) or not all(isinstance(prices, dict) for prices in value.values()):
-        raise ValueError("is not a JSON object of models, each with an object of prices")
+        raise ValueError(Sentence("is not a JSON object of models, each with an object of prices"))
     for name, prices in value.items():
         if unknown := sorted(set(prices) - set(_OF_PRICES)):
-            raise ValueError(f"has {unknown[0]!r} for {name!r}; there are {', '.join(_OF_PRICES)}")
+            raise ValueError(
+                Sentence(
+                    "has %(word)s for %(name)s; there are %(known)s",
+                    word=repr(unknown[0]),
+                    name=repr(name),
+                    known=", ".join(_OF_PRICES),
+                )
+            )
         if not {"input", "output"} <= set(prices):
-            raise ValueError(f"needs input and output for {name!r}")
+            raise ValueError(Sentence("needs input and output for %(name)s", name=repr(name)))
         for price in prices.values():
             if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 10**9:
-                raise ValueError(f"has a price for {name!r} that is no number of credits per million tokens")
+                raise ValueError(
+                    Sentence(
+                        "has a price for %(name)s that is no number of credits per million tokens", name=repr(name)
+                    )
+                )
     return {name.lower(): prices for name, prices in value.items()}
 
 
 def _token(raw: str) -> Secret:
     if not raw.isascii() or not raw.isprintable() or " " in raw:
-        raise ValueError("is not a token (it has a space or an unprintable character)")
+        raise ValueError(Sentence("is not a token (it has a space or an unprintable character)"))
     return Secret(raw)
 
 
@@ -895,9 +913,12 @@ def _missing_of_app(env: Mapping[str, str]) -> SettingsError | None:
     missing = [name for name in _OF_APP if name not in there]
     if not there or not missing:
         return None
-    return SettingsError(
-        f"{missing[0]}: is not set, and {there[0]} is of no use without it; set all of {', '.join(_OF_APP)}"
+    what = Sentence(
+        "is not set, and %(other)s is of no use without it; set all of %(names)s",
+        other=there[0],
+        names=", ".join(_OF_APP),
     )
+    return SettingsError(missing[0], what)
 
 
 @dataclass(frozen=True)
@@ -931,8 +952,10 @@ def _env_path(folder: Path | None) -> Path | None:
     try:
         path.read_bytes()
     except OSError as problem:
-        what = f"{path} cannot be read by this user ({problem.strerror})"
-        raise SettingsError(f"ENV_FILE: {what}; the service's user needs to" if named else f".env: {what}") from None
+        what = Sentence("%(file)s cannot be read by this user (%(why)s)", file=path, why=problem.strerror)
+        if named:
+            raise SettingsError("ENV_FILE", Sentence("%(what)s; the service's user needs to", what=what)) from None
+        raise SettingsError(".env", what) from None
     return path
 
 
@@ -952,7 +975,8 @@ class Environment:
         try:
             if self._from_file and _env_path(None) is None:
                 raise SettingsError(
-                    ".env: it was there at the start and is gone; with it goes the key, so nothing is read"
+                    ".env",
+                    Sentence("it was there at the start and is gone; with it goes the key, so nothing is read"),
                 )
             settings = Settings.load()
         except SettingsError:
@@ -1005,9 +1029,16 @@ def _read(field: dataclasses.Field[Any], env: Mapping[str, str]) -> Any:
     except ValueError as problem:
         # An @ may stand behind a password.
         is_private = _is_secret(field) or "@" in raw
-        shown = "its value" if is_private else repr(raw if len(raw) <= 60 else raw[:57] + "…")
-        said = str(problem) if not is_private or raw not in str(problem) else "cannot be used"
-        raise SettingsError(f"{meta['env']}: {shown} {masked(said)}; example: {meta['example']}") from None
+        shown = Sentence("its value") if is_private else repr(raw if len(raw) <= 60 else raw[:57] + "…")
+        said = sentence_of(problem)
+        if is_private and raw in said:
+            said = Sentence("cannot be used")
+        elif masked(said) != said:
+            said = masked(said)
+        what = Sentence(
+            "%(value)s %(problem)s; example: %(example)s", value=shown, problem=said, example=meta["example"]
+        )
+        raise SettingsError(meta["env"], what) from None
 
 
 def _is_secret(field: dataclasses.Field[Any]) -> bool:

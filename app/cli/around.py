@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from app.cli.words import failure, unusable
-from app.errors import GatewayError, Sentence
+from app.errors import GatewayError, Sentence, sentence_of
 from app.settings import parse_url
 
 
@@ -24,7 +24,7 @@ def base_url(_context: click.Context, _parameter: click.Parameter, value: str | 
         what = Sentence(
             "%(value)s %(problem)s; example: %(example)s",
             value=repr(value),
-            problem=problem.args[0],
+            problem=sentence_of(problem),
             example="http://localhost:8000",
         )
         raise unusable(what) from None

@@ -62,7 +62,7 @@ def moved_by(command: Callable[..., None]) -> Callable[..., None]:
 @option(
     "--language",
     type=click.Choice(["en", "zh"]),
-    help="Language of the explanations.  [default: the terminal's]",
+    help="Language of the explanations.",
 )
 @with_appcontext
 def configure(

@@ -132,8 +132,8 @@ def _manager() -> Manager:
     if shutil.which(found.program) is None:
         raise failure(
             Sentence(
-                "%(program)s is not here. Services are set up with systemd on Linux and with launchd on macOS; elsewhere "
-                "start “%(command)s” with what your system has, or use Docker.",
+                "%(program)s is not here. Services are set up with systemd on Linux and with launchd on macOS; "
+                "elsewhere start “%(command)s” with what your system has, or use Docker.",
                 program=found.program,
                 command=own_command("run"),
             )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, get_args
 from marshmallow import RAISE, fields
 
 from app.converters.request_purpose import Purpose
+from app.errors import Sentence
 from app.schemas.base import MAX_NAME_CHARACTERS, Boundary, Count, Flag, Name, is_name
 from app.store.rules import LONGEST_NOTE, MOST_NAMES, MOST_RULES, MOST_TARGETS
 
@@ -27,10 +28,13 @@ class Targets(fields.Field[Any]):
         "anyOf": [_NAME, {"type": "array", "items": _NAME, "minItems": 1, "maxItems": MOST_TARGETS}]
     }
     default_error_messages = {
-        "required": "is required",
-        "null": "must be a name or a list of names, not null",
-        "invalid": f"must be a name, or a list of 1 to {MOST_TARGETS} names, of 1 to {MAX_NAME_CHARACTERS} printable "
-        "characters each",
+        "required": Sentence("is required"),
+        "null": Sentence("must be a name or a list of names, not null"),
+        "invalid": Sentence(
+            "must be a name, or a list of 1 to %(count)s names, of 1 to %(most)s printable characters each",
+            count=MOST_TARGETS,
+            most=MAX_NAME_CHARACTERS,
+        ),
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -45,7 +49,11 @@ class Names(fields.Field[list[str]]):
 
     shape: ClassVar[dict[str, Any]] = {"type": "array", "items": _NAME, "maxItems": MOST_NAMES}
     default_error_messages = {
-        "invalid": f"must be a list of at most {MOST_NAMES} names of 1 to {MAX_NAME_CHARACTERS} printable characters"
+        "invalid": Sentence(
+            "must be a list of at most %(count)s names of 1 to %(most)s printable characters",
+            count=MOST_NAMES,
+            most=MAX_NAME_CHARACTERS,
+        )
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
@@ -62,7 +70,9 @@ class Purposes(fields.Field[list[str]]):
         "items": {"type": "string", "enum": list(PURPOSES)},
         "maxItems": MOST_NAMES,
     }
-    default_error_messages = {"invalid": f"must be a list of purposes; there are {', '.join(PURPOSES)}"}
+    default_error_messages = {
+        "invalid": Sentence("must be a list of purposes; there are %(names)s", names=", ".join(PURPOSES))
+    }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[str]:
         # By comparing, not by a set: what is no text may have no hash.
@@ -77,7 +87,9 @@ class Note(fields.Field[str]):
     """A line of the operator's own."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "string", "maxLength": LONGEST_NOTE}
-    default_error_messages = {"invalid": f"must be a line of at most {LONGEST_NOTE} printable characters"}
+    default_error_messages = {
+        "invalid": Sentence("must be a line of at most %(most)s printable characters", most=LONGEST_NOTE)
+    }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or len(value) > LONGEST_NOTE or not (value.isprintable() or not value):
@@ -91,7 +103,7 @@ class Strict(Boundary):
     class Meta:
         unknown = RAISE
 
-    error_messages = {"unknown": "is not known here"}
+    error_messages = {"unknown": Sentence("is not known here")}
 
 
 class MappingRule(Strict):

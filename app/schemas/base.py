@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from marshmallow import INCLUDE, Schema, fields
 
-from app.errors import InvalidRequestError
+from app.errors import InvalidRequestError, Sentence
 
 # No conversation is that long, and walking through millions of empty objects would hold up everybody.
 _MAX_OBJECTS = 50_000
@@ -24,7 +24,7 @@ class Boundary(Schema):
 
 
 MAX_NAME_CHARACTERS = 256
-NAME_RULE = f"must be a string of 1 to {MAX_NAME_CHARACTERS} printable characters"
+NAME_RULE = Sentence("must be a string of 1 to %(most)s printable characters", most=MAX_NAME_CHARACTERS)
 
 
 def is_name(value: object) -> bool:
@@ -44,8 +44,8 @@ class Name(fields.Field[str]):
         "pattern": r"\S",
     }
     default_error_messages = {
-        "required": "is required",
-        "null": "must be a string, not null",
+        "required": Sentence("is required"),
+        "null": Sentence("must be a string, not null"),
         "invalid": NAME_RULE,
     }
 
@@ -59,7 +59,7 @@ class Flag(fields.Field[bool]):
     """A JSON true or false; marshmallow's own would take "yes" and 1 as well."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "boolean"}
-    default_error_messages = {"invalid": "must be true or false"}
+    default_error_messages = {"invalid": Sentence("must be true or false")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -71,7 +71,7 @@ class Count(fields.Field[int]):
     """A whole number of at least 1."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "integer", "minimum": 1}
-    default_error_messages = {"invalid": "must be a whole number of at least 1"}
+    default_error_messages = {"invalid": Sentence("must be a whole number of at least 1")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -89,10 +89,10 @@ class Objects(fields.Field[list[Any]]):
         "maxItems": _MAX_OBJECTS,
     }
     default_error_messages = {
-        "required": "is required",
-        "null": "must be a list, not null",
-        "invalid": "must be a list of objects that is not empty",
-        "many": f"must not hold more than {_MAX_OBJECTS} objects",
+        "required": Sentence("is required"),
+        "null": Sentence("must be a list, not null"),
+        "invalid": Sentence("must be a list of objects that is not empty"),
+        "many": Sentence("must not hold more than %(most)s objects", most=_MAX_OBJECTS),
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
@@ -107,7 +107,7 @@ class Options(fields.Field[dict[str, Any]]):
     """A JSON object, or null."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "object"}
-    default_error_messages = {"invalid": "must be an object"}
+    default_error_messages = {"invalid": Sentence("must be an object")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -120,7 +120,7 @@ def check(schema: Schema, body: dict[str, Any]) -> None:
     problems = schema.validate(body)
     if problems:
         path, words = _first(problems)
-        raise InvalidRequestError(f"'{path}' {words}.", param=path)
+        raise InvalidRequestError(Sentence("'%(path)s' %(what)s.", path=path, what=words), param=path)
 
 
 def _first(problems: dict[Any, Any]) -> tuple[str, str]:
@@ -131,5 +131,7 @@ def _first(problems: dict[Any, Any]) -> tuple[str, str]:
         if name != "_schema":
             path += f"[{name}]" if isinstance(name, int) else f".{name}" if path else str(name)
         if not isinstance(inner, dict) or not inner:
-            return path, ("must be an object" if name == "_schema" else inner[0] if inner else "is invalid")
+            return path, (
+                Sentence("must be an object") if name == "_schema" else inner[0] if inner else Sentence("is invalid")
+            )
         told = next(iter(inner.items()))

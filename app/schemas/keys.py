@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from app.errors import InvalidRequestError
+from app.errors import InvalidRequestError, Sentence
 from app.keys.key import HOURS, MOST_HOURS, PER_UNIT, PERIODS, ROLES, UNITS, Budget, Limits, is_key_name
 from app.schemas.base import Count
 
@@ -21,14 +21,16 @@ _MOST_BUDGETS = 9
 _OF_LIMITS = ("models", "requests_per_minute", "concurrent", "budgets")
 _MOST = 10**9
 
-NAME_RULE = "must be 1 to 64 letters, digits or ._@-, not begin with one of these marks, and not look like a key's hash"
+NAME_RULE = Sentence(
+    "must be 1 to 64 letters, digits or ._@-, not begin with one of these marks, and not look like a key's hash"
+)
 
 
 class KeyName(fields.Field[str]):
     """What a key is called."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 64}
-    default_error_messages = {"required": "is required", "null": NAME_RULE, "invalid": NAME_RULE}
+    default_error_messages = {"required": Sentence("is required"), "null": NAME_RULE, "invalid": NAME_RULE}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not is_key_name(value):
@@ -40,7 +42,9 @@ class Line(fields.Field[str]):
     """A line of text for people."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "string", "maxLength": _LONGEST}
-    default_error_messages = {"invalid": f"must be one line of text, of {_LONGEST} characters at most"}
+    default_error_messages = {
+        "invalid": Sentence("must be one line of text, of %(most)s characters at most", most=_LONGEST)
+    }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         if not isinstance(value, str) or len(value) > _LONGEST or not (value.isprintable() or not value):
@@ -52,7 +56,7 @@ class Moment(fields.Field[float]):
     """A time as of ISO 8601, with its zone, or null."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
-    default_error_messages = {"invalid": "must be a time like 2027-01-31T00:00:00Z, or null"}
+    default_error_messages = {"invalid": Sentence("must be a time like 2027-01-31T00:00:00Z, or null")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         try:
@@ -67,7 +71,9 @@ class Patterns(fields.Field[tuple[str, ...]]):
     """Patterns of model names."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_PATTERNS}
-    default_error_messages = {"invalid": f"must be a list of at most {_MOST_PATTERNS} patterns, e.g. ['gpt-5*']"}
+    default_error_messages = {
+        "invalid": Sentence("must be a list of at most %(most)s patterns, e.g. ['gpt-5*']", most=_MOST_PATTERNS)
+    }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> tuple[str, ...]:
         if not isinstance(value, list) or len(value) > _MOST_PATTERNS:
@@ -81,7 +87,10 @@ class Amount(fields.Field[float]):
     """How much of a unit."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "number", "exclusiveMinimum": 0, "maximum": _MOST}
-    default_error_messages = {"required": "is required", "invalid": f"must be a number above 0, and {_MOST} at most"}
+    default_error_messages = {
+        "required": Sentence("is required"),
+        "invalid": Sentence("must be a number above 0, and %(most)s at most", most=_MOST),
+    }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -91,10 +100,10 @@ class Amount(fields.Field[float]):
 
 
 def _one_of(words: Sequence[str], **more: Any) -> fields.String:
-    told = f"must be one of: {', '.join(words)}"
+    told = Sentence("must be one of: %(words)s", words=", ".join(words))
     return fields.String(
         validate=validate.OneOf(words, error=told),
-        error_messages={"required": "is required", "null": told, "invalid": told},
+        error_messages={"required": Sentence("is required"), "null": told, "invalid": told},
         **more,
     )
 
@@ -105,7 +114,7 @@ class BudgetFields(Schema):
     class Meta:
         unknown = RAISE
 
-    error_messages = {"unknown": "is no field of a budget", "type": "must be an object"}
+    error_messages = {"unknown": Sentence("is no field of a budget"), "type": Sentence("must be an object")}
 
     amount = Amount(required=True)
     unit = _one_of(UNITS, load_default="credits")
@@ -119,27 +128,29 @@ class KeyChange(Schema):
     class Meta:
         unknown = RAISE
 
-    error_messages = {"unknown": "is no field of a key that can be changed"}
+    error_messages = {"unknown": Sentence("is no field of a key that can be changed")}
 
     role = _one_of(ROLES)
     owner = Line()
     note = Line()
     expires_at = Moment(allow_none=True)
     models = Patterns(allow_none=True)
-    requests_per_minute = Count(allow_none=True, validate=validate.Range(max=_MOST, error="is too large"))
-    concurrent = Count(allow_none=True, validate=validate.Range(max=_MOST, error="is too large"))
+    requests_per_minute = Count(allow_none=True, validate=validate.Range(max=_MOST, error=Sentence("is too large")))
+    concurrent = Count(allow_none=True, validate=validate.Range(max=_MOST, error=Sentence("is too large")))
     budgets = fields.List(
         fields.Nested(BudgetFields),
         allow_none=True,
-        validate=validate.Length(max=_MOST_BUDGETS, error="must not hold more than {max}"),
-        error_messages={"invalid": "must be a list of objects with amount, unit and per"},
+        validate=validate.Length(
+            max=_MOST_BUDGETS, error=Sentence("must not hold more than %(most)s", most=_MOST_BUDGETS)
+        ),
+        error_messages={"invalid": Sentence("must be a list of objects with amount, unit and per")},
     )
 
 
 class NewKey(KeyChange):
     """``POST /admin/keys``."""
 
-    error_messages = {"unknown": "is no field of a key"}
+    error_messages = {"unknown": Sentence("is no field of a key")}
 
     name = KeyName(required=True)
 
@@ -150,10 +161,11 @@ class NewInvitation(Schema):
     class Meta:
         unknown = RAISE
 
-    error_messages = {"unknown": "is no field of an invitation"}
+    error_messages = {"unknown": Sentence("is no field of an invitation")}
 
     hours = Count(
-        load_default=HOURS, validate=validate.Range(min=1, max=MOST_HOURS, error=f"must be from 1 to {MOST_HOURS}")
+        load_default=HOURS,
+        validate=validate.Range(min=1, max=MOST_HOURS, error=Sentence("must be from 1 to %(most)s", most=MOST_HOURS)),
     )
 
 
@@ -189,11 +201,12 @@ def budgets_of(given: tuple[dict[str, Any], ...]) -> tuple[Budget, ...]:
     """Raises: InvalidRequestError for two of one kind, or an amount that is less than can be counted."""
     found = tuple(Budget.of(one["amount"], one["unit"], one["per"]) for one in given)
     if len({(budget.unit, budget.per) for budget in found}) < len(found):
-        raise InvalidRequestError("'budgets' must hold one of each unit and period.", param="budgets")
+        raise InvalidRequestError(Sentence("'budgets' must hold one of each unit and period."), param="budgets")
     for budget in found:
         if budget.amount < 1:
             least = 1 / PER_UNIT[budget.unit]
-            raise InvalidRequestError(f"'budgets' must hold at least {least:g} of a unit.", param="budgets")
+            what = Sentence("'budgets' must hold at least %(least)s of a unit.", least=f"{least:g}")
+            raise InvalidRequestError(what, param="budgets")
     return found
 
 
@@ -202,7 +215,7 @@ def _loaded(schema: Schema, body: Any) -> dict[str, Any]:
         found: dict[str, Any] = schema.load(body)
     except ValidationError as problem:
         path, words = _first(problem.messages)
-        raise InvalidRequestError(f"'{path}' {words}.", param=path) from None
+        raise InvalidRequestError(Sentence("'%(path)s' %(what)s.", path=path, what=words), param=path) from None
     return found
 
 
@@ -213,5 +226,7 @@ def _first(messages: Any, path: str = "") -> tuple[str, str]:
         part = f"[{name}]" if isinstance(name, int) else f".{name}" if path else str(name)
         return _first(inner, path if name == "_schema" else path + part)
     if isinstance(messages, list) and messages:
-        return path or "body", str(messages[0]).rstrip(".")
-    return path or "body", "is invalid"
+        # marshmallow's own end with a full stop.
+        said = messages[0]
+        return path or "body", said if isinstance(said, Sentence) else str(said).rstrip(".")
+    return path or "body", Sentence("is invalid")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Literal
 
 from marshmallow import fields
 
-from app.errors import InvalidRequestError
+from app.errors import InvalidRequestError, Sentence
 from app.schemas.base import Boundary, check
 
 Group = Literal["day", "model", "key", "client", "account"]
@@ -21,7 +21,7 @@ class Day(fields.Field[date]):
     """A day as ``2026-11-30``, in UTC."""
 
     shape: ClassVar[dict[str, Any]] = {"type": "string", "format": "date"}
-    default_error_messages = {"invalid": "must be a day like 2026-11-30"}
+    default_error_messages = {"invalid": Sentence("must be a day like 2026-11-30")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:
         found = day_of(value)
@@ -34,7 +34,7 @@ class Word(fields.Field[str]):
     """One of a few words."""
 
     def __init__(self, *allowed: str) -> None:
-        super().__init__(error_messages={"invalid": f"must be one of {', '.join(allowed)}"})
+        super().__init__(error_messages={"invalid": Sentence("must be one of %(words)s", words=", ".join(allowed))})
         self.allowed = allowed
 
     @property
@@ -79,9 +79,11 @@ def read_query(query: dict[str, Any], *, now: float) -> Wanted:
     last = day_of(query.get("to")) or max(today, day_of(query.get("from")) or today)
     first = day_of(query.get("from")) or last - timedelta(days=min(29, last.toordinal() - 1))
     if first > last:
-        raise InvalidRequestError(f"'from' must not be after 'to' ({last.isoformat()}).", param="from")
+        what = Sentence("'from' must not be after 'to' (%(day)s).", day=last.isoformat())
+        raise InvalidRequestError(what, param="from")
     if (last - first).days > _MOST_DAYS:
-        raise InvalidRequestError(f"'from' must not be more than {_MOST_DAYS} days before 'to'.", param="from")
+        what = Sentence("'from' must not be more than %(days)s days before 'to'.", days=_MOST_DAYS)
+        raise InvalidRequestError(what, param="from")
     return Wanted(
         first, last, next((it for it in GROUPS if it == query.get("group")), "day"), query.get("format") == "csv"
     )

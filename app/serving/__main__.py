@@ -7,6 +7,7 @@ import sys
 
 from app.serving.address import trouble
 from app.settings import Environment, SettingsError
+from app.terminal import in_words
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         settings = environment.load()
     except SettingsError as error:
-        sys.exit(f"copilot-bridge: {error}")
+        sys.exit(f"copilot-bridge: {in_words(error)}")
     # Not before: gunicorn reads WEB_CONCURRENCY and others while it is imported, and an empty one is too much for it.
     from app.serving.master import Service
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.check:
         service.check()
     elif problem := trouble(settings):
-        sys.exit(f"copilot-bridge: {problem}")
+        sys.exit(f"copilot-bridge: {in_words(problem)}")
     else:
         service.run()
 

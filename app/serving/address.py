@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
+from app.errors import Sentence
 from app.settings import Settings, has_sockets_of_systemd
 
 
@@ -42,22 +43,33 @@ def refusal(settings: Settings) -> OSError | None:
     return None
 
 
-def trouble(settings: Settings) -> str | None:
+def trouble(settings: Settings) -> Sentence | None:
     """Why the service cannot listen, and what to do, in one line; None if it can."""
     if has_sockets_of_systemd() or (problem := refusal(settings)) is None:
         return None
     return _in_words(problem, settings)
 
 
-def _in_words(problem: OSError, settings: Settings) -> str:
+def _in_words(problem: OSError, settings: Settings) -> Sentence:
     port = settings.port
     if isinstance(problem, socket.gaierror):
-        return f"HOST={settings.host} is no address of this machine; HOST=127.0.0.1 and HOST=0.0.0.0 always are."
+        return _no_address(settings.host)
     if problem.errno == errno.EADDRINUSE:
         other = port + 1 if port < 65535 else port - 1
-        return f"port {port} is taken: another program, or another bridge, listens there. Stop it, or set PORT={other}."
+        return Sentence(
+            "port %(port)s is taken: another program, or another bridge, listens there. Stop it, or set "
+            "PORT=%(other)s.",
+            port=port,
+            other=other,
+        )
     if problem.errno == errno.EADDRNOTAVAIL:
-        return f"HOST={settings.host} is no address of this machine; HOST=127.0.0.1 and HOST=0.0.0.0 always are."
+        return _no_address(settings.host)
     if problem.errno == errno.EACCES:
-        return f"this user may not listen on port {port}. Set PORT=8000 or another above 1023."
-    return f"{bind_of(settings)} cannot be listened on: {problem.strerror}."
+        return Sentence("this user may not listen on port %(port)s. Set PORT=8000 or another above 1023.", port=port)
+    return Sentence("%(address)s cannot be listened on: %(why)s.", address=bind_of(settings), why=problem.strerror)
+
+
+def _no_address(host: str) -> Sentence:
+    return Sentence(
+        "HOST=%(host)s is no address of this machine; HOST=127.0.0.1 and HOST=0.0.0.0 always are.", host=host
+    )

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.errors import Sentence
+
 # Nothing here can be read in two ways, so a long file costs no more than its length. Only sets of characters are
 # repeated possessively: over a group, Python before 3.11.5 matches wrongly (python/cpython#106052).
 _SPACE = re.compile(r"[ \t\r\n]*+(?:(?://[^\n]*+|/\*.*?\*/)[ \t\r\n]*+)*", re.DOTALL)
@@ -57,7 +59,7 @@ class _Reader:
     def problem(self, at: int) -> NotJsonError:
         line = self.text.count("\n", 0, at) + 1
         column = at - self.text.rfind("\n", 0, at)
-        return NotJsonError(f"line {line}, column {column}")
+        return NotJsonError(Sentence("line %(line)s, column %(column)s", line=line, column=column))
 
     def value(self, at: int) -> Node:
         opening = self.text[at : at + 1]

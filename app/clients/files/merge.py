@@ -25,7 +25,7 @@ from tomlkit.items import Array, InlineTable
 
 from app.clients.files import jsonc
 from app.clients.record import ConfigFile, Entries, Format, IfAbsent
-from app.errors import GatewayError
+from app.errors import GatewayError, Sentence, sentence_of
 
 
 class MergeError(GatewayError):
@@ -52,7 +52,7 @@ def merge(file: ConfigFile, existing: str | None) -> Merged:
     try:
         return _merged(file, existing)
     except RecursionError:
-        raise MergeError("It is nested too deeply, or within itself.") from None
+        raise MergeError(Sentence("It is nested too deeply, or within itself.")) from None
 
 
 def _merged(file: ConfigFile, existing: str | None) -> Merged:
@@ -65,7 +65,7 @@ def _merged(file: ConfigFile, existing: str | None) -> Merged:
         return Merged(existing, (), ())
     text = _WRITERS[file.format](existing or "", wanted) if not empty else render(file)
     if not jsonc.same(_PARSERS[file.format](text), wanted):  # our own fault, but the user's file
-        raise MergeError("The changes could not be put into it without touching other settings.")
+        raise MergeError(Sentence("The changes could not be put into it without touching other settings."))
     return Merged(text, added, changed)
 
 
@@ -94,7 +94,11 @@ def _combine(before: Any, tree: Any, path: tuple[str, ...]) -> tuple[Any, _Notes
         return _combine_entries(before, tree, path)
     if isinstance(tree, Mapping):
         if before is not None and not isinstance(before, Mapping):
-            raise MergeError(f"{_named(path)} holds a single value or a list where a group of settings belongs.")
+            raise MergeError(
+                Sentence(
+                    "%(what)s holds a single value or a list where a group of settings belongs.", what=_named(path)
+                )
+            )
         result, notes = dict(before or {}), []
         for name, value in tree.items():
             result[name], more = _combine(result.get(name), value, (*path, name))
@@ -109,7 +113,7 @@ def _combine(before: Any, tree: Any, path: tuple[str, ...]) -> tuple[Any, _Notes
 
 def _combine_entries(before: Any, tree: Entries, path: tuple[str, ...]) -> tuple[Any, _Notes]:
     if before is not None and not isinstance(before, list):
-        raise MergeError(f"{_named(path)} is not a list, as it should be.")
+        raise MergeError(Sentence("%(what)s is not a list, as it should be.", what=_named(path)))
     result, notes = list(before or []), []
     if before is None and path:
         return [dict(item) for item in tree.items], [(".".join(path), "added")]
@@ -132,7 +136,7 @@ def _is_same(other: Any, item: Mapping[str, Any], by: tuple[str, ...]) -> bool:
 
 
 def _named(path: tuple[str, ...]) -> str:
-    return f"“{'.'.join(path)}”" if path else "The file"
+    return f"“{'.'.join(path)}”" if path else Sentence("The file")
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -142,14 +146,15 @@ def _parse_json(text: str) -> Any:
     try:
         return jsonc.parse(text.removeprefix("\ufeff")).value
     except jsonc.NotJsonError as error:
-        raise MergeError(f"It is not valid JSON: see {error}.") from None
+        what = Sentence("It is not valid JSON: see %(where)s.", where=sentence_of(error))
+        raise MergeError(what) from None
 
 
 def _parse_toml(text: str) -> Any:
     try:
         return tomllib.loads(text.removeprefix("\ufeff").replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as error:
-        raise MergeError(f"It is not valid TOML: {error}.") from None
+        raise MergeError(Sentence("It is not valid TOML: %(why)s.", why=error)) from None
 
 
 def _parse_yaml(text: str) -> Any:
@@ -157,8 +162,10 @@ def _parse_yaml(text: str) -> Any:
         return YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"see line {mark.line + 1}, column {mark.column + 1}" if mark is not None else "see its beginning"
-        raise MergeError(f"It is not valid YAML: {where}.") from None
+        where = Sentence("its beginning")
+        if mark is not None:
+            where = Sentence("line %(line)s, column %(column)s", line=mark.line + 1, column=mark.column + 1)
+        raise MergeError(Sentence("It is not valid YAML: see %(where)s.", where=where)) from None
 
 
 _ASSIGNMENT = re.compile(r"^(\s*(?:export\s+)?)([A-Za-z_][A-Za-z0-9_]*)(\s*=\s*)(.*?)(\r?)$")
@@ -215,7 +222,7 @@ def _write_toml(text: str, wanted: Any) -> str:
         _put(document, wanted, _toml)
         written = str(tomlkit.dumps(document))
     except (TOMLKitError, ValueError):
-        raise MergeError("It uses a part of TOML that cannot be kept.") from None
+        raise MergeError(Sentence("It uses a part of TOML that cannot be kept.")) from None
     return written if written.endswith("\n") else written + "\n"
 
 
@@ -238,7 +245,7 @@ def _write_yaml(text: str, wanted: Any) -> str:
         try:
             document, indent, offset = load_yaml_guess_indent(text, yaml=writer)
         except YAMLError:
-            raise MergeError("It uses a part of YAML that cannot be kept.") from None
+            raise MergeError(Sentence("It uses a part of YAML that cannot be kept.")) from None
         if indent is not None and offset is not None:
             writer.indent(mapping=2, sequence=indent, offset=offset)
     if document is None:  # nothing, or comments only, which belong to no value that could carry them

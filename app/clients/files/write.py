@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.clients.files.merge import MergeError, merge
 from app.clients.record import ConfigFile
+from app.errors import Sentence
 
 _MAX_BYTES = 8 * 1024 * 1024
 _BACKUP = "bak"
@@ -75,14 +76,18 @@ def apply(changes: Sequence[Change], *, now: datetime) -> list[Written]:
     """
     for change in changes:
         if change.after is not None and _now(change) != change.before:
-            raise MergeError(f"{change.path} was changed by another program just now. Nothing was written; try again.")
+            raise MergeError(
+                Sentence(
+                    "%(file)s was changed by another program just now. Nothing was written; try again.",
+                    file=change.path,
+                )
+            )
     done: list[Written] = []
     for change in changes:
         try:
             done.append(_write(change, now))
         except OSError as error:
-            problem = f"{change.path} could not be written: {error.strerror or error}."
-            raise MergeError(" ".join([problem, *_taken_back(done)])) from None
+            raise MergeError(Sentence.joined(_unwritten(change.path, error), *_taken_back(done))) from None
     return done
 
 
@@ -111,7 +116,7 @@ def take_back(
         try:
             done.append(_taken_from_backup(path, now))
         except OSError as error:
-            raise MergeError(f"{path} could not be written: {error.strerror or error}.") from None
+            raise MergeError(_unwritten(path, error)) from None
     return done
 
 
@@ -147,16 +152,22 @@ def _existing(file: ConfigFile, home: Path, moved: Mapping[str, Path]) -> Path:
     return next((place for place in names if place.exists()), names[-1])
 
 
-def _taken_back(done: list[Written]) -> list[str]:
+def _unwritten(path: Path, error: OSError) -> Sentence:
+    return Sentence("%(file)s could not be written: %(why)s.", file=path, why=error.strerror or error)
+
+
+def _taken_back(done: list[Written]) -> list[Sentence]:
     """Undo what was written, and say how that went. A full disk may refuse this too; the backups are there then."""
     failed = []
     for former in reversed(done):
         try:
             _restore(former)
         except OSError:
-            kept = f"its former content is in {former.backup}" if former.backup else "it is new"
-            failed.append(f"{former.change.path} could not be put back: {kept}.")
-    return failed or ["All files are as they were before."]
+            kept = Sentence("it is new")
+            if former.backup:
+                kept = Sentence("its former content is in %(file)s", file=former.backup)
+            failed.append(Sentence("%(file)s could not be put back: %(kept)s.", file=former.change.path, kept=kept))
+    return failed or [Sentence("All files are as they were before.")]
 
 
 def _write(change: Change, now: datetime) -> Written:
@@ -199,9 +210,10 @@ def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path], *, elsewhere:
     except MergeError as error:
         raise _by_hand(path, error.message, file) from None
     except UnicodeError:
-        raise _by_hand(path, "It is not UTF-8 text.", file) from None
+        raise _by_hand(path, Sentence("It is not UTF-8 text."), file) from None
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
-        raise _by_hand(path, f"It cannot be reached: {getattr(error, 'strerror', None) or error}.", file) from None
+        what = Sentence("It cannot be reached: %(why)s.", why=getattr(error, "strerror", None) or error)
+        raise _by_hand(path, what, file) from None
     return Change(
         path=path,
         target=target,
@@ -216,16 +228,20 @@ def _plan(file: ConfigFile, home: Path, moved: Mapping[str, Path], *, elsewhere:
 def _require_writable(target: Path) -> None:
     """A file is replaced by a new one, so it is the folder that must let us. One that is read-only is meant to be."""
     if target.exists() and os.name == "posix" and not target.stat().st_mode & 0o222:
-        raise MergeError("It is read-only.")
+        raise MergeError(Sentence("It is read-only."))
     folder = next(parent for parent in target.parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise MergeError(f"{folder} is no folder that you may write to.")
+        raise MergeError(Sentence("%(folder)s is no folder that you may write to.", folder=folder))
 
 
 def _by_hand(path: Path, problem: str, file: ConfigFile) -> MergeError:
     return MergeError(
-        f"{path} was left alone, and so was everything else. {problem}\n"
-        "Mend it and run this again, or put the settings in by hand.",
+        Sentence(
+            "%(file)s was left alone, and so was everything else. %(problem)s\n"
+            "Mend it and run this again, or put the settings in by hand.",
+            file=path,
+            problem=problem,
+        ),
         details={"by_hand": file.path},
     )
 
@@ -234,19 +250,20 @@ def _now(change: Change) -> bytes | None:
     try:
         return _read(change.target)
     except OSError as error:
-        raise MergeError(f"{change.path} cannot be read: {error.strerror}. Nothing was written.") from None
+        what = Sentence("%(file)s cannot be read: %(why)s. Nothing was written.", file=change.path, why=error.strerror)
+        raise MergeError(what) from None
 
 
 def _read(target: Path) -> bytes | None:
     try:
         if not stat.S_ISREG(target.stat().st_mode):  # a pipe would keep us waiting, and cannot be replaced
-            raise MergeError("It is no ordinary file.")
+            raise MergeError(Sentence("It is no ordinary file."))
         with target.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     if len(content) > _MAX_BYTES:
-        raise MergeError("It is far too large for a settings file.")
+        raise MergeError(Sentence("It is far too large for a settings file."))
     return content
 
 
