@@ -7,8 +7,7 @@ import logging
 import re
 import shutil
 import sys
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -16,15 +15,19 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+from app.cli.columns import padded, width, wrapped
 from app.cli.command import command, option
 from app.doctor.configuration import check_faults, check_start
 from app.doctor.examination import Check, checks_for, examine
 from app.doctor.finding import Finding, Status
+from app.errors import Sentence
 from app.gateway import current_gateway
 from app.logs import Redactor, logger
 from app.settings import faults
+from app.terminal import in_words
 
 _MARKS: dict[Status, tuple[str, str]] = {"ok": ("✓", "green"), "note": ("!", "yellow"), "problem": ("✗", "red")}
+_WORDS: dict[Status, Sentence] = {"ok": Sentence("ok"), "note": Sentence("note"), "problem": Sentence("problem")}
 _TROUBLE = "trouble"
 # A shorter secret may be a word of our own sentences, and masking it there would give it away.
 _LEAST_SECRET = 8
@@ -61,7 +64,7 @@ def doctor(public_url: str | None, calls: str, yes: bool, as_json: bool) -> None
     calls = "yes" if yes else "no" if calls == "ask" and (as_json or not _is_terminal()) else calls
     checks, redact = _prepare(public_url, calls)
     with _quiet():
-        findings = ((check, _clean(finding, redact)) for check, finding in examine(checks))
+        findings = ((check, _clean(finding, redact, for_people=not as_json)) for check, finding in examine(checks))
         found = (
             _print_json(findings)
             if as_json
@@ -74,7 +77,7 @@ def _prepare(public_url: str | None, calls: str) -> tuple[list[Check], Redactor]
     trouble = current_app.extensions.get(_TROUBLE)
     if trouble is not None:
         known = faults()
-        return [Check("Settings", lambda: check_faults(known) if known else check_start(trouble))], Redactor()
+        return [Check(Sentence("Settings"), lambda: check_faults(known) if known else check_start(trouble))], Redactor()
     gateway = current_gateway()
 
     def consent() -> bool:
@@ -86,7 +89,8 @@ def _prepare(public_url: str | None, calls: str) -> tuple[list[Check], Redactor]
 
 def _ask() -> bool:
     try:
-        return click.confirm("  One tiny call each would tell whether models really answer. Make them?", default=False)
+        asked = Sentence("  One tiny call each would tell whether models really answer. Make them?")
+        return click.confirm(in_words(asked), default=False)
     except click.Abort:
         # As an ordinary exception it would be taken for a failure of the check; Ctrl-C ends the whole command.
         raise KeyboardInterrupt from None
@@ -97,9 +101,13 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _clean(finding: Finding, redact: Redactor) -> Finding:
-    """Nothing secret gets out, and no terminal sequence, whatever a host or a proxy quoted back at us."""
-    title, what, advice = (_CONTROL.sub("?", redact(text)) for text in (finding.title, finding.what, finding.advice))
+def _clean(finding: Finding, redact: Redactor, *, for_people: bool) -> Finding:
+    """Nothing secret gets out, and no terminal sequence, whatever a host or a proxy quoted back at us.
+
+    for_people: in the language of the terminal. Programs get English, wherever they run.
+    """
+    texts = (in_words(text) if for_people else str(text) for text in (finding.title, finding.what, finding.advice))
+    title, what, advice = (_CONTROL.sub("?", redact(text)) for text in texts)
     return Finding(finding.status, title, what, advice)
 
 
@@ -119,26 +127,27 @@ def _print_text(findings: Iterable[tuple[str, Finding]], *, hint: bool) -> list[
     found, section = [], ""
     for check, finding in findings:
         if check != section:
-            _say(("\n" if section else "") + click.style(check, bold=True))
+            _say(("\n" if section else "") + click.style(in_words(check), bold=True))
             section = check
         found.append(finding)
         _say("\n".join(_lines(finding)))
     counts = {status: sum(finding.status == status for finding in found) for status in _MARKS}
-    _say(f"\n{_counted(counts['problem'], 'problem')}, {_counted(counts['note'], 'note')}, {counts['ok']} in order.")
+    _say("\n" + in_words(_summary(counts)))
     if hint:
-        _say("Behind a reverse proxy? Check the way in as well: --public-url https://bridge.example.com")
+        hinted = Sentence("Behind a reverse proxy? Check the way in as well: --public-url https://bridge.example.com")
+        _say(in_words(hinted))
     return found
 
 
 def _lines(finding: Finding) -> Iterator[str]:
     mark, colour = _MARKS[finding.status]
     indent = " " * (_TITLE_AT + _TITLE_WIDTH + 1)
-    width = max(_LEAST_WIDTH, min(_MOST_WIDTH, shutil.get_terminal_size().columns))
-    head = f"{click.style(f'{mark} {finding.status:<8}', fg=colour)} "
-    title = f"{finding.title:<{_TITLE_WIDTH}}"
+    columns = max(_LEAST_WIDTH, min(_MOST_WIDTH, shutil.get_terminal_size().columns))
+    head = f"{click.style(f'{mark} {padded(in_words(_WORDS[finding.status]), 8)}', fg=colour)} "
+    title = padded(finding.title, _TITLE_WIDTH)
     # A long title has a line of its own; else the text would begin somewhere else every time.
-    text = textwrap.wrap(finding.what, width - len(indent), break_long_words=False, break_on_hyphens=False)
-    if len(finding.title) > _TITLE_WIDTH:
+    text = wrapped(finding.what, columns - len(indent))
+    if width(finding.title) > _TITLE_WIDTH:
         yield f"  {head}{title}"
     else:
         yield f"  {head}{title} {text.pop(0) if text else ''}".rstrip()
@@ -148,7 +157,7 @@ def _lines(finding: Finding) -> Iterator[str]:
         if paragraph.startswith("    "):
             yield f"{indent}  {paragraph}"
             continue
-        for line in textwrap.wrap(paragraph, width - len(indent) - 2, break_long_words=False, break_on_hyphens=False):
+        for line in wrapped(paragraph, columns - len(indent) - 2):
             yield f"{indent}{lead}{line}"
             lead = "  "
 
@@ -165,8 +174,22 @@ def _say(text: str) -> None:
     click.echo(text)
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
+def _summary(counts: Mapping[Status, int]) -> Sentence:
+    problems, notes = counts["problem"], counts["note"]
+    return Sentence(
+        "%(problems)s, %(notes)s, %(fine)s in order.",
+        problems=Sentence("no problems")
+        if not problems
+        else Sentence("1 problem")
+        if problems == 1
+        else Sentence("%(count)s problems", count=problems),
+        notes=Sentence("no notes")
+        if not notes
+        else Sentence("1 note")
+        if notes == 1
+        else Sentence("%(count)s notes", count=notes),
+        fine=counts["ok"],
+    )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from app.converters.neutral.request_traits import ProtocolName
 from app.converters.registry import CLIENTS, UPSTREAMS
 from app.doctor.finding import Finding, note, ok, problem
 from app.doctor.models import cost_of, is_enabled
-from app.errors import GatewayError
+from app.errors import GatewayError, Sentence
 from app.relay import Relay
 from app.reply import Record
 from app.routing import Model
@@ -44,12 +44,18 @@ class PlannedCall:
     credits: float | None = None
 
     @property
-    def price(self) -> str:
-        if self.credits is not None:
-            return f"about {self.credits:.2g} credits" if self.credits else "free of charge"
-        if self.cost is None:
-            return "cost unknown"
-        return f"{self.cost:g} premium request{'' if self.cost == 1 else 's'}" if self.cost else "free of charge"
+    def price(self) -> Sentence:
+        if self.credits:
+            return Sentence("about %(number)s credits", number=f"{self.credits:.2g}")
+        if self.credits is None and self.cost is None:
+            return Sentence("cost unknown")
+        if self.credits is not None or not self.cost:
+            return Sentence("free of charge")
+        return (
+            Sentence("1 premium request")
+            if self.cost == 1
+            else Sentence("%(number)s premium requests", number=f"{self.cost:g}")
+        )
 
 
 def plan(models: Sequence[Model], resolve: Callable[[str], str]) -> list[PlannedCall]:
@@ -87,7 +93,7 @@ def _credits(model: Model) -> float | None:
 def check_calls(relay: Relay, calls: Sequence[PlannedCall]) -> Iterator[Finding]:
     """Make the calls, one after the other."""
     for call in calls:
-        title = f"{call.protocol} call"
+        title = Sentence("%(protocol)s call", protocol=call.protocol)
         body = {"model": call.model, **_BODIES[call.protocol]}
         record = Record(f"doctor-{uuid.uuid4()}")
         started_at = time.monotonic()
@@ -95,23 +101,41 @@ def check_calls(relay: Relay, calls: Sequence[PlannedCall]) -> Iterator[Finding]
             reply = relay.answer(CLIENTS[call.protocol], orjson.dumps(body), body, {}, record)
             reply.close()
         except GatewayError as error:
-            yield problem(title, f"{call.model}: {error.message}")
+            yield problem(title, Sentence("%(model)s: %(message)s", model=call.model, message=error.message))
             continue
-        yield ok(title, f"{call.model} answered in {time.monotonic() - started_at:.1f} s ({call.price})")
+        yield ok(
+            title,
+            Sentence(
+                "%(model)s answered in %(seconds)s s (%(price)s)",
+                model=call.model,
+                seconds=f"{time.monotonic() - started_at:.1f}",
+                price=call.price,
+            ),
+        )
     missing = [name for name in _BODIES if name not in {call.protocol for call in calls}]
     if missing:
         yield note(
-            "not called",
-            f"No model of this account is served as {' or '.join(missing)}.",
-            "Clients of such a protocol work all the same: the bridge converts.",
+            Sentence("not called"),
+            Sentence("No model of this account is served as %(names)s.", names=" or ".join(missing)),
+            Sentence("Clients of such a protocol work all the same: the bridge converts."),
         )
 
 
 def announce(calls: Sequence[PlannedCall]) -> Finding:
     """Which calls would be made, and what each may cost: told before anybody is asked."""
-    return ok("planned", ", ".join(f"{call.protocol} with {call.model} ({call.price})" for call in calls))
+    return ok(Sentence("planned"), Sentence.joined(*map(_told, calls), by=", "))
+
+
+def _told(call: PlannedCall) -> Sentence:
+    return Sentence(
+        "%(protocol)s with %(model)s (%(price)s)", protocol=call.protocol, model=call.model, price=call.price
+    )
 
 
 def skipped() -> Finding:
     """The finding when nobody agreed to the calls."""
-    return note("calls", "None of them was made.", f"To make them:\n    {own_command('doctor --calls yes')}")
+    return note(
+        Sentence("calls"),
+        Sentence("None of them was made."),
+        Sentence("To make them:\n    %(command)s", command=own_command("doctor --calls yes")),
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from app.converters.neutral.price_list import PriceList
 from app.doctor import account, calls, configuration, database, listening, models, network, public, starting, state
 from app.doctor.finding import Finding, note, ok, problem
-from app.errors import GatewayError
+from app.errors import GatewayError, Sentence
 from app.gateway import Gateway
 from app.outbound import Outbound
 from app.settings import Settings, env_file
@@ -45,8 +45,13 @@ def examine(checks: Iterable[Check]) -> Iterator[tuple[str, Finding]]:
                 check.name,
                 problem(
                     check.name,
-                    f"This check failed itself ({type(error).__name__} at {Path(place.filename).name}:{place.lineno}).",
-                    "That is a bug of the bridge; the other checks went on. Please report it with this line.",
+                    Sentence(
+                        "This check failed itself (%(__name__)s at %(name)s:%(lineno)s).",
+                        __name__=type(error).__name__,
+                        name=Path(place.filename).name,
+                        lineno=place.lineno,
+                    ),
+                    Sentence("That is a bug of the bridge; the other checks went on. Please report it with this line."),
                 ),
             )
 
@@ -56,16 +61,16 @@ def checks_for(gateway: Gateway, *, public_url: str | None, consent: Consent) ->
     settings = gateway.settings
     contacts = network.Contacts()
     return [
-        Check("Settings", lambda: configuration.check_settings(settings, env_file())),
-        Check("State", lambda: _state(gateway)),
-        Check("Service", lambda: _service(gateway)),
-        Check("Network", lambda: _network(settings, contacts)),
-        Check("Account", lambda: _account(gateway, contacts)),
-        Check("Copilot", lambda: _copilot(gateway, contacts)),
-        Check("Models", lambda: _models(gateway, contacts)),
-        Check("Calls", lambda: _calls(gateway, contacts, consent)),
-        Check("Clock", lambda: network.check_clock(contacts)),
-        *([Check("Public URL", partial(_public, settings, public_url))] if public_url else []),
+        Check(Sentence("Settings"), lambda: configuration.check_settings(settings, env_file())),
+        Check(Sentence("State"), lambda: _state(gateway)),
+        Check(Sentence("Service"), lambda: _service(gateway)),
+        Check(Sentence("Network"), lambda: _network(settings, contacts)),
+        Check(Sentence("Account"), lambda: _account(gateway, contacts)),
+        Check(Sentence("Copilot"), lambda: _copilot(gateway, contacts)),
+        Check(Sentence("Models"), lambda: _models(gateway, contacts)),
+        Check(Sentence("Calls"), lambda: _calls(gateway, contacts, consent)),
+        Check(Sentence("Clock"), lambda: network.check_clock(contacts)),
+        *([Check(Sentence("Public URL"), partial(_public, settings, public_url))] if public_url else []),
     ]
 
 
@@ -87,7 +92,7 @@ def _service(gateway: Gateway) -> Iterator[Finding]:
 
 def _network(settings: Settings, contacts: network.Contacts) -> Iterator[Finding]:
     web = network.Host("GitHub", settings.github_base_url, "/", is_api=False)
-    api = network.Host("GitHub's API", settings.github_api_base_url, "/")
+    api = network.Host(Sentence("GitHub's API"), settings.github_api_base_url, "/")
     with _outbound() as outbound:
         for host in (web, api):
             yield from network.check_host(host, outbound, contacts, headers=_headers(settings))
@@ -101,7 +106,7 @@ def _account(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     if token is None:
         return
     if settings.github_api_base_url in contacts.unusable:
-        yield note("plan", "not asked for, because GitHub's API cannot be reached.")
+        yield note(Sentence("plan"), Sentence("not asked for, because GitHub's API cannot be reached."))
         return
     yield from account.check_plan(gateway.github, token, settings)
     for finding in account.check_copilot_token(gateway.copilot_tokens, settings):
@@ -116,22 +121,24 @@ def _copilot(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     told = gateway.copilot_tokens.current().api_base if contacts.has_token else None
     base = settings.copilot_api_base_url or told or settings.copilot_default_url
     if base is None:
-        yield note("Copilot's API", "not tried: which host it is, GitHub tells with the Copilot token.")
+        yield note(
+            Sentence("Copilot's API"), Sentence("not tried: which host it is, GitHub tells with the Copilot token.")
+        )
         return
-    host = network.Host("Copilot's API", base, "/_ping")
+    host = network.Host(Sentence("Copilot's API"), base, "/_ping")
     with _outbound() as outbound:
         yield from network.check_host(host, outbound, contacts, headers=_headers(settings))
 
 
 def _models(gateway: Gateway, contacts: network.Contacts) -> Iterator[Finding]:
     if not contacts.has_token:
-        yield note("models", "not asked for, because there is no Copilot token.")
+        yield note(Sentence("models"), Sentence("not asked for, because there is no Copilot token."))
         return
     yield from models.check_catalogue(gateway.catalog, PriceList(gateway.settings.model_prices))
     if gateway.catalog.is_known():
         yield from models.check_mapping(gateway.mapping, gateway.catalog)
         if not gateway.settings.searches_the_web:
-            yield ok("web search", "off (WEB_SEARCH_MODEL); clients are told so.")
+            yield ok(Sentence("web search"), Sentence("off (WEB_SEARCH_MODEL); clients are told so."))
         elif gateway.settings.web_search_model:
             yield from models.check_search_model(gateway.settings.web_search_model, gateway.catalog)
         else:
@@ -143,7 +150,11 @@ def _calls(gateway: Gateway, contacts: network.Contacts, consent: Consent) -> It
         return  # why, the checks before this one have told
     planned = calls.plan(gateway.catalog.models(), gateway.mapping.resolve)
     if not planned:
-        yield problem("calls", "This account has no model that could be called.", "See “models” above.")
+        yield problem(
+            Sentence("calls"),
+            Sentence("This account has no model that could be called."),
+            Sentence("See “models” above."),
+        )
         return
     yield calls.announce(planned)
     if consent():

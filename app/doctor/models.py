@@ -9,7 +9,7 @@ from app.converters.neutral.notices import notices_of
 from app.converters.neutral.price_list import AS_OF, PriceList
 from app.converters.neutral.prices import multiplier_of, prices_of
 from app.doctor.finding import Finding, note, ok, problem
-from app.errors import GatewayError
+from app.errors import GatewayError, Sentence
 from app.routing import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Model, find_model, near_matches
 from app.settings import DEFAULT_MAPPING
 from app.store import ModelMapping
@@ -35,27 +35,44 @@ def check_catalogue(catalog: Catalog, listed: PriceList) -> Iterator[Finding]:
     try:
         models = catalog.models()
     except GatewayError as error:
-        yield problem("models", error.message)
+        yield problem(Sentence("models"), error.message)
         return
     if not models:
-        yield problem("models", "Copilot's list is empty.", "Look at https://github.com/settings/copilot.")
+        yield problem(
+            Sentence("models"),
+            Sentence("Copilot's list is empty."),
+            Sentence("Look at https://github.com/settings/copilot."),
+        )
         return
     counts = {
         path: sum(path in model.endpoints for model in models) for path in (CHAT, RESPONSES, MESSAGES, EMBEDDINGS)
     }
-    yield ok("models", f"{len(models)}; " + ", ".join(f"{count} at {path}" for path, count in counts.items()))
+    yield ok(
+        Sentence("models"),
+        Sentence.joined(
+            f"{len(models)};", Sentence.joined(*(_at(path, count) for path, count in counts.items()), by=", ")
+        ),
+    )
     free = [model.id for model in models if cost_of(model) == 0 and model.type == "chat" and _is_picked(model.raw)]
     if free:
-        yield ok("without cost", _some(free))
+        yield ok(Sentence("without cost"), _some(free))
     yield from _without_prices(models, listed)
     for notice, names in notices_of(model.raw for model in models).items():
-        yield note("Copilot warns", f"{notice.message} ({notice.code}: {_some(names)})", notice.advice)
+        yield note(
+            Sentence("Copilot warns"),
+            Sentence("%(message)s (%(code)s: %(names)s)", message=notice.message, code=notice.code, names=_some(names)),
+            notice.advice,
+        )
     if disabled := [model.id for model in models if not is_enabled(model)]:
         yield note(
-            "not enabled",
-            f"{_some(disabled)}: listed, but refused until the terms are accepted.",
-            f"Enable them at {_ENABLE}; in an organisation its administrator does.",
+            Sentence("not enabled"),
+            Sentence("%(names)s: listed, but refused until the terms are accepted.", names=_some(disabled)),
+            Sentence("Enable them at %(enable)s; in an organisation its administrator does.", enable=_ENABLE),
         )
+
+
+def _at(path: str, count: int) -> Sentence:
+    return Sentence("%(count)s at %(path)s", count=count, path=path)
 
 
 def _without_prices(models: Sequence[Model], listed: PriceList) -> Iterator[Finding]:
@@ -67,15 +84,22 @@ def _without_prices(models: Sequence[Model], listed: PriceList) -> Iterator[Find
     unknown = [model.id for model in silent if listed.of(model.raw) is None]
     if guessed:
         yield note(
-            "prices",
-            f"Copilot's list tells none for {_some(guessed)}: where an answer does not tell its cost either, it is "
-            f"estimated by MODEL_PRICES, or else by GitHub's list of {AS_OF}.",
+            Sentence("prices"),
+            Sentence(
+                "Copilot's list tells none for %(names)s: where an answer does not tell its cost either, it is "
+                "estimated by MODEL_PRICES, or else by GitHub's list of %(as_of)s.",
+                names=_some(guessed),
+                as_of=AS_OF,
+            ),
         )
     if unknown:
         yield note(
-            "prices",
-            f"Nobody tells any for {_some(unknown)}: where an answer does not tell its cost either, it stays unknown.",
-            "MODEL_PRICES can name them.",
+            Sentence("prices"),
+            Sentence(
+                "Nobody tells any for %(names)s: where an answer does not tell its cost either, it stays unknown.",
+                names=_some(unknown),
+            ),
+            Sentence("MODEL_PRICES can name them."),
         )
 
 
@@ -83,7 +107,7 @@ def check_mapping(mapping: ModelMapping, catalog: Catalog) -> Iterator[Finding]:
     try:
         entries, models = mapping.all(), catalog.models()
     except GatewayError as error:
-        yield problem("mapping", error.message)
+        yield problem(Sentence("mapping"), error.message)
         return
     yield from _targets(entries, models)
 
@@ -99,20 +123,39 @@ def check_search_model(name: str, catalog: Catalog) -> Iterator[Finding]:
         yield ok("WEB_SEARCH_MODEL", name)
         return
     others = near_matches(name, (other.id for other in models if RESPONSES in other.endpoints and other.type == "chat"))
-    what = "this account does not have" if model is None else f"Copilot does not serve at {RESPONSES}"
-    advice = f"Try {' or '.join(others)}." if others else "Choose one that GET /v1/models lists with /responses."
-    yield problem("WEB_SEARCH_MODEL", f"{name} is a model that {what}: web searches fail.", advice)
+    what = Sentence("%(name)s is a model that this account does not have: web searches fail.", name=name)
+    if model is not None:
+        what = Sentence(
+            "%(name)s is a model that Copilot does not serve at %(path)s: web searches fail.",
+            name=name,
+            path=RESPONSES,
+        )
+    advice = Sentence("Choose one that GET /v1/models lists with /responses.")
+    if others:
+        advice = Sentence("Try %(names)s.", names=_either(others))
+    yield problem(
+        "WEB_SEARCH_MODEL",
+        Sentence("%(name)s is a model that %(what)s: web searches fail.", name=name, what=what),
+        advice,
+    )
 
 
 def search_by(usual: str, now: str | None) -> Finding:
     """Who searches the web where WEB_SEARCH_MODEL says nothing: one that GitHub has not refused lately."""
     if now == usual:
-        return ok("web search", f"by {usual}")
+        return ok(Sentence("web search"), Sentence("by %(usual)s", usual=usual))
     return note(
-        "web search",
-        f"GitHub has refused {usual} to this account; {now or 'nobody'} searches instead. It is tried again within the "
-        "hour.",
-        "An organisation's policy on MCP servers may forbid it. WEB_SEARCH_MODEL names a model that searches, or off.",
+        Sentence("web search"),
+        Sentence(
+            "GitHub has refused %(usual)s to this account; %(other)s searches instead. It is tried again within the "
+            "hour.",
+            usual=usual,
+            other=now or Sentence("nobody"),
+        ),
+        Sentence(
+            "An organisation's policy on MCP servers may forbid it. WEB_SEARCH_MODEL names a model that searches, or "
+            "off."
+        ),
     )
 
 
@@ -123,23 +166,44 @@ def _targets(entries: Mapping[str, str], models: Sequence[Model]) -> Iterator[Fi
         # The default came with the service: nobody chose it, and nobody may ever ask for it.
         status = note if DEFAULT_MAPPING.get(source) == target else problem
         yield status(
-            "mapping",
-            f"{source} → {target}, which this account does not have.",
-            (f"Close to it: {', '.join(close)}. " if close else "")
-            + f"Change it (/admin/mapping/set?from={source}&to=…) or delete it (/admin/mapping/del?from={source}).",
+            Sentence("mapping"),
+            Sentence("%(source)s → %(target)s, which this account does not have.", source=source, target=target),
+            Sentence.joined(
+                Sentence("Close to it: %(names)s.", names=", ".join(close)) if close else "",
+                Sentence(
+                    "Change it (/admin/mapping/set?from=%(name)s&to=…) or delete it "
+                    "(/admin/mapping/del?from=%(name)s).",
+                    name=source,
+                ),
+            ),
         )
     if len(lost) < len(entries) or not entries:
-        shown = [f"{source} → {_priced(target, models)}" for source, target in entries.items() if source not in lost]
-        yield ok("mapping", _some(shown) if shown else "no names are mapped")
+        shown = [
+            Sentence.joined(f"{source} →", _priced(target, models))
+            for source, target in entries.items()
+            if source not in lost
+        ]
+        yield ok(Sentence("mapping"), _some(shown) if shown else Sentence("no names are mapped"))
 
 
 def _priced(target: str, models: Sequence[Model]) -> str:
     model = find_model(target, models)
     prices = prices_of(model.raw) if model is not None else None
     if prices is not None and prices.usual.input is not None and prices.usual.output is not None:
-        return f"{target} ({prices.usual.input:g} in, {prices.usual.output:g} out: credits per million tokens)"
+        return Sentence(
+            "%(model)s (%(input)s in, %(output)s out: credits per million tokens)",
+            model=target,
+            input=f"{prices.usual.input:g}",
+            output=f"{prices.usual.output:g}",
+        )
     cost = cost_of(model) if model is not None else None
-    return f"{target} ({cost:g} premium request{'' if cost == 1 else 's'} a call)" if cost else target
+    if not cost:
+        return target
+    return (
+        Sentence("%(model)s (1 premium request a call)", model=target)
+        if cost == 1
+        else Sentence("%(model)s (%(number)s premium requests a call)", model=target, number=f"{cost:g}")
+    )
 
 
 def _is_picked(raw: Mapping[str, Any]) -> bool:
@@ -148,4 +212,13 @@ def _is_picked(raw: Mapping[str, Any]) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     rest = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    some = Sentence.joined(*names[:_SHOWN], by=", ")
+    return Sentence("%(names)s and %(count)s more", names=some, count=rest) if rest > 0 else some
+
+
+def _either(names: Sequence[str]) -> Sentence:
+    first, *others = names
+    found: str = first
+    for other in others:
+        found = Sentence("%(one)s or %(other)s", one=found, other=other)
+    return Sentence.joined(found)

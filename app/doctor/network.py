@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from requests.utils import select_proxy
 
 from app.doctor.finding import Finding, note, ok, problem
-from app.errors import UpstreamError
+from app.errors import Sentence, UpstreamError
 from app.outbound import Outbound
 
 _CONNECT_S = 8.0
@@ -67,7 +67,7 @@ def check_host(
         contacts.unusable.add(host.url)
         yield problem(title, *failure)
         return
-    via = f", through the proxy {_without_password(proxy)}" if proxy else ""
+    via = Sentence(", through the proxy %(proxy)s", proxy=_without_password(proxy)) if proxy else ""
     before = clock()
     try:
         answer = outbound.send(
@@ -75,7 +75,7 @@ def check_host(
         )
     except UpstreamError as error:
         contacts.unusable.add(host.url)
-        yield problem(title, error.message + (f" (Calls go{via.removeprefix(',')}.)" if via else ""))
+        yield problem(title, Sentence.joined(error.message, _through(proxy) if proxy else ""))
         return
     skew_s = _skew(answer.headers.get("Date"), (before + clock()) / 2)
     if skew_s is not None:
@@ -84,23 +84,33 @@ def check_host(
     away = urlsplit(answer.headers.get("Location", "")).hostname if 300 <= answer.status_code < 400 else None
     if (host.is_api and is_html and answer.status_code < 500) or (away and away != urlsplit(host.url).hostname):
         contacts.unusable.add(host.url)
-        led = f"sends us on to {away}" if away else "answers with a web page where an API should"
+        led = (
+            Sentence("sends us on to %(host)s", host=away)
+            if away
+            else Sentence("answers with a web page where an API should")
+        )
         yield problem(
             title,
-            f"{name} {led}{via}: something in between answers in its place.",
-            "Log in to this network's portal if it has one; else ask its administrator to let the host through.",
+            Sentence(
+                "%(name)s %(led)s%(via)s: something in between answers in its place.", name=name, led=led, via=via
+            ),
+            Sentence(
+                "Log in to this network's portal if it has one; else ask its administrator to let the host through."
+            ),
         )
     elif answer.status_code >= 500 or answer.status_code == 407:
         contacts.unusable.add(host.url)
         yield problem(
             title,
-            f"{name} answers HTTP {answer.status_code}{via}.",
-            "The proxy wants a user name: HTTPS_PROXY=http://user:password@host:port."
+            Sentence(
+                "%(name)s answers HTTP %(status_code)s%(via)s.", name=name, status_code=answer.status_code, via=via
+            ),
+            Sentence("The proxy wants a user name: HTTPS_PROXY=http://user:password@host:port.")
             if answer.status_code == 407
-            else "This is on GitHub's side: see https://www.githubstatus.com and try again in some minutes.",
+            else Sentence("This is on GitHub's side: see https://www.githubstatus.com and try again in some minutes."),
         )
     else:
-        yield ok(title, f"{name} answers{via}")
+        yield ok(title, Sentence("%(name)s answers%(via)s", name=name, via=via))
 
 
 def check_local_proxying(outbound: Outbound) -> Iterator[Finding]:
@@ -109,27 +119,34 @@ def check_local_proxying(outbound: Outbound) -> Iterator[Finding]:
     if proxy:
         yield note(
             "HTTP_PROXY",
-            f"Calls to localhost would go through {_without_password(proxy)}: clients here may not find the bridge.",
-            "Let them go directly:\n    NO_PROXY=localhost,127.0.0.1",
+            Sentence(
+                "Calls to localhost would go through %(without_password)s: clients here may not find the bridge.",
+                without_password=_without_password(proxy),
+            ),
+            Sentence("Let them go directly:\n    NO_PROXY=localhost,127.0.0.1"),
         )
 
 
 def check_clock(contacts: Contacts) -> Iterator[Finding]:
     """Our clock against the Date headers of the hosts that answered."""
     if not contacts.skews_s:
-        yield note("clock", "could not be compared: no host told its time.")
+        yield note(Sentence("clock"), Sentence("could not be compared: no host told its time."))
         return
     skew_s = statistics.median(contacts.skews_s)
     if abs(skew_s) < _SKEW_WORTH_MENTIONING_S:
-        yield ok("clock", "agrees with GitHub's")
+        yield ok(Sentence("clock"), Sentence("agrees with GitHub's"))
         return
-    direction = "behind" if skew_s > 0 else "ahead of"
-    what = f"The clock of this machine is {_duration(abs(skew_s))} {direction} GitHub's."
-    advice = (
+    time_off = _duration(abs(skew_s))
+    what = (
+        Sentence("The clock of this machine is %(time)s behind GitHub's.", time=time_off)
+        if skew_s > 0
+        else Sentence("The clock of this machine is %(time)s ahead of GitHub's.", time=time_off)
+    )
+    advice = Sentence(
         "Set it right: sudo timedatectl set-ntp true. In Docker it is the host's clock; in WSL: wsl --shutdown.\n"
         "The bridge measures token lifetimes without comparing clocks, but certificates and logs need the right time."
     )
-    yield (problem if abs(skew_s) >= _SKEW_HARMFUL_S else note)("clock", what, advice)
+    yield (problem if abs(skew_s) >= _SKEW_HARMFUL_S else note)(Sentence("clock"), what, advice)
 
 
 def proxy_for(outbound: Outbound, url: str) -> str | None:
@@ -138,7 +155,9 @@ def proxy_for(outbound: Outbound, url: str) -> str | None:
     return _without_password(proxy) if proxy else None
 
 
-def _reach(url: str, resolve: Callable[..., Any], connect: Callable[..., socket.socket]) -> tuple[str, str] | None:
+def _reach(
+    url: str, resolve: Callable[..., Any], connect: Callable[..., socket.socket]
+) -> tuple[Sentence, Sentence] | None:
     """DNS and TCP. None when connected, else what happened and what to do."""
     parts = urlsplit(url)
     name, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -146,21 +165,35 @@ def _reach(url: str, resolve: Callable[..., Any], connect: Callable[..., socket.
         resolve(name, port, type=socket.SOCK_STREAM)
     except OSError:
         return (
-            f"The name {name} cannot be resolved.",
-            "Check DNS and the network. If this network needs a proxy, set HTTPS_PROXY. In Docker, look at the "
-            "container's DNS.",
+            Sentence("The name %(name)s cannot be resolved.", name=name),
+            Sentence(
+                "Check DNS and the network. If this network needs a proxy, set HTTPS_PROXY. In Docker, look at the "
+                "container's DNS."
+            ),
         )
     try:
         connect((name, port), timeout=_CONNECT_S).close()
     except TimeoutError:
         return (
-            f"Nothing answers at {name}:{port} within {_CONNECT_S:.0f} s; a firewall drops such packets in silence.",
-            "Let this machine out to that host, or set HTTPS_PROXY.",
+            Sentence(
+                "Nothing answers at %(host)s:%(port)s within %(seconds)s s; a firewall drops such packets in silence.",
+                host=name,
+                port=port,
+                seconds=f"{_CONNECT_S:.0f}",
+            ),
+            Sentence("Let this machine out to that host, or set HTTPS_PROXY."),
         )
     except OSError as error:
         return (
-            f"No connection to {name}:{port}: {error.strerror or type(error).__name__}.",
-            "Check the network and the firewall of this machine; set HTTPS_PROXY if this network needs a proxy.",
+            Sentence(
+                "No connection to %(host)s:%(port)s: %(why)s.",
+                host=name,
+                port=port,
+                why=error.strerror or type(error).__name__,
+            ),
+            Sentence(
+                "Check the network and the firewall of this machine; set HTTPS_PROXY if this network needs a proxy."
+            ),
         )
     return None
 
@@ -178,11 +211,18 @@ def _without_password(proxy: str) -> str:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
     except ValueError:
-        return "that is set"
+        return Sentence("that is set")
 
 
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 1.9 * size:
-            return f"{round(seconds / size)} {unit}"
-    return f"{round(seconds)} seconds"
+def _through(proxy: str) -> Sentence:
+    return Sentence("(Calls go through the proxy %(proxy)s.)", proxy=_without_password(proxy))
+
+
+def _duration(seconds: float) -> Sentence:
+    if seconds >= 1.9 * 86400:
+        return Sentence("%(count)s days", count=round(seconds / 86400))
+    if seconds >= 1.9 * 3600:
+        return Sentence("%(count)s hours", count=round(seconds / 3600))
+    if seconds >= 1.9 * 60:
+        return Sentence("%(count)s minutes", count=round(seconds / 60))
+    return Sentence("%(count)s seconds", count=round(seconds))

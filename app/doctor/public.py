@@ -24,7 +24,7 @@ from app.auth.api_key import is_local_name, is_private_caller
 from app.doctor import pace
 from app.doctor.finding import Finding, note, ok, problem
 from app.doctor.network import proxy_for
-from app.errors import UpstreamError
+from app.errors import Sentence, UpstreamError
 from app.outbound import Outbound, explain
 from app.settings import Secret, parse_url
 
@@ -35,7 +35,8 @@ _UPGRADE_S = 10.0
 _BODY_BYTES = 6 * 1024 * 1024
 _EVENTS, _INTERVAL_MS = 20, 150
 
-NGINX_STREAM = """In nginx, in the location that leads to the bridge (deploy/nginx.conf is complete):
+NGINX_STREAM = Sentence("""\
+In nginx, in the location that leads to the bridge (deploy/nginx.conf is complete):
     proxy_buffering off;
     proxy_cache off;
     gzip off;
@@ -43,11 +44,12 @@ NGINX_STREAM = """In nginx, in the location that leads to the bridge (deploy/ngi
     proxy_set_header Connection "";
     proxy_read_timeout 3600s;
 and take out, if it is there:
-    proxy_ignore_headers X-Accel-Buffering;"""
-_OTHER_SUSPECTS = """Caddy passes event streams on by itself, unless `encode` compresses them; else: flush_interval -1.
+    proxy_ignore_headers X-Accel-Buffering;""")
+_OTHER_SUSPECTS = Sentence("""\
+Caddy passes event streams on by itself, unless `encode` compresses them; else: flush_interval -1.
 Traefik: no buffering middleware; compress with excludedContentTypes = ["text/event-stream"]. Apache: SetEnv no-gzip 1,
-and ProxyPass … flushpackets=on. Cloudflare: no rule or worker that rewrites bodies; check once with the cloud grey."""
-_SILENCE = (
+and ProxyPass … flushpackets=on. Cloudflare: no rule or worker that rewrites bodies; check once with the cloud grey.""")
+_SILENCE = Sentence(
     "A streaming client hears from the bridge every few seconds; an answer that is not streamed may be silent for "
     "minutes. Cloudflare cuts it after about two, nginx after one unless it says: proxy_read_timeout 3600s;"
 )
@@ -84,20 +86,34 @@ def check_public_url(
     try:
         base = parse_url(text.strip())
     except ValueError as error:
-        yield problem("public URL", f"{text!r} {error}.", "For example: --public-url https://bridge.example.com")
+        yield problem(
+            Sentence("public URL"),
+            Sentence("%(text)s %(error)s.", text=repr(text), error=error),
+            Sentence("For example: --public-url https://bridge.example.com"),
+        )
         return
     if base.endswith("/v1"):
         base = base.removesuffix("/v1").rstrip("/")
-        yield note("public URL", f"It is {base}; /v1 at its end belongs to the base URL of OpenAI clients only.")
+        yield note(
+            Sentence("public URL"),
+            Sentence("It is %(base)s; /v1 at its end belongs to the base URL of OpenAI clients only.", base=base),
+        )
     visit = _Visit(base, outbound, keys[0].reveal() if keys else None)
     if proxy := proxy_for(outbound, base):
-        yield note("outbound proxy", f"This check leaves through {proxy}, which may change what it sees.")
+        yield note(
+            Sentence("outbound proxy"),
+            Sentence("This check leaves through %(proxy)s, which may change what it sees.", proxy=proxy),
+        )
     first: tuple[_Step, ...] = (_is_it_us, _may_show_key, _key)
     for step in first:
         findings = list(_guarded(step, visit))
         yield from findings
         if any(found.status == "problem" for found in findings):
-            yield note("public URL", "The rest was not checked.", "Mend this first, then run doctor again.")
+            yield note(
+                Sentence("public URL"),
+                Sentence("The rest was not checked."),
+                Sentence("Mend this first, then run doctor again."),
+            )
             return
     for step in (_stream_steps(clock), _body, _upgrade):
         yield from _guarded(step, visit)
@@ -111,7 +127,7 @@ def _guarded(step: _Step, visit: _Visit) -> Iterator[Finding]:
     try:
         yield from step(visit)
     except UpstreamError as error:
-        yield problem("public URL", error.message)
+        yield problem(Sentence("public URL"), error.message)
 
 
 # ── is it the bridge, and is it safe ────────────────────────────────────────────────────────────────────────────────
@@ -129,27 +145,42 @@ def _is_it_us(visit: _Visit) -> Iterator[Finding]:
     if 300 <= answer.status_code < 400:
         yield from _redirected(visit, location)
     elif answer.headers.get("x-request-id") == request_id and _json(answer).get("status") == "ok":
-        named = f", behind {visit.front}" if visit.front else ""
-        yield ok("reachable", f"the bridge answers at {visit.base}{named}")
+        named = Sentence(", behind %(proxy)s", proxy=visit.front) if visit.front else ""
+        yield ok(
+            Sentence("reachable"), Sentence("the bridge answers at %(base)s%(named)s", base=visit.base, named=named)
+        )
     elif answer.status_code == 401 and answer.headers.get("WWW-Authenticate", "").lower().startswith("basic"):
         yield problem(
-            "reachable",
-            "A proxy in front asks for a password of its own, which API clients cannot give.",
-            "Take it away for the bridge's paths; API_KEY protects them.",
+            Sentence("reachable"),
+            Sentence("A proxy in front asks for a password of its own, which API clients cannot give."),
+            Sentence("Take it away for the bridge's paths; API_KEY protects them."),
         )
     elif answer.status_code in (502, 503, 504) or answer.status_code >= 520:
         yield problem(
-            "reachable",
-            f"{visit.front or 'The proxy'} answers HTTP {answer.status_code}: it does not reach the bridge.",
-            "Is the bridge running, and does the proxy's configuration name its address and port (proxy_pass)?",
+            Sentence("reachable"),
+            Sentence(
+                "%(proxy)s answers HTTP %(status_code)s: it does not reach the bridge.",
+                proxy=visit.front or Sentence("The proxy"),
+                status_code=answer.status_code,
+            ),
+            Sentence(
+                "Is the bridge running, and does the proxy's configuration name its address and port (proxy_pass)?"
+            ),
         )
     else:
-        kind = answer.headers.get("Content-Type", "something else").partition(";")[0]
+        kind = answer.headers.get("Content-Type", "").partition(";")[0] or Sentence("something else")
         yield problem(
-            "reachable",
-            f"Something else answers at {visit.base}/livez (HTTP {answer.status_code}, {kind}).",
-            "Check the name and the path. A prefix (https://host/bridge) must be taken off by the proxy, and told in "
-            "X-Forwarded-Prefix.",
+            Sentence("reachable"),
+            Sentence(
+                "Something else answers at %(base)s/livez (HTTP %(status_code)s, %(kind)s).",
+                base=visit.base,
+                status_code=answer.status_code,
+                kind=kind,
+            ),
+            Sentence(
+                "Check the name and the path. A prefix (https://host/bridge) must be taken off by the proxy, and "
+                "told in X-Forwarded-Prefix."
+            ),
         )
 
 
@@ -163,52 +194,74 @@ def _unreachable(visit: _Visit, error: UpstreamError) -> Finding:
         if any(hint in str(error.__cause__) for hint in _NO_TLS_HINTS):
             return problem(
                 "TLS",
-                f"What answers at {visit.base} does not speak TLS.",
-                "Give the port where the proxy offers https://; the bridge itself speaks http:// only.",
+                Sentence("What answers at %(base)s does not speak TLS.", base=visit.base),
+                Sentence("Give the port where the proxy offers https://; the bridge itself speaks http:// only."),
             )
         return problem(
             "TLS",
-            f"The certificate of {host} is not trusted: self-signed, of another name, or sent without its chain.",
-            "Get one for this name (certbot, or Caddy does it by itself). In nginx, with the whole chain:\n"
-            "    ssl_certificate /etc/letsencrypt/live/…/fullchain.pem;",
+            Sentence(
+                "The certificate of %(host)s is not trusted: self-signed, of another name, or sent without its chain.",
+                host=host,
+            ),
+            Sentence(
+                "Get one for this name (certbot, or Caddy does it by itself). In nginx, with the whole chain:\n"
+                "    ssl_certificate /etc/letsencrypt/live/…/fullchain.pem;"
+            ),
         )
     if error.code == "clock_or_certificate":
         return problem(
-            "TLS", f"The certificate of {host} is outside its dates.", "Renew it; if it is new, check this clock."
+            "TLS",
+            Sentence("The certificate of %(host)s is outside its dates.", host=host),
+            Sentence("Renew it; if it is new, check this clock."),
         )
-    return problem("reachable", error.message, "Check the name, the port and the firewall of the outermost proxy.")
+    return problem(
+        Sentence("reachable"),
+        error.message,
+        Sentence("Check the name, the port and the firewall of the outermost proxy."),
+    )
 
 
 def _redirected(visit: _Visit, location: str) -> Iterator[Finding]:
     if location.startswith("https://") and visit.base.startswith("http://"):
         yield problem(
-            "redirect",
-            "http:// is redirected to https://. Clients turn a redirected POST into a GET, or show the key in the "
-            "clear first.",
-            f"Give clients the address https://{urlsplit(visit.base).netloc}{urlsplit(visit.base).path}.",
+            Sentence("redirect"),
+            Sentence(
+                "http:// is redirected to https://. Clients turn a redirected POST into a GET, or show the key in "
+                "the clear first."
+            ),
+            Sentence(
+                "Give clients the address https://%(netloc)s%(path)s.",
+                netloc=urlsplit(visit.base).netloc,
+                path=urlsplit(visit.base).path,
+            ),
         )
     else:
-        host = urlsplit(location).hostname or "another path"
+        host = urlsplit(location).hostname or Sentence("another path")
         yield problem(
-            "redirect",
-            f"Requests are sent on to {host}, which API clients cannot follow with a body.",
-            "If that is a login (Cloudflare Access, Authelia …), let the bridge's paths pass; API_KEY protects them.",
+            Sentence("redirect"),
+            Sentence("Requests are sent on to %(host)s, which API clients cannot follow with a body.", host=host),
+            Sentence(
+                "If that is a login (Cloudflare Access, Authelia …), let the bridge's paths pass; API_KEY protects "
+                "them."
+            ),
         )
 
 
 def _may_show_key(visit: _Visit) -> Iterator[Finding]:
     parts = urlsplit(visit.base)
     if parts.scheme == "https":
-        yield ok("TLS", "the certificate is valid")
+        yield ok("TLS", Sentence("the certificate is valid"))
     elif _is_near(parts.netloc, parts.hostname or ""):
         yield note(
-            "TLS", "none: keys and conversations travel in the clear.", "Fine within your own network, not beyond."
+            "TLS",
+            Sentence("none: keys and conversations travel in the clear."),
+            Sentence("Fine within your own network, not beyond."),
         )
     else:
         yield problem(
             "TLS",
-            "None: keys and conversations would travel in the clear. The key was not sent.",
-            "Get a certificate (certbot, or Caddy does it by itself), and use https://.",
+            Sentence("None: keys and conversations would travel in the clear. The key was not sent."),
+            Sentence("Get a certificate (certbot, or Caddy does it by itself), and use https://."),
         )
 
 
@@ -227,50 +280,62 @@ def _is_near(netloc: str, host: str) -> bool:
 def _key(visit: _Visit) -> Iterator[Finding]:
     wrong = visit.ask("POST", "/v1/probe/body", {"Authorization": "Bearer wrong-on-purpose"}, body=b"")
     if wrong.status_code == 401:
-        yield ok("wrong key", "is refused (401)")
+        yield ok(Sentence("wrong key"), Sentence("is refused (401)"))
     elif wrong.status_code == 200 and visit.key is None:
-        yield note("wrong key", "is taken: API_KEY is empty, so whoever reaches this address can use the bridge.")
+        yield note(
+            Sentence("wrong key"),
+            Sentence("is taken: API_KEY is empty, so whoever reaches this address can use the bridge."),
+        )
     elif wrong.status_code == 403 and _code(wrong) == "api_key_not_set":
         pass  # told with the right key
     else:
-        yield problem("wrong key", f"is answered with HTTP {wrong.status_code} instead of 401.", _own_answer(wrong))
+        yield problem(
+            Sentence("wrong key"),
+            Sentence("is answered with HTTP %(status_code)s instead of 401.", status_code=wrong.status_code),
+            _own_answer(wrong),
+        )
     right = visit.ask("POST", "/v1/probe/body", visit.with_key, body=b"")
     if right.status_code == 200:
-        yield ok("right key", "is taken")
+        yield ok(Sentence("right key"), Sentence("is taken"))
     elif _code(right) == "api_key_not_set":
         yield problem(
-            "right key",
-            "The bridge runs with the default key or none, and refuses callers from outside (403).",
-            'Set an API_KEY of your own:\n    python3 -c "import secrets; print(secrets.token_urlsafe(32))"',
+            Sentence("right key"),
+            Sentence("The bridge runs with the default key or none, and refuses callers from outside (403)."),
+            Sentence('Set an API_KEY of your own:\n    python3 -c "import secrets; print(secrets.token_urlsafe(32))"'),
         )
     elif right.status_code == 401 and visit.key is not None:
         by_other_header = visit.ask("POST", "/v1/probe/body", {"x-api-key": visit.key}, body=b"")
         if by_other_header.status_code == 200:
             yield problem(
-                "right key",
-                "It arrives as x-api-key, but not as Authorization: a proxy uses or drops that header.",
-                "In nginx:\n    proxy_set_header Authorization $http_authorization;",
+                Sentence("right key"),
+                Sentence("It arrives as x-api-key, but not as Authorization: a proxy uses or drops that header."),
+                Sentence("In nginx:\n    proxy_set_header Authorization $http_authorization;"),
             )
         else:
             yield problem(
-                "right key",
-                "The API_KEY of these settings is refused there (401).",
-                "Run doctor in the folder and environment of the service, or restart the service.",
+                Sentence("right key"),
+                Sentence("The API_KEY of these settings is refused there (401)."),
+                Sentence("Run doctor in the folder and environment of the service, or restart the service."),
             )
     elif right.status_code == 404:
         yield problem(
-            "right key",
-            "The bridge there does not know this check: it is of another version, or /v1 leads elsewhere.",
-            "Update it, and pass every path on to it.",
+            Sentence("right key"),
+            Sentence("The bridge there does not know this check: it is of another version, or /v1 leads elsewhere."),
+            Sentence("Update it, and pass every path on to it."),
         )
     else:
-        yield problem("right key", f"is answered with HTTP {right.status_code}.", _own_answer(right))
+        yield problem(
+            Sentence("right key"),
+            Sentence("is answered with HTTP %(status_code)s.", status_code=right.status_code),
+            _own_answer(right),
+        )
 
 
-def _own_answer(answer: requests.Response) -> str:
+def _own_answer(answer: requests.Response) -> Sentence:
     if "x-request-id" in answer.headers:
-        return f"The bridge's log tells more, under the request id {answer.headers['x-request-id'][:80]}."
-    return "The answer is not the bridge's: look at the log of the proxy in front."
+        request_id = answer.headers["x-request-id"][:80]
+        return Sentence("The bridge's log tells more, under the request id %(id)s.", id=request_id)
+    return Sentence("The answer is not the bridge's: look at the log of the proxy in front.")
 
 
 # ── the stream ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -293,13 +358,21 @@ def _stream_steps(clock: Callable[[], float]) -> _Step:
     def check(visit: _Visit) -> Iterator[Finding]:
         arrival = _listen(visit, clock)
         if arrival.head.status_code != 200:
-            yield problem("stream", f"answered HTTP {arrival.head.status_code}.", _own_answer(arrival.head))
+            yield problem(
+                Sentence("stream"),
+                Sentence("answered HTTP %(status_code)s.", status_code=arrival.head.status_code),
+                _own_answer(arrival.head),
+            )
             return
         yield from _forwarding(visit)
         if not arrival.is_whole:
             yield problem(
-                "stream",
-                f"It broke off after {len(arrival.sent_s)} of {_EVENTS} events: a proxy cuts or rewrites it.",
+                Sentence("stream"),
+                Sentence(
+                    "It broke off after %(count)s of %(events)s events: a proxy cuts or rewrites it.",
+                    count=len(arrival.sent_s),
+                    events=_EVENTS,
+                ),
                 NGINX_STREAM,
             )
             return
@@ -318,21 +391,33 @@ def _paced(visit: _Visit, verdict: pace.Pace, head: requests.Response) -> Iterat
     encoding = head.headers.get("Content-Encoding", "identity")
     squeezed = encoding != "identity"
     if verdict is pace.Pace.EVENLY:
-        yield ok("stream", "a slow stream arrives slowly, event by event", _SILENCE)
+        yield ok(Sentence("stream"), Sentence("a slow stream arrives slowly, event by event"), _SILENCE)
         if squeezed:
             yield note(
-                "compression",
-                f"A proxy compresses event streams ({encoding}), which costs time and can hold events back.",
-                "In nginx:\n    gzip off;",
+                Sentence("compression"),
+                Sentence(
+                    "A proxy compresses event streams (%(encoding)s), which costs time and can hold events back.",
+                    encoding=encoding,
+                ),
+                Sentence("In nginx:\n    gzip off;"),
             )
         return
     took = _EVENTS * _INTERVAL_MS / 1000
-    what = f"A stream of {took:.0f} s arrives {verdict.value}: {visit.front or 'a proxy in front'} holds it back."
+    whose = {"seconds": f"{took:.0f}", "proxy": visit.front or Sentence("a proxy in front")}
+    what = (
+        Sentence("A stream of %(seconds)s s arrives all at once: %(proxy)s holds it back.", **whose)
+        if verdict is pace.Pace.AT_ONCE
+        else Sentence("A stream of %(seconds)s s arrives in lumps: %(proxy)s holds it back.", **whose)
+    )
     if squeezed:
-        what += f" It also compresses it ({encoding})."
+        what = Sentence.joined(what, Sentence("It also compresses it (%(encoding)s).", encoding=encoding))
     if head.raw is not None and getattr(head.raw, "version", 11) == 10:
-        what += " It answers in HTTP/1.0."
-    yield problem("stream", what, f"{NGINX_STREAM}\n{_OTHER_SUSPECTS}")
+        what = Sentence.joined(what, Sentence("It answers in HTTP/1.0."))
+    yield problem(
+        Sentence("stream"),
+        what,
+        Sentence.joined(NGINX_STREAM, _OTHER_SUSPECTS, by="\n"),
+    )
 
 
 def _listen(visit: _Visit, clock: Callable[[], float]) -> _Arrival:
@@ -375,37 +460,65 @@ def _forwarding(visit: _Visit) -> Iterator[Finding]:
     if trusted > hops:
         yield problem(
             "TRUSTED_PROXIES",
-            f"It is {trusted}, but {hops or 'no'} address{'' if hops == 1 else 'es'} came in X-Forwarded-For: callers "
-            "could claim an address of their choice.",
-            f"Set TRUSTED_PROXIES={hops}; if there are more proxies in front, in nginx:\n"
-            "    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+            Sentence(
+                "It is %(trusted)s, but %(value)s address%(value2)s came in X-Forwarded-For: callers could claim an "
+                "address of their choice.",
+                trusted=trusted,
+                value=hops or "no",
+                value2="" if hops == 1 else "es",
+            ),
+            Sentence(
+                "Set TRUSTED_PROXIES=%(hops)s; if there are more proxies in front, in nginx:\n"
+                "    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+                hops=hops,
+            ),
         )
     elif trusted < hops:
         yield note(
             "TRUSTED_PROXIES",
-            f"It is {trusted}, but {hops} prox{'y tells' if hops == 1 else 'ies tell'} who is calling.",
-            f"Set TRUSTED_PROXIES={hops} if the bridge can be reached through them only: links then carry the public "
-            "address.",
+            Sentence(
+                "It is %(trusted)s, but %(proxies)s who is calling.",
+                trusted=trusted,
+                proxies=Sentence("1 proxy tells") if hops == 1 else Sentence("%(count)s proxies tell", count=hops),
+            ),
+            Sentence(
+                "Set TRUSTED_PROXIES=%(hops)s if the bridge can be reached through them only: links then carry the "
+                "public address.",
+                hops=hops,
+            ),
         )
     elif base != visit.base:
         path = urlsplit(visit.base).path
         yield note(
-            "public address",
-            f"The bridge takes its own address for {base}, so its links to the sign-in page lead there.",
-            "In nginx, with TRUSTED_PROXIES=1:\n"
-            "    proxy_set_header X-Forwarded-Proto $scheme;\n"
-            "    proxy_set_header X-Forwarded-Host $http_host;"
-            + (f"\n    proxy_set_header X-Forwarded-Prefix {path};" if path else ""),
+            Sentence("public address"),
+            Sentence(
+                "The bridge takes its own address for %(base)s, so its links to the sign-in page lead there.", base=base
+            ),
+            Sentence.joined(
+                Sentence("In nginx, with TRUSTED_PROXIES=1:"),
+                "    proxy_set_header X-Forwarded-Proto $scheme;",
+                "    proxy_set_header X-Forwarded-Host $http_host;",
+                f"    proxy_set_header X-Forwarded-Prefix {path};" if path else "",
+                by="\n",
+            ),
         )
     else:
-        told = f"{hops} prox{'y tells' if hops == 1 else 'ies tell'} it who is calling" if hops else "no proxy in front"
-        yield ok("forwarding", f"the bridge knows its public address; {told}")
+        told = (
+            Sentence("no proxy in front")
+            if not hops
+            else Sentence("1 proxy tells it who is calling")
+            if hops == 1
+            else Sentence("%(count)s proxies tell it who is calling", count=hops)
+        )
+        yield ok(Sentence("forwarding"), Sentence("the bridge knows its public address; %(told)s", told=told))
     if seen.get("http") == "HTTP/1.0":
         yield note(
             "HTTP/1.0",
-            "The proxy speaks HTTP/1.0 to the bridge: a new connection for each request, and a stream that is cut "
-            "looks like one that ended.",
-            'In nginx:\n    proxy_http_version 1.1;\n    proxy_set_header Connection "";',
+            Sentence(
+                "The proxy speaks HTTP/1.0 to the bridge: a new connection for each request, and a stream that is "
+                "cut looks like one that ended."
+            ),
+            Sentence('In nginx:\n    proxy_http_version 1.1;\n    proxy_set_header Connection "";'),
         )
 
 
@@ -416,23 +529,37 @@ def _body(visit: _Visit) -> Iterator[Finding]:
     limit = visit.seen.get("max_body_bytes")
     size = min(_BODY_BYTES, limit - 1024) if isinstance(limit, int) and limit > 2048 else _BODY_BYTES
     told = _mebibytes(size)
-    lines = f"In nginx, as MAX_BODY_BYTES:\n    client_max_body_size {_megabytes(limit)}m;"
+    lines = Sentence("In nginx, as MAX_BODY_BYTES:\n    client_max_body_size %(size)sm;", size=_megabytes(limit))
     headers = {**visit.with_key, "Content-Type": "application/octet-stream"}
     try:
         answer = visit.ask("POST", "/v1/probe/body", headers, body=b"\0" * size)
     except UpstreamError as error:
-        yield problem("large request", f"One of {told} does not get through: {error.message}", lines)
+        yield problem(
+            Sentence("large request"),
+            Sentence("One of %(told)s does not get through: %(message)s", told=told, message=error.message),
+            lines,
+        )
         return
     if answer.status_code == 200 and _json(answer).get("received_bytes") == size:
-        most = f"; the bridge takes up to {_mebibytes(limit)}" if isinstance(limit, int) else ""
-        yield ok("large request", f"one of {told} gets through{most}")
+        most = Sentence("; the bridge takes up to %(size)s", size=_mebibytes(limit)) if isinstance(limit, int) else ""
+        yield ok(Sentence("large request"), Sentence("one of %(told)s gets through%(most)s", told=told, most=most))
     elif answer.status_code == 413:
-        whose = visit.front or "a proxy in front"
-        yield problem("large request", f"One of {told} is refused by {whose} (413): images and long chats fail.", lines)
+        whose = visit.front or Sentence("a proxy in front")
+        yield problem(
+            Sentence("large request"),
+            Sentence(
+                "One of %(told)s is refused by %(whose)s (413): images and long chats fail.", told=told, whose=whose
+            ),
+            lines,
+        )
     else:
         cut = answer.status_code == 200
-        what = f"One of {told} {'arrives cut' if cut else f'is answered with HTTP {answer.status_code}'}."
-        yield problem("large request", what, _own_answer(answer))
+        what = (
+            Sentence("One of %(size)s arrives cut.", size=told)
+            if cut
+            else Sentence("One of %(size)s is answered with HTTP %(status)s.", size=told, status=answer.status_code)
+        )
+        yield problem(Sentence("large request"), what, _own_answer(answer))
 
 
 def _upgrade(visit: _Visit) -> Iterator[Finding]:
@@ -444,17 +571,30 @@ def _upgrade(visit: _Visit) -> Iterator[Finding]:
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "Y29waWxvdC1icmlkZ2UtMQ==",
     }
-    advice = "Take websocket rules out of the proxy for this path: the bridge speaks HTTP only, and clients fall back."
+    advice = Sentence(
+        "Take websocket rules out of the proxy for this path: the bridge speaks HTTP only, and clients fall back."
+    )
     try:
         answer = visit.ask("GET", "/v1/responses", headers, timeouts={"read_timeout_s": _UPGRADE_S}, stream=True)
     except UpstreamError as error:
-        yield problem("WebSocket", f"A try to upgrade is not refused at once: {error.message}", advice)
+        yield problem(
+            "WebSocket", Sentence("A try to upgrade is not refused at once: %(message)s", message=error.message), advice
+        )
         return
     answer.close()
     if 400 <= answer.status_code < 500:
-        yield ok("WebSocket", f"is refused at once ({answer.status_code}), so clients go on with HTTP")
+        yield ok(
+            "WebSocket",
+            Sentence(
+                "is refused at once (%(status_code)s), so clients go on with HTTP", status_code=answer.status_code
+            ),
+        )
     else:
-        yield problem("WebSocket", f"A try to upgrade is answered with HTTP {answer.status_code}.", advice)
+        yield problem(
+            "WebSocket",
+            Sentence("A try to upgrade is answered with HTTP %(status_code)s.", status_code=answer.status_code),
+            advice,
+        )
 
 
 # ── small things ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.doctor.finding import Finding, ok, problem
+from app.errors import Sentence
 
 _ROOT = Path(__file__).parents[2]
 _CHECK = "import sys; sys.path.insert(0, sys.argv.pop()); from app.serving.__main__ import main; main(['--check'])"
@@ -21,11 +22,14 @@ def check_starting() -> Iterator[Finding]:
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
     )
     if told.returncode == 0:
-        yield ok("start", "the service can be built in this environment")
+        yield ok(Sentence("start"), Sentence("the service can be built in this environment"))
         return
-    last = ([line for line in told.stderr.splitlines() if line.strip()] or ["it says nothing"])[-1]
+    last = ([line for line in told.stderr.splitlines() if line.strip()] or [Sentence("it says nothing")])[-1]
     yield problem(
-        "start",
-        f"The service does not start in this environment: {last.removeprefix('copilot-bridge: ')}",
-        "Mend that first; what it says in full: python -m app.serving --check",
+        Sentence("start"),
+        Sentence(
+            "The service does not start in this environment: %(why)s",
+            why=last.removeprefix("copilot-bridge: "),
+        ),
+        Sentence("Mend that first; what it says in full: python -m app.serving --check"),
     )
