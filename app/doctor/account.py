@@ -54,7 +54,7 @@ def check_sign_in(tokens: GitHubTokens, settings: Settings) -> Iterator[Finding]
     if token.kind in _USELESS:
         yield problem(
             Sentence("GitHub token"),
-            Sentence("The one %(where)s is %(value)s.", where=where, value=_USELESS[token.kind]),
+            Sentence("The one %(where)s is %(kind)s.", where=where, kind=_USELESS[token.kind]),
             Sentence.joined(Sentence("Take it out, and sign in instead."), how_to_sign_in(settings)),
         )
     elif token.source == "app":
@@ -83,16 +83,16 @@ def _check_app(settings: Settings) -> Iterator[Finding]:
     try:
         read_key(file)
     except GatewayError as error:
-        yield problem(Sentence("GitHub App"), error.message)
+        yield problem("GitHub App", error.message)
         return
     if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o004:
         yield note(
-            Sentence("GitHub App"),
+            "GitHub App",
             Sentence("Everybody on this machine can read %(file)s.", file=file),
             Sentence("Close it:\n    chmod 600 %(file)s", file=file),
         )
     yield ok(
-        Sentence("GitHub App"),
+        "GitHub App",
         Sentence(
             "%(app)s, installation %(installation)s; its key can be read",
             app=settings.github_app_id,
@@ -126,7 +126,7 @@ def check_plan(github: GitHub, token: GitHubToken, settings: Settings) -> Iterat
     login = summary["raw"].get("login")
     who = f"{login}, " if isinstance(login, str) and login else ""
     if summary["chat_enabled"]:
-        yield ok(Sentence("plan"), Sentence("%(who)s%(copilot_plan)s", who=who, copilot_plan=summary["copilot_plan"]))
+        yield ok(Sentence("plan"), f"{who}{summary['copilot_plan']}")
     else:
         yield problem(
             Sentence("plan"),

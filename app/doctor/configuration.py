@@ -73,16 +73,16 @@ def _file(settings: Settings, file: EnvFile | None) -> Iterator[Finding]:
             )
             yield note(
                 Sentence("unknown variable"),
-                Sentence("%(name)s in %(name2)s is no setting of the bridge.", name=name, name2=file.path.name),
+                Sentence("%(name)s in %(file)s is no setting of the bridge.", name=name, file=file.path.name),
                 meant,
             )
     if file.overridden:
         yield note(
             Sentence("overridden"),
             Sentence(
-                "The environment sets %(names)s otherwise than %(name)s, and wins.",
+                "The environment sets %(names)s otherwise than %(file)s, and wins.",
                 names=", ".join(file.overridden),
-                name=file.path.name,
+                file=file.path.name,
             ),
             Sentence("Unset it in the environment if the file shall count."),
         )
@@ -122,7 +122,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
             yield problem(
                 Sentence("API key and proxy"),
                 Sentence("TRUSTED_PROXIES is set, but callers from outside are refused with the default key (403)."),
-                Sentence("Set an API_KEY of your own. %(new_key)s", new_key=_NEW_KEY),
+                Sentence.joined(Sentence("Set an API_KEY of your own."), _NEW_KEY),
             )
     elif any(len(key) < _SHORT_KEY for key in keys):
         yield note(

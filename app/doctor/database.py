@@ -96,9 +96,9 @@ def check_running(told: dict[str, Any]) -> Iterator[Finding]:
             Sentence("ledger"),
             Sentence(
                 "%(dropped)s calls are not in the ledger and never will be: they did not fit into the queue of a "
-                "worker while the database was away (now %(get)s wait).",
+                "worker while the database was away (now %(waiting)s wait).",
                 dropped=ledger["dropped"],
-                get=ledger.get("waiting", 0),
+                waiting=ledger.get("waiting", 0),
             ),
             Sentence(
                 "At /metrics, bridge_calls_not_booked_total has those of all workers; LEDGER_QUEUE says how many may "

@@ -46,8 +46,8 @@ def examine(checks: Iterable[Check]) -> Iterator[tuple[str, Finding]]:
                 problem(
                     check.name,
                     Sentence(
-                        "This check failed itself (%(__name__)s at %(name)s:%(lineno)s).",
-                        __name__=type(error).__name__,
+                        "This check failed itself (%(kind)s at %(name)s:%(lineno)s).",
+                        kind=type(error).__name__,
                         name=Path(place.filename).name,
                         lineno=place.lineno,
                     ),
@@ -66,7 +66,7 @@ def checks_for(gateway: Gateway, *, public_url: str | None, consent: Consent) ->
         Check(Sentence("Service"), lambda: _service(gateway)),
         Check(Sentence("Network"), lambda: _network(settings, contacts)),
         Check(Sentence("Account"), lambda: _account(gateway, contacts)),
-        Check(Sentence("Copilot"), lambda: _copilot(gateway, contacts)),
+        Check("Copilot", lambda: _copilot(gateway, contacts)),
         Check(Sentence("Models"), lambda: _models(gateway, contacts)),
         Check(Sentence("Calls"), lambda: _calls(gateway, contacts, consent)),
         Check(Sentence("Clock"), lambda: network.check_clock(contacts)),

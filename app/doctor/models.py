@@ -135,7 +135,7 @@ def check_search_model(name: str, catalog: Catalog) -> Iterator[Finding]:
         advice = Sentence("Try %(names)s.", names=_either(others))
     yield problem(
         "WEB_SEARCH_MODEL",
-        Sentence("%(name)s is a model that %(what)s: web searches fail.", name=name, what=what),
+        what,
         advice,
     )
 

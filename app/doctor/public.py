@@ -24,7 +24,7 @@ from app.auth.api_key import is_local_name, is_private_caller
 from app.doctor import pace
 from app.doctor.finding import Finding, note, ok, problem
 from app.doctor.network import proxy_for
-from app.errors import Sentence, UpstreamError
+from app.errors import Sentence, UpstreamError, sentence_of
 from app.outbound import Outbound, explain
 from app.settings import Secret, parse_url
 
@@ -88,7 +88,7 @@ def check_public_url(
     except ValueError as error:
         yield problem(
             Sentence("public URL"),
-            Sentence("%(text)s %(error)s.", text=repr(text), error=error),
+            Sentence("%(text)s %(error)s.", text=repr(text), error=sentence_of(error)),
             Sentence("For example: --public-url https://bridge.example.com"),
         )
         return
@@ -461,11 +461,14 @@ def _forwarding(visit: _Visit) -> Iterator[Finding]:
         yield problem(
             "TRUSTED_PROXIES",
             Sentence(
-                "It is %(trusted)s, but %(value)s address%(value2)s came in X-Forwarded-For: callers could claim an "
-                "address of their choice.",
+                "It is %(trusted)s, but %(addresses)s came in X-Forwarded-For: callers could claim an address of their "
+                "choice.",
                 trusted=trusted,
-                value=hops or "no",
-                value2="" if hops == 1 else "es",
+                addresses=Sentence("no addresses")
+                if not hops
+                else Sentence("1 address")
+                if hops == 1
+                else Sentence("%(count)s addresses", count=hops),
             ),
             Sentence(
                 "Set TRUSTED_PROXIES=%(hops)s; if there are more proxies in front, in nginx:\n"
