@@ -17,6 +17,16 @@ _SPACED: Final = re.compile(r"(?<=[，。；：！？）]) +")
 _CATALOGUES: Final = Path(__file__).parent / "translations"
 
 
+_OF_THE_SYSTEM: Final = (
+    *(Sentence("No such file or directory"), Sentence("Permission denied"), Sentence("Operation not permitted")),
+    *(Sentence("Is a directory"), Sentence("Not a directory"), Sentence("File exists"), Sentence("Input/output error")),
+    *(Sentence("No space left on device"), Sentence("Read-only file system"), Sentence("Too many open files")),
+    *(Sentence("Address already in use"), Sentence("Cannot assign requested address"), Sentence("Connection refused")),
+    *(Sentence("Network is unreachable"), Sentence("No route to host"), Sentence("Connection timed out")),
+)
+"""What errors of the system are called: as values of sentences, these are translated too."""
+
+
 def is_chinese() -> bool:
     """Also whether the terminal can write it."""
     if not terminal_locale().lower().startswith("zh"):
@@ -42,7 +52,12 @@ def phrase(words: str) -> str:
 
 def _translated(sentence: Sentence) -> str:
     values = {
-        name: _translated(value) if isinstance(value, Sentence) else value for name, value in sentence.values.items()
+        name: _translated(value)
+        if isinstance(value, Sentence)
+        else catalogue().gettext(value)
+        if value in _OF_THE_SYSTEM
+        else value
+        for name, value in sentence.values.items()
     }
     words = catalogue().gettext(sentence.template) if sentence.template else ""
     return _SPACED.sub("", words % values) if values else words

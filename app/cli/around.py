@@ -38,7 +38,7 @@ def told() -> Iterator[None]:
     except GatewayError as error:
         raise failure(error) from error
     except OSError as error:
-        raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
+        raise failure(Sentence("%(file)s: %(why)s.", file=error.filename, why=error.strerror)) from error
 
 
 @contextlib.contextmanager

@@ -62,10 +62,16 @@ class _Formatter(click.HelpFormatter):
         if not is_chinese():
             super().write_usage(prog, args, prefix)
             return
-        lead = f"{prefix or phrase('Usage:') + ' '}{prog} "
+        lead = f"{prefix or phrase('Usage:')}{prog} "
         first, *rest = wrapped(args, self.width - width(lead)) or [""]
         self.write(f"{lead}{first}".rstrip() + "\n")
         self.write("".join(f"{' ' * width(lead)}{line}\n" for line in rest))
+
+    def write_heading(self, heading: str) -> None:
+        if not is_chinese():
+            super().write_heading(heading)
+            return
+        self.write(f"{' ' * self.current_indent}{heading}：\n")
 
     def write_text(self, text: str) -> None:
         if not is_chinese():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from app.cli.command import placeholders
 from app.terminal import in_words
 
 
@@ -24,4 +25,4 @@ def misused(message: str) -> click.UsageError:
 
 def unusable(message: str, what: str | None = None) -> click.BadParameter:
     """The same, for a value that cannot be used. what: the option or argument, unless click knows it."""
-    return click.BadParameter(in_words(message), param_hint=what)
+    return click.BadParameter(in_words(message), param_hint=what and placeholders(what))
