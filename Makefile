@@ -125,7 +125,7 @@ fmt: $(TOOLS)
 	$(BIN)/ruff format .
 
 docs: $(TOOLS)
-	@$(BIN)/python scripts/docs.py
+	@LC_ALL=C.UTF-8 $(BIN)/python scripts/docs.py
 
 pictures: $(TOOLS)
 	@$(BIN)/python -m tests.pictures

@@ -21,11 +21,13 @@ sys.path.insert(0, str(ROOT))
 
 from app.cli.command import CLICK, own_words  # noqa: E402
 from app.cli.main import main as cli  # noqa: E402
+from app.converters.registry import CLIENTS  # noqa: E402
 from scripts.reasons import reasons  # noqa: E402
 
 APP = ROOT / "app"
 # Templates mark words with _(…), code with Sentence(…) and gettext(…); settings say what they are for. The help of
-# commands is taken from the commands, what click itself says from click.
+# commands is taken from the commands, what click itself says from click,
+# and what `protocols` says of fields from their tables.
 _KEYWORDS = {**DEFAULT_KEYWORDS, "Sentence": None, "setting": (4,)}
 _METHODS = [("templates/**.html", "jinja2"), ("**.py", "python")]
 
@@ -42,6 +44,10 @@ def extracted() -> Catalog:
         found.add(message, None, [(file, line)], auto_comments=comments, context=context)
     for reason in reasons():
         found.add(reason)
+    for codec in CLIENTS.values():
+        for field in codec.fields.values():
+            if field.note:
+                found.add(field.note)
     for words in own_words(cli):
         found.add(words)
     for module in CLICK:

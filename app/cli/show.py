@@ -11,6 +11,7 @@ from app.converters.registry import CLIENTS
 from app.errors import Sentence
 from app.gateway import current_gateway
 from app.settings import rows
+from app.terminal import in_words, phrase
 
 
 @command()
@@ -20,9 +21,11 @@ def settings(markdown: bool) -> None:
     """Show the effective settings; secrets are masked."""
     table = rows(current_gateway().settings)
     if markdown:
-        click.echo("| Variable | Default | Meaning |\n| --- | --- | --- |")
+        click.echo(f"| {' | '.join(map(in_words, _HEADINGS))} |\n| --- | --- | --- |")
         for row in table:
-            click.echo(f"| `{row.env}` | {f'`{row.default}`' if row.default.strip('–') else '–'} | {row.help} |")
+            click.echo(
+                f"| `{row.env}` | {f'`{row.default}`' if row.default.strip('–') else '–'} | {phrase(row.help)} |"
+            )
         return
     width = max(len(row.env) for row in table)
     for row in table:
@@ -33,11 +36,12 @@ def settings(markdown: bool) -> None:
         say(Sentence("The log names the keys of API_KEY, in this order: %(names)s", names=", ".join(names)))
 
 
+_HEADINGS = (Sentence("Variable"), Sentence("Default"), Sentence("Meaning"))
 _VERDICTS = {
-    "mapped": "carried over to every protocol that can say it",
-    "carried": "kept where the model speaks the same protocol",
-    "dropped": "left out, and named in `x-bridge-dropped`",
-    "refused": "answered with a 400 that names it",
+    "mapped": (Sentence("Mapped"), Sentence("carried over to every protocol that can say it")),
+    "carried": (Sentence("Carried"), Sentence("kept where the model speaks the same protocol")),
+    "dropped": (Sentence("Dropped"), Sentence("left out, and named in `x-bridge-dropped`")),
+    "refused": (Sentence("Refused"), Sentence("answered with a 400 that names it")),
 }
 
 
@@ -49,11 +53,12 @@ def protocols() -> None:
     """
     for name, codec in CLIENTS.items():
         click.echo(f"## {name}: `POST {codec.prefers}`\n")
-        for verdict, meaning in _VERDICTS.items():
+        for verdict, (name_shown, meaning) in _VERDICTS.items():
             found = {field: entry.note for field, entry in codec.fields.items() if entry.verdict == verdict}
             if not found:
                 continue
-            click.echo(f"**{verdict.capitalize()}** – {meaning}\n\n| Field | |\n| --- | --- |")
+            click.echo(f"**{in_words(name_shown)}** – {in_words(meaning)}\n")
+            click.echo(f"| {in_words(Sentence('Field'))} | |\n| --- | --- |")
             for field, note in sorted(found.items()):
-                click.echo(f"| `{field}` | {note.replace('|', '&#124;')} |")
+                click.echo(f"| `{field}` | {phrase(note).replace('|', '&#124;')} |")
             click.echo()

@@ -12,10 +12,9 @@ import pytest
 from app.blueprints._navigation import PAGES
 from tests.simulator.client import Simulator
 from tests.support.bridge import LocalBridge
+from tests.support.english import SENTENCE
 from tests.support.sample_team import TOKEN, settle
 
-SENTENCE: Final = re.compile(r"(?<![\w’'-])[A-Za-z’']+(?: [A-Za-z’']+){3,}")
-"""Four words in a row."""
 SPOKEN: Final = {"alt", "aria-label", "content", "data-title", "placeholder", "title"}
 """Attributes that are shown, or read aloud."""
 CHINESE: Final = re.compile("[\u4e00-\u9fff]")
