@@ -14,9 +14,14 @@ from babel.messages.mofile import read_mo
 from app import errors
 from scripts import translations
 
-PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|\{\w+\}|</?\w+[^>]*>")
+PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|\{\w+(?:!r)?\}|</?\w+[^>]*>")
 # What a translator leaves as it is: names, settings, addresses, what a machine says.
-LATIN_ALONE = {"{time} min", "%(words)s (%(percent)s%%)"}
+LATIN_ALONE = {"{time} min", "%(words)s (%(percent)s%%)", "%(file)s: %(why)s.", "%(told)s.", "%(left)s.%(reset)s",
+               "%(left)s.%(reset)s %(effect)s", "%(amount)s %(unit)s %(per)s"}  # fmt: skip
+# click puts its English names of types into these, and the plural has other values than the singular.
+CLICKS_OWN = re.compile(
+    r"\{name\} \{filename!r\}|\{number_type\}|but 1 was given|requires an|not \{choice\}|the format \{|one of: \{poss"
+)
 
 
 @pytest.fixture(params=translations.catalogues(), ids=lambda file: file.parts[-3])
@@ -56,6 +61,10 @@ def test_the_compiled_catalogue_is_the_same(file: Path) -> None:
 
 def test_values_arrive_in_the_translation(file: Path) -> None:
     for english, other in words(translations.read(file)).items():
+        if CLICKS_OWN.search(english):
+            assert set(PLACEHOLDER.findall(other)) <= {*PLACEHOLDER.findall(english), "{nargs}", "{len}", "{choices}",
+                                                       "{formats}", "{possibility}"}, english  # fmt: skip
+            continue
         assert sorted(PLACEHOLDER.findall(english)) == sorted(PLACEHOLDER.findall(other)), english
 
 
@@ -76,10 +85,23 @@ PAGES_MEET = (
     "auth/*.py", "store/*.py", "outbound.py", "upstream/catalog.py", "clients/models.py", "blueprints/_access.py",
     "blueprints/admin.py", "blueprints/auth.py", "blueprints/health.py", "blueprints/setup.py", "blueprints/usage.py",
 )  # fmt: skip
-ERRORS = {name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)}
+# And those that a command may tell.
+COMMANDS_MEET = (
+    "backup.py", "bindings.py", "cli/*.py", "clients/files/*.py", "database/*.py", "keys/registry.py", "schemas/*.py",
+    "settings.py",
+)  # fmt: skip
+SAY = {"echo", "ClickException", "UsageError", "BadParameter", "style", "confirm", "prompt"}
+"""What of click's prints as it is given: for codes, numbers and names alone."""
+FINDS = {"ok", "note", "problem"}
+"""The doctor's."""
+NAMES = {"GitHub App"}
+SPOKEN = re.compile(r"[A-Za-z’']{2,} [A-Za-z’']{2,}")
+ERRORS = {"MergeError"} | {
+    name for name, found in vars(errors).items() if isinstance(found, type) and issubclass(found, Exception)
+}
 
 
-@pytest.mark.parametrize("pattern", PAGES_MEET)
+@pytest.mark.parametrize("pattern", [*PAGES_MEET, *COMMANDS_MEET])
 def test_an_error_that_a_page_may_show_is_a_sentence(pattern: str) -> None:
     files = sorted(translations.APP.glob(pattern))
     assert files
@@ -88,6 +110,41 @@ def test_an_error_that_a_page_may_show_is_a_sentence(pattern: str) -> None:
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ERRORS and call.args:
                 plain = isinstance(call.args[0], ast.Constant | ast.JoinedStr)
                 assert not plain, f"{file.name}:{call.lineno}: write Sentence(…), so that a page can translate it"
+
+
+def plain_words(node: ast.AST) -> list[str]:
+    """What a call is given in words that nobody can translate."""
+    match node:
+        case ast.Call(args=inner) | ast.JoinedStr(values=inner):
+            pass
+        case ast.IfExp(body=body, orelse=orelse):
+            if re.search(r"[\u4e00-\u9fff]", ast.unparse(node)):  # by --language
+                return []
+            inner = [body, orelse]
+        case ast.BinOp(left=left, right=right):
+            inner = [left, right]
+        case ast.Constant(value=str(words)):
+            return [words] if SPOKEN.search(words) and words not in NAMES else []
+        case _:
+            return []
+    return [words for one in inner if not isinstance(one, ast.Call) for words in plain_words(one)]
+
+
+@pytest.mark.parametrize(("folder", "names"), [("cli", SAY), ("doctor", FINDS)])
+def test_what_a_command_says_is_a_sentence(folder: str, names: set[str]) -> None:
+    for file in sorted((translations.APP / folder).glob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(call, ast.Call):
+                name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                assert name not in names or not plain_words(call), f"{file.name}:{call.lineno}: write Sentence(…)"
+
+
+def test_plain_words_are_seen() -> None:
+    for source in ("echo('two words')", "echo(f'{x} has two words')", "ok('x', 'a b' if y else 'two words')"):
+        (call,) = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+        assert plain_words(call), source
+    (call,) = (node for node in ast.walk(ast.parse("echo(f'{x}: ', 'word')")) if isinstance(node, ast.Call))
+    assert plain_words(call) == []
 
 
 def test_a_sentence_is_its_english_text_and_survives_storing() -> None:
