@@ -313,7 +313,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"flask"},
     ),
     "app.serving": (
-        GROUND | {"app.auth.api_key", "app.commands", "app.metrics", "app.serving"},
+        GROUND | {"app.auth.api_key", "app.commands", "app.metrics", "app.serving", "app.terminal"},
         {"gevent", "gunicorn"},
     ),
     "app": (GROUND | {"app.blueprints", "app.cli", "app.gateway"}, {"flask", "werkzeug"}),
