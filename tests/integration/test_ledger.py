@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.ledger_run.run import ACCOUNT, GOVERNED, calls_of, compare, run, waits
+from tests.ledger_run.calls import calls_of
+from tests.ledger_run.keys import Bills, compare_keys, entries_of, make_keys
+from tests.ledger_run.run import ACCOUNT, GOVERNED, compare, kill_one, run, waits
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 from tests.support.numbers import numbers
@@ -57,16 +59,36 @@ def test_the_books_are_the_bills_over_a_random_run_with_a_reload_in_the_middle(
 ) -> None:
     calls = calls_of(110, seed=5)
     with bridge_on(simulator_process, tmp_path, workers=2, **GOVERNED) as bridge:
-        run(bridge, simulator_process, calls, in_the_middle=bridge.reload)
+        secrets, entries = make_keys(bridge, calls), entries_of(bridge)
+        broken = run(bridge, simulator_process, calls, secrets, events=[bridge.reload])
         # Those of the workers before the reload count as well, and those that clients left a moment ago.
         until(lambda: calls_told(numbers(bridge)) == len(calls))
         bridge.terminate()
         bridge.wait()
-    found = compare(tmp_path, simulator_process.bills(), calls)
-    assert found.faults == []
+    bills = Bills(simulator_process.bills(), simulator_process.billed_tokens())
+    found = compare(tmp_path, bills.nano, calls)
+    assert (found.faults, broken) == ([], set())
     assert found.billed == found.exact + found.billed_unknown > 0
+    of_keys = compare_keys(tmp_path, bills, calls, entries, was_killed=False)
+    assert of_keys.faults == []
+    assert of_keys.refused > 0
     assert waits(bridge.log).waited > 0
     assert {"finished", "cut", "refused", "client_gone"} <= found.outcomes.keys()
+
+
+def test_what_a_killed_worker_takes_along_is_within_what_was_promised(
+    simulator_process: Simulator, tmp_path: Path
+) -> None:
+    """In the ledger as many calls as the log says; of the keys' budgets nothing that was billed, once all is booked."""
+    calls = calls_of(60, seed=8)
+    with bridge_on(simulator_process, tmp_path, workers=2, **GOVERNED) as bridge:
+        secrets, entries = make_keys(bridge, calls), entries_of(bridge)
+        broken = run(bridge, simulator_process, calls, secrets, events=[lambda: kill_one(bridge)])
+        bridge.terminate()
+        bridge.wait()
+    bills = Bills(simulator_process.bills(), simulator_process.billed_tokens())
+    assert compare(tmp_path, bills.nano, calls, broken=broken, log=bridge.log).faults == []
+    assert compare_keys(tmp_path, bills, calls, entries, was_killed=True).faults == []
 
 
 def test_metrics_of_one_worker_tell_those_of_all(simulator_process: Simulator, tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
-"""The calls of a run, and the comparison of the books with the bills."""
+"""A run of calls, and the comparison of the books with the bills."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import random
+import os
+import signal
 import sqlite3
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,13 @@ from typing import Any
 
 import requests
 
+from tests.ledger_run.calls import Call
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 
 ACCOUNT = "ghu_test_credits"
-_PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
-_MODELS = ("gpt-5.2", "gpt-5.3-codex", "claude-sonnet-4.6", "claude-haiku-4.5", "gemini-3.1-pro-preview", "gpt-4.1")
 _AT_ONCE = 6
+_PATIENCE_S = 60.0
 GOVERNED = {
     "MAX_UPSTREAM_CALLS": "3",
     "UPSTREAM_INTERVAL_MS": "5",
@@ -29,82 +31,57 @@ GOVERNED = {
     "GRACEFUL_TIMEOUT_S": "40",  # on a busy machine it takes a while to read an answer of many MB
 }
 """Settings under which half of the calls that are made at once have to wait, and what Copilot limits is heeded."""
-# What becomes of a call, and how often.
-_FATES = {
-    "whole": 30,
-    "streamed": 30,
-    "cut": 8,
-    "hung up": 8,
-    "refused": 6,
-    "repeated": 4,
-    "not read": 4,
-    "embeddings": 6,
-    "counted": 4,
-}
 _MAY_BE_UNKNOWN = ("cut", "client_gone", "stopped", "refused")
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call. fate: what is to become of it."""
-
-    number: int
-    fate: str
-    client: str
-    model: str
-
-    @property
-    def id(self) -> str:
-        return f"run-{self.number}"
-
-
-def calls_of(count: int, seed: int) -> list[Call]:
-    chance = random.Random(seed)
-    fates = chance.choices(list(_FATES), weights=list(_FATES.values()), k=count)
-    return [
-        Call(number, fate, chance.choice(list(_PATHS)), chance.choice(_MODELS)) for number, fate in enumerate(fates)
-    ]
 
 
 def run(
     bridge: Bridge,
     simulator: Simulator,
     calls: list[Call],
+    secrets: Mapping[str, str],
     *,
-    in_the_middle: Callable[[], object] = lambda: None,
-) -> None:
-    """Make all of them, some at a time. in_the_middle: is done when half of them have been made, beside the others."""
-    half = len(calls) // 2
+    events: Sequence[Callable[[], object]] = (),
+) -> set[str]:
+    """Make all of them, some at a time; the ids of those whose connection ended without an answer.
+
+    secrets: the keys, by their names. events: with two of them, the first happens when a third of the calls have been
+    made, the second when two thirds have, each beside the calls that follow.
+    """
+
+    def make(call: Call) -> str | None:
+        try:
+            _make(bridge, simulator, call, secrets[call.key])
+        except requests.ConnectionError:
+            return call.id
+        return None
+
+    size = -(-len(calls) // (len(events) + 1))
+    broken: list[str | None] = []
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(lambda call: _make(bridge, simulator, call), calls[:half]))
-        rest = [pool.submit(_make, bridge, simulator, call) for call in calls[half:]]
-        in_the_middle()
-        for one in rest:
-            one.result()
+        for begin, event in zip(range(0, len(calls), size), (lambda: None, *events), strict=True):
+            making = [pool.submit(make, call) for call in calls[begin : begin + size]]
+            event()
+            broken += [one.result() for one in making]
+    return {id for id in broken if id is not None}
 
 
-def _make(bridge: Bridge, simulator: Simulator, call: Call) -> None:
-    headers = {"x-request-id": call.id}
-    if call.fate == "embeddings":
-        body: dict[str, Any] = {"model": "text-embedding-3-small", "input": ["a text", "another one"] * call.number}
-        body["input"] = body["input"] or ["one"]
-        bridge.post("/v1/embeddings", json=body, headers=headers)
-        return
-    if call.fate == "counted":
-        body = {"model": call.model, "messages": [{"role": "user", "content": "How many?"}]}
-        bridge.post("/v1/messages/count_tokens", json=body, headers=headers)
-        return
+def kill_one(bridge: Bridge) -> None:
+    """A worker ends without a word."""
+    killed = min(bridge.workers)
+    os.kill(killed, signal.SIGKILL)
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while killed in bridge.workers:  # until the master knows
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+
+
+def _make(bridge: Bridge, simulator: Simulator, call: Call, secret: str) -> None:
+    headers = {"x-request-id": call.id, "Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
     if call.fate == "repeated":
         simulator.fault("internal_500", times=1)
-    body = _body(call)
-    if call.fate in ("cut", "hung up", "streamed"):
-        _stream(bridge, call, body | {"stream": True}, headers)
-    else:
-        bridge.post(_PATHS[call.client], json=body, headers=headers)
-
-
-def _stream(bridge: Bridge, call: Call, body: dict[str, Any], headers: dict[str, str]) -> None:
-    with bridge.post(_PATHS[call.client], json=body, headers=headers, stream=True) as response:
+    with bridge.post(call.path, data=call.body, headers=headers, stream=call.is_streamed) as response:
+        if not call.is_streamed:
+            return
         pieces = response.iter_content(None)
         with contextlib.suppress(requests.RequestException):
             if call.fate == "hung up":
@@ -112,21 +89,6 @@ def _stream(bridge: Bridge, call: Call, body: dict[str, Any], headers: dict[str,
             else:
                 for _ in pieces:
                     pass
-
-
-def _body(call: Call) -> dict[str, Any]:
-    prompt = {
-        "cut": f"[[cut: {call.number % 7 + 1} {('reset', 'abrupt')[call.number % 2]}]] Tell me a lot, {call.number}.",
-        "hung up": "[[chunks: 200]] [[pace: 400/s]]",
-        "refused": f"[[error: {(429, 400)[call.number % 2]}]]",
-    }.get(call.fate, f"Tell me something about {call.number}. " * (call.number % 5 + 1))
-    turns = [{"role": "user", "content": prompt}]
-    if call.fate == "not read":
-        return {"model": call.model}
-    if call.client == "responses":
-        return {"model": call.model, "input": turns, "store": False}
-    limit = {"max_tokens": 2000} if call.client == "messages" else {}
-    return {"model": call.model, "messages": turns, **limit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +116,7 @@ def waits(log: str) -> Waits:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """billed = exact + billed_unknown, in nano-credits. faults: what is not as it should be."""
+    """billed = exact + billed_unknown + billed_missing, in nano-credits. faults: what is not as it should be."""
 
     calls: int
     outcomes: dict[str, int]
@@ -162,6 +124,8 @@ class Comparison:
     exact: int
     unknown: int
     billed_unknown: int
+    missing: int
+    billed_missing: int
     faults: list[str]
 
     def __str__(self) -> str:
@@ -169,12 +133,19 @@ class Comparison:
         return (
             f"{self.calls} calls: {told}\n"
             f"billed {self.billed} = booked {self.exact} + {self.billed_unknown} nano-credits of {self.unknown} calls "
-            "that were cut off before Copilot told their cost"
+            f"that were cut off before Copilot told their cost + {self.billed_missing} of {self.missing} that a killed "
+            "worker took along"
         )
 
 
-def compare(data_dir: Path, bills: dict[str, int], calls: list[Call]) -> Comparison:
-    """The books, when the service has ended, with the bills."""
+def compare(
+    data_dir: Path, bills: Mapping[str, int], calls: list[Call], *, broken: Collection[str] = (), log: str = ""
+) -> Comparison:
+    """The books, when the service has ended, with the bills.
+
+    broken: calls whose connection ended without an answer. log: the service's, which tells of workers that were killed
+    how many calls they took along; without it no call may be missing.
+    """
     with contextlib.closing(sqlite3.connect(data_dir / "bridge.db")) as db:
         db.row_factory = sqlite3.Row
         rows = [dict(row) for row in db.execute("SELECT * FROM ledger_calls WHERE request_id LIKE 'run-%'")]
@@ -187,29 +158,37 @@ def compare(data_dir: Path, bills: dict[str, int], calls: list[Call]) -> Compari
         )
     exact = [row for row in rows if row["nano_credits"] is not None and not row["is_estimated"]]
     others = [row for row in rows if row not in exact]
-    faults = [*_faults(rows, bills, calls)]
+    booked = Counter(row["request_id"] for row in rows)
+    missing = [call for call in calls if not booked[call.id]]
+    faults = [*_faults(rows, bills), *(f"{id} is booked {count} times" for id, count in booked.items() if count > 1)]
+    ended, in_flight = _taken_along(log)
+    if not ended <= len(missing) <= ended + in_flight + len(broken) or (broken and not log):
+        faults.append(f"{missing} are not booked, {broken} broke off; {ended} and {in_flight} were taken along")
     if days != all_:
         faults.append(f"the sums of the days are {days}, those of the calls {all_}")
-    billed_unknown = sum(bills.get(row["request_id"], 0) for row in others)
     found = Comparison(
         calls=len(rows),
         outcomes=dict(Counter(row["outcome"] for row in rows)),
         billed=sum(bills.values()),
         exact=sum(row["nano_credits"] for row in exact),
         unknown=len(others),
-        billed_unknown=billed_unknown,
+        billed_unknown=sum(bills.get(row["request_id"], 0) for row in others),
+        missing=len(missing),
+        billed_missing=sum(bills.get(call.id, 0) for call in missing),
         faults=faults,
     )
-    if found.billed != found.exact + found.billed_unknown:
-        faults.append(f"billed {found.billed}, booked {found.exact} and {found.billed_unknown} unknown")
+    if found.billed != found.exact + found.billed_unknown + found.billed_missing:
+        faults.append(f"{found} is no sum")
     return found
 
 
-def _faults(rows: list[dict[str, Any]], bills: dict[str, int], calls: list[Call]) -> Iterator[str]:
-    count = Counter(row["request_id"] for row in rows)
-    for call in calls:
-        if count[call.id] != 1:
-            yield f"{call} is booked {count[call.id]} times"
+def _taken_along(log: str) -> tuple[int, int]:
+    """Of workers that were killed: calls that had ended and were not written, and requests in flight."""
+    lines = [json.loads(line) for line in log.splitlines() if '"a worker was killed' in line]
+    return sum(line["ended"] for line in lines), sum(line["in_flight"] for line in lines)
+
+
+def _faults(rows: list[dict[str, Any]], bills: Mapping[str, int]) -> Iterator[str]:
     for row in rows:
         bill = bills.get(row["request_id"], 0)
         is_exact = row["nano_credits"] is not None and not row["is_estimated"]

@@ -151,6 +151,10 @@ class Simulator:
         """What each request cost that is billed in credits, in nano-credits, by its id."""
         return dict(self._get("/bills"))
 
+    def billed_tokens(self) -> dict[str, int]:
+        """How many tokens each of these requests came to, in and out, by its id."""
+        return dict(self._get("/bills", of="tokens"))
+
     def wait(self, counter: str, at_least: float = 1, timeout: float = 10) -> Json:
         """Block until a counter of :meth:`state` (``ledger.x``, ``gates.x`` too) reaches a value."""
         query = urlencode({"counter": counter, "at_least": at_least, "timeout": timeout})

@@ -59,9 +59,9 @@ def _state(world: "World", _: Request) -> tuple[int, Any]:
     return 200, world.snapshot()
 
 
-def _bills(world: "World", _: Request) -> tuple[int, Any]:
+def _bills(world: "World", request: Request) -> tuple[int, Any]:
     with world.cond:
-        return 200, dict(world.bills)
+        return 200, dict(world.billed_tokens if request.query.get("of") == "tokens" else world.bills)
 
 
 def _wait(world: "World", request: Request) -> tuple[int, Any]:

@@ -44,7 +44,7 @@ def handle(world: "World", request: Request, exchange: Exchange, caller: "Caller
     ]
     tokens = sum(_tokens(text) for text in texts)
     account = billing.account_of(entry, str(entry["id"]), {"input": tokens})
-    world.book_credits(caller.account, account["total_nano_aiu"], request.header("x-request-id"))
+    world.book_credits(caller.account, account["total_nano_aiu"], request.header("x-request-id"), tokens)
     accounted = {"copilot_usage": account} if caller.settings["copilot_usage"] != "off" else {}
     return exchange.reply_json(
         200,

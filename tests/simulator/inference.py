@@ -128,7 +128,8 @@ def serve(protocol: Protocol, world: "World", request: Request, exchange: Exchan
     answer = plan.make(world, job.chat, job.entry, job.dialect, settings, directives, job.fresh)
     if not answer.stream_error:
         cost = streams.copilot_usage(answer)["total_nano_aiu"]
-        world.book_credits(caller.account, cost, request.header("x-request-id"))
+        tokens = answer.prompt_tokens + answer.completion_tokens + answer.reasoning_tokens
+        world.book_credits(caller.account, cost, request.header("x-request-id"), tokens)
     headers = quota_headers(world, caller) + protocol.headers(answer)
     flow = _flow(directives, action, settings)
     if job.fields.get("stream"):

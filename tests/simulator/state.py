@@ -116,6 +116,7 @@ class World:
                 "by_account": {},
             }
             self.bills: dict[str, int] = {}  # request id -> what its answers cost, in nano-credits
+            self.billed_tokens: dict[str, int] = {}  # and their tokens, in and out
             self.sequence = 0
             self.opaques: dict[str, str] = {}  # reasoning_opaque -> dialect that issued it
             self.thoughts: dict[str, str] = {}  # reasoning_opaque -> the reasoning text it went with
@@ -288,7 +289,9 @@ class World:
             book["searches"] = book.get("searches", 0) + 1
             self.cond.notify_all()
 
-    def book_credits(self, account: accounts.Account, nano_aiu: int, request_id: str | None = None) -> None:
+    def book_credits(
+        self, account: accounts.Account, nano_aiu: int, request_id: str | None = None, tokens: int = 0
+    ) -> None:
         """What an answer cost on an account that is billed so; agents' calls like persons' (contract §10.8)."""
         if not account.in_credits:
             return
@@ -296,6 +299,7 @@ class World:
         with self.cond:
             if request_id:
                 self.bills[request_id] = self.bills.get(request_id, 0) + nano_aiu
+                self.billed_tokens[request_id] = self.billed_tokens.get(request_id, 0) + tokens
             account.credits_used = round(account.credits_used + credits, 9)
             if account.pool is None:
                 account.premium.take(credits)
