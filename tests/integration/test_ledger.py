@@ -80,10 +80,10 @@ def test_what_a_killed_worker_takes_along_is_within_what_was_promised(
     simulator_process: Simulator, tmp_path: Path
 ) -> None:
     """In the ledger as many calls as the log says; of the keys' budgets nothing that was billed, once all is booked."""
-    calls = calls_of(60, seed=8)
+    calls = calls_of(48, seed=8)
     with bridge_on(simulator_process, tmp_path, workers=2, **GOVERNED) as bridge:
         secrets, entries = make_keys(bridge, calls), entries_of(bridge)
-        broken = run(bridge, simulator_process, calls, secrets, events=[lambda: kill_one(bridge)])
+        broken = run(bridge, simulator_process, calls, secrets, events=[lambda: kill_one(bridge, simulator_process)])
         bridge.terminate()
         bridge.wait()
     bills = Bills(simulator_process.bills(), simulator_process.billed_tokens())

@@ -23,6 +23,7 @@ _FATES = {
 }
 # Whose they are: the keys of `tests.ledger_run.keys`; "" is API_KEY.
 _KEYS = {"": 20, "plenty": 30, "several": 15, "many-at-a-time": 15, "few-at-a-time": 10, "near-its-end": 10}
+_TURNS = 60
 _EMBEDDINGS = "text-embedding-3-small"
 
 
@@ -92,8 +93,10 @@ class Call:
 def calls_of(count: int, seed: int) -> list[Call]:
     chance = random.Random(seed)
     fates = chance.choices(list(_FATES), weights=list(_FATES.values()), k=count)
-    keys = chance.choices(list(_KEYS), weights=list(_KEYS.values()), k=count)
+    # Some calls of one key after another, so that it is used a lot for a while.
+    turn = max(1, count // _TURNS)
+    keys = chance.choices(list(_KEYS), weights=list(_KEYS.values()), k=count // turn + 1)
     return [
-        Call(number, fate, chance.choice(list(PATHS)), chance.choice(_MODELS), key)
-        for number, (fate, key) in enumerate(zip(fates, keys, strict=True))
+        Call(number, fate, chance.choice(list(PATHS)), chance.choice(_MODELS), keys[number // turn])
+        for number, fate in enumerate(fates)
     ]

@@ -38,8 +38,6 @@ LIMITS: Final[Mapping[str, Mapping[str, Any]]] = {
     NEAR: {"budgets": [{"amount": 10**6, "unit": "credits", "per": "total"}]},  # and one of tokens
 }
 """Of each key, by its name."""
-HELD_AHEAD: Final = frozenset({"plenty", "several", "many-at-a-time"})
-"""Those that are far enough from their limits, and used enough, that workers hold something ahead for them."""
 _TOKENS_A_CALL: Final = 20
 """Of the budget that comes to its end: fewer than its calls cost."""
 _HELD_AHEAD: Final = (

@@ -65,9 +65,10 @@ def run(
     return {id for id in broken if id is not None}
 
 
-def kill_one(bridge: Bridge) -> None:
-    """A worker ends without a word."""
-    killed = min(bridge.workers)
+def kill_one(bridge: Bridge, simulator: Simulator) -> None:
+    """The newest worker ends without a word, in the middle of calls."""
+    simulator.wait("requests", simulator.state()["requests"] + _AT_ONCE, _PATIENCE_S)
+    killed = max(bridge.workers)
     os.kill(killed, signal.SIGKILL)
     give_up_at = time.monotonic() + _PATIENCE_S
     while killed in bridge.workers:  # until the master knows
