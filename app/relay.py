@@ -515,6 +515,12 @@ class Relay:
             logger.warning("upstream refused a field", extra={"fields": fields})
             prepared = repeat
             tries_left -= 1
+        if 300 <= answer.status < 400:
+            answer.close()
+            raise UpstreamProtocolError(
+                f"GitHub Copilot's address leads elsewhere (status {answer.status}) instead of answering: something on "
+                "the way asks for a sign-in, or COPILOT_API_BASE_URL names a host that has moved."
+            )
         if answer.content_type == "text/html":
             answer.close()
             raise UpstreamProtocolError(

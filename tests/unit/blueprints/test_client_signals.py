@@ -75,6 +75,21 @@ def test_other_failures_of_copilot_stay_a_502(
     assert client.post(path, json={"model": "gpt-4.1", **ASKS[path]}, headers=KEY).status_code == 502
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ASKS)
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_told_as_one_and_nobody_follows_it(
+    client: FlaskClient, upstream: responses.RequestsMock, status: int, path: str, stream: bool
+) -> None:
+    refused_by(upstream, status, {}, Location="https://portal.test/sign-in")
+    answer = client.post(path, json={"model": "gpt-4.1", "stream": stream, **ASKS[path]}, headers=KEY)
+    assert answer.status_code == 502
+    message = answer.json["error"]["message"]
+    assert f"status {status}" in message
+    assert "COPILOT_API_BASE_URL" in message
+    assert "portal.test" not in message
+
+
 # ── the request's id ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

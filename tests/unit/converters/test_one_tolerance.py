@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.converters.registry import CLIENTS
+from app.errors import InvalidRequestError
 from tests.support.exchanges import PAIRS, PROTOCOLS, exchange_between, sent
 from tests.support.rows import rows
 
@@ -286,3 +287,12 @@ def test_a_picture_among_the_instructions_is_shown_to_claude_by_the_user(where: 
     assert "image" not in json.dumps(body.get("system", []))
     assert "QQ==" in json.dumps(body["messages"])
     assert "Be kind." in json.dumps(body)
+
+
+@pytest.mark.parametrize("upstream", PROTOCOLS)
+@pytest.mark.parametrize("kind", ["bash_20250124", "text_editor_20250728", "memory_20250818", "computer_20250124"])
+def test_a_typed_tool_without_a_name_is_refused_by_its_place(upstream: str, kind: str) -> None:
+    asked = asking("messages", tools=[{"type": kind}])
+    with pytest.raises(InvalidRequestError) as caught:
+        exchange_between("messages", upstream, asked, may_pass=is_passed("messages", asked)).payload()
+    assert caught.value.param == "tools[0].name"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from app.converters.messages.client.typed_tools import is_hosted
 from app.converters.messages.openai_forms import own_forms
 from app.converters.neutral.well_formed import NAME_CHARS, has_numbers, is_content, is_id, is_name
 
@@ -45,7 +46,7 @@ def _are_tools(tools: Any) -> bool:
 
 
 def _is_own(tool: Any) -> bool:
-    return isinstance(tool, dict) and tool.get("type") in (None, "custom")
+    return isinstance(tool, dict) and (tool.get("type") is None or not is_hosted(tool))
 
 
 def _is_conversation(messages: Any) -> bool:
