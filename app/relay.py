@@ -515,12 +515,6 @@ class Relay:
             logger.warning("upstream refused a field", extra={"fields": fields})
             prepared = repeat
             tries_left -= 1
-        if 300 <= answer.status < 400:
-            answer.close()
-            raise UpstreamProtocolError(
-                f"GitHub Copilot's address leads elsewhere (status {answer.status}) instead of answering: something on "
-                "the way asks for a sign-in, or COPILOT_API_BASE_URL names a host that has moved."
-            )
         if answer.content_type == "text/html":
             answer.close()
             raise UpstreamProtocolError(
@@ -558,6 +552,13 @@ class Relay:
         attempt.answered, attempt.status = time.monotonic(), answer.status
         record.sent = "answered" if answer.status < 400 else "refused"
         record.upstream_request_id = attempt.request_id = answer.headers.get("x-github-request-id")
+        if 300 <= answer.status < 400:
+            record.sent = "refused"
+            answer.close()
+            raise UpstreamProtocolError(
+                f"GitHub Copilot's address leads elsewhere (status {answer.status}) instead of answering: something on "
+                "the way asks for a sign-in, or COPILOT_API_BASE_URL names a host that has moved."
+            )
         return answer
 
     def _learn(self, record: Record, path: str, name: str) -> None:

@@ -72,7 +72,6 @@ _OF_THE_VALUE: Final = re.compile(
     r"|\bonly (?:if|with)|at (?:most|least)|maximum|minimum|combin|together"
 )
 _DEFAULT_ONLY: Final = re.compile(r"only the default \S{0,40} ?value is supported")
-_WORDS_READ: Final = 2000  # characters of a refusal that are looked at
 
 
 def can_go(name: str, sent: UpstreamRequest) -> bool:
@@ -109,8 +108,10 @@ def can_be_remembered(name: str, sent: UpstreamRequest, refusal: bytes) -> bool:
         return read_error(refusal).message.lower() not in json_bytes.dumps(body).decode("utf-8", "replace").lower()
     if not name.startswith(_BETA) and body_paths.steps(name)[0] not in body:
         return False
-    said = refusal[: 4 * _WORDS_READ].decode("utf-8", "replace")[:_WORDS_READ].lower()
-    found = _OF_THE_FIELD.search(said)
+    # Not what stands around the words: all of these errors have the type `invalid_request_error`.
+    told = read_error(refusal)
+    said = told.message.lower()
+    found = _OF_THE_FIELD.search(said) or _OF_THE_FIELD.search(told.code.replace("_", " "))
     if found is None or (_OF_THE_VALUE.search(said) and not _DEFAULT_ONLY.search(said)):
         return False
     # Words that the request itself holds may be a quotation.

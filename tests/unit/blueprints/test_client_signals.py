@@ -76,13 +76,16 @@ def test_other_failures_of_copilot_stay_a_502(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("path", ASKS)
+@pytest.mark.parametrize("path", [*ASKS, "/v1/embeddings"])
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_told_as_one_and_nobody_follows_it(
     client: FlaskClient, upstream: responses.RequestsMock, status: int, path: str, stream: bool
 ) -> None:
     refused_by(upstream, status, {}, Location="https://portal.test/sign-in")
-    answer = client.post(path, json={"model": "gpt-4.1", "stream": stream, **ASKS[path]}, headers=KEY)
+    upstream.post("https://copilot.test/embeddings", status=status, headers={"Location": "https://portal.test/sign-in"})
+    asked = {"model": "gpt-4.1", "stream": stream, **ASKS.get(path, {})}
+    embedding = {"model": "text-embedding-3-small", "input": "hi"}
+    answer = client.post(path, json=asked if path in ASKS else embedding, headers=KEY)
     assert answer.status_code == 502
     message = answer.json["error"]["message"]
     assert f"status {status}" in message

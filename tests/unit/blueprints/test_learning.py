@@ -59,7 +59,8 @@ class Upstream:
         body = json.loads(request.body or b"")
         self.seen.append(body)
         if (message := self.judge(body)) is not None:
-            return 400, {}, json.dumps({"error": {"message": message}})
+            error = {"message": message, "type": "invalid_request_error"}  # as both vendors say it
+            return 400, {}, json.dumps({"type": "error", "error": error})
         return 200, {"Content-Type": "application/json"}, json.dumps(ANSWERS[self.path])
 
 

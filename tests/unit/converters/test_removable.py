@@ -177,3 +177,25 @@ def test_a_body_that_is_no_object_has_nothing() -> None:
     for raw in (b"", b"[1]", b"{"):
         assert not can_go("seed", UpstreamRequest(raw))
         assert not can_be_remembered("seed", UpstreamRequest(raw), told(EXTRA.format("seed")))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda words: {"error": {"message": words}},
+        lambda words: {"error": {"message": words, "type": "invalid_request_error", "param": "seed", "code": ""}},
+        lambda words: {"error": {"message": words, "type": "invalid_request_error", "code": "invalid_request_body"}},
+        lambda words: {"type": "error", "error": {"type": "invalid_request_error", "message": words}},
+        lambda words: {"message": words},
+        lambda words: {"error": {"message": json.dumps({"error": {"message": words, "type": "invalid_request"}})}},
+    ],
+)
+def test_what_stands_around_the_words_does_not_keep_them_from_being_remembered(shape: Any) -> None:
+    """Both vendors call every refusal an invalid request."""
+    for words, is_kept in ((EXTRA.format("seed"), True), ("Invalid 'seed': must be a number", False)):
+        assert can_be_remembered("seed", sent(), json.dumps(shape(words)).encode()) is is_kept
+
+
+def test_a_code_may_say_it_alone() -> None:
+    told_by_code = {"error": {"message": "Bad request.", "code": "unsupported_parameter", "param": "seed"}}
+    assert can_be_remembered("seed", sent(), json.dumps(told_by_code).encode())
