@@ -26,7 +26,7 @@ SCAN = $(BIN)/python -m pytest -q tests/test_secrets.py
 
 .DEFAULT_GOAL := help
 PIP_AUDIT := pip-audit==2.10.1
-.PHONY: help run demo doctor test fuzz attack chaos soak ledger-run api-fuzz audit bench unit pythons coverage dist restart-table e2e lint check fmt docs pictures translations lock clean
+.PHONY: help run demo doctor test fuzz attack chaos soak ledger-run api-fuzz audit bench unit pythons coverage dist restart-table e2e lint check fmt docs pictures screenshots translations lock clean
 
 help:
 	@echo 'make run     start the service on http://localhost:8000      (PORT=9000 and every other setting may follow)'
@@ -50,6 +50,7 @@ help:
 	@echo 'make fmt     format the code and fix what can be fixed'
 	@echo 'make docs    generate the tables in docs/ anew'
 	@echo 'make pictures take the pictures of the pages in docs/images anew, with Chromium'
+	@echo 'make screenshots  a picture of every page in every state, to be looked at              (DIR=/tmp/shots: there)'
 	@echo 'make translations  bring the catalogues of pages and commands up to date, and compile them'
 	@echo 'make lock    pin anew what pyproject.toml asks for        (ARGS="--upgrade": everything in its newest version)'
 	@echo 'make clean   remove the virtual environment and caches; your sign-in in data/ stays'
@@ -129,6 +130,10 @@ docs: $(TOOLS)
 
 pictures: $(TOOLS)
 	@$(BIN)/python -m tests.pictures
+
+screenshots: $(TOOLS)
+	@SCREENSHOTS_DIR=$(or $(DIR),screenshots) $(BIN)/python -m pytest -q tests/e2e/test_browser_states.py $(ARGS)
+	@echo "$$(ls $(or $(DIR),screenshots)/*.png | wc -l) pictures in $(or $(DIR),screenshots)"
 
 translations: $(TOOLS)
 	@LC_ALL=C.UTF-8 $(BIN)/python scripts/translations.py

@@ -69,6 +69,10 @@ def _frame() -> dict[str, Any]:
     spoken = _language.language()
     return {
         "lang": spoken,
+        # Chinese marks of punctuation bring the room behind them along.
+        "gap": "" if spoken == "zh" else " ",
+        "semicolon": "；" if spoken == "zh" else "; ",
+        "colon": "：" if spoken == "zh" else ": ",
         "html_lang": _html_lang(spoken),
         "languages": [
             (name, _html_lang(other), _switch_to(other)) for other, name in _language.NAMES.items() if other != spoken

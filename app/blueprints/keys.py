@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -213,6 +214,7 @@ def _page(
         made=made,
         secret=secret,
         invitation=invitation,
+        invited_until=datetime.fromisoformat(invitation["expires_at"]).timestamp() if invitation is not None else None,
         roles=ROLES,
         units=UNITS,
         periods=PERIODS,

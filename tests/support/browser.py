@@ -20,6 +20,8 @@ FLAGS = [
 ]  # fmt: skip
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 _OF_COLOURS = ["color-contrast", "link-in-text-block"]  # the rules of axe-core that a dark scheme can break by itself
+_MORE_OF_THE_SAME = [[f"{it}:nth-child(n+12)"] for it in ("tr", "li", "main section", "main details")]
+_TALLEST = 9_000  # pixels of a picture; Chromium takes long for more, and nobody looks at it
 WAIT_MS = 15_000  # longest wait for anything; nothing takes that long unless it is broken
 
 # Words in a row that no page in Chinese should have outside code, quotations and what a client is called.
@@ -28,11 +30,50 @@ _FOREIGN_TEXTS = f"""
 () => {{
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
   while (walker.nextNode()) {{
-    if (walker.currentNode.parentElement.closest("code, pre, script, style, noscript, option, [lang=en]")) continue;
+    const spoken = walker.currentNode.parentElement.closest("code, pre, script, style, noscript, option, [lang]");
+    if (!spoken.lang.startsWith("zh")) continue;
     found.push(...(walker.currentNode.textContent.match({_ENGLISH}) ?? []));
   }}
   return found;
 }}
+"""
+
+# Text that leaves the box that it stands in, or is drawn over other text. What scrolls or is hidden may be wider.
+_OUT_OF_PLACE = """
+() => {
+  const found = new Set(), seen = [], range = document.createRange(), edges = new Map();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const edges_of = box => {  // between which text may stand; null: anywhere
+    if (box === document.documentElement) return [0, box.clientWidth];
+    if (edges.has(box)) return edges.get(box);
+    const style = getComputedStyle(box), outer = edges_of(box.parentElement), at = box.getBoundingClientRect();
+    const is_free = /auto|scroll/.test(style.overflowX) || style.clipPath !== "none" || style.position === "absolute";
+    const inner = outer && [Math.max(outer[0], at.left), Math.min(outer[1], at.right)];
+    edges.set(box, is_free ? null : style.display === "inline" ? outer : inner);
+    return edges.get(box);
+  };
+  while (walker.nextNode()) {
+    const node = walker.currentNode, box = node.parentElement, words = node.data.trim().slice(0, 60);
+    if (!words || box.closest("script, style, noscript, select, textarea, svg") || !box.checkVisibility()) continue;
+    const between = edges_of(box);
+    if (!between) continue;
+    range.selectNodeContents(node);
+    for (const at of range.getClientRects()) {
+      if (at.width < 1) continue;
+      if (at.left < between[0] - 1 || at.right > between[1] + 1) found.add(`${words}: sticks out of its box`);
+      seen.push([at, words]);
+    }
+  }
+  seen.sort((one, other) => one[0].top - other[0].top);
+  seen.forEach(([one, words], number) => {
+    for (let next = number + 1; next < seen.length && seen[next][0].top < one.bottom - 8; next++) {
+      const other = seen[next][0], across = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+      const down = Math.min(one.bottom, other.bottom) - other.top;
+      if (across > 2 && down > 8) found.add(`${words}: under ${seen[next][1]}`);
+    }
+  });
+  return [...found].slice(0, 5);
+}
 """
 
 
@@ -63,10 +104,12 @@ def serving_page(html: str) -> Iterator[int]:
 
 
 class Visitor:
-    """One browser profile. Keeps what the server sent to it and what its console complained about."""
+    """One browser profile. Keeps what its console complained about, and what the server sent to it, if that is asked
+    of later."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, *, keeps_bodies: bool = True) -> None:
         self.context = context
+        self._keeps_bodies = keeps_bodies
         self.bodies: list[str] = []
         self.complaints: list[str] = []
         context.set_default_timeout(WAIT_MS)
@@ -78,7 +121,8 @@ class Visitor:
         return page
 
     def _watch(self, page: Any) -> None:
-        page.on("requestfinished", self._keep)
+        if self._keeps_bodies:
+            page.on("requestfinished", self._keep)
         page.on("console", lambda line: self._complain(line.type, line.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
@@ -106,28 +150,50 @@ class Onlooker:
         self._axe = axe
         self._folder = Path(folder) if (folder := os.environ.get("SCREENSHOTS_DIR")) else None
 
+    @property
+    def takes_pictures(self) -> bool:
+        return self._folder is not None
+
     def __call__(self, page: Any, name: str) -> None:
-        """Nothing is wider than the screen, axe-core finds nothing in light and dark, and Chinese is Chinese."""
-        for size, (width, height) in SIZES.items():
+        """Nothing is wider than the screen, no text leaves its place, axe-core finds nothing in light and dark, and
+        Chinese is Chinese."""
+        self.look(page, name)
+        self._examine(page, name, "light", "")
+        self._examine(page, name, "dark", f", runOnly: {json.dumps(_OF_COLOURS)}")
+
+    def look(self, page: Any, name: str) -> None:
+        """The same without axe-core, which takes most of the time. It begins with the size that the page has."""
+        now = page.viewport_size["width"]
+        for size, (width, height) in sorted(SIZES.items(), key=lambda it: it[1][0] != now):
             page.set_viewport_size({"width": width, "height": height})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than a {size}"
+            out_of_place = page.evaluate(_OUT_OF_PLACE)
+            assert not out_of_place, f"{name} on a {size}: {out_of_place}"
             if self._folder is not None:
                 self._take(page, f"{name}-{size}")
-        page.evaluate(self._axe)
-        for scheme, rules in (("light", ""), ("dark", f", runOnly: {json.dumps(_OF_COLOURS)}")):
-            page.emulate_media(color_scheme=scheme)
-            found = page.evaluate(f"axe.run(document, {{ resultTypes: ['violations']{rules} }})")["violations"]
-            assert not found, f"{name}, {scheme}: {_told(found)}"
         if page.evaluate("document.documentElement.lang") == "zh-Hans":
             foreign = page.evaluate(_FOREIGN_TEXTS)
             assert not foreign, f"English on {name}: {foreign}"
 
+    def examine(self, page: Any, name: str, scheme: str) -> None:
+        """By axe-core, in these colours; of rows that are alike, the first ones."""
+        self._examine(page, name, scheme, "", f"{{ exclude: {json.dumps(_MORE_OF_THE_SAME)} }}")
+
+    def _examine(self, page: Any, name: str, scheme: str, rules: str, what: str = "document") -> None:
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(self._axe)
+        page.emulate_media(color_scheme=scheme)
+        found = page.evaluate(f"axe.run({what}, {{ resultTypes: ['violations']{rules} }})")["violations"]
+        assert not found, f"{name}, {scheme}: {_told(found)}"
+
     def _take(self, page: Any, name: str) -> None:
         assert self._folder is not None
         self._folder.mkdir(parents=True, exist_ok=True)
+        width, height = page.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        shown = {"x": 0, "y": 0, "width": width, "height": min(height, _TALLEST)}
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=self._folder / f"{name}-{scheme}.png", full_page=True)
+            page.screenshot(path=self._folder / f"{name}-{scheme}.png", full_page=True, clip=shown)
 
 
 def _told(violations: list[dict[str, Any]]) -> str:
