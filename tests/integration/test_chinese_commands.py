@@ -20,7 +20,7 @@ from app import create_app
 from app.cli import command as own
 from app.cli.main import main
 from app.doctor import starting
-from app.settings import Settings, faults
+from app.settings import VARIABLES, Settings, faults
 from app.terminal import in_words, phrase
 from tests.simulator.client import Simulator
 from tests.support.english import SENTENCE
@@ -58,6 +58,14 @@ def english(said: str) -> list[str]:
     for quoted in QUOTED:
         lines = [line.replace(quoted, "…") for line in lines]
     return [line for line in lines if SENTENCE.search(line)]
+
+
+@pytest.fixture(autouse=True)
+def _folders_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole command says in the environment where its folders are."""
+    for name in VARIABLES | {"ENV_FILE", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -312,9 +320,6 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chinese: None) -> P
     programs.mkdir()
     (programs / "systemctl").write_text("#!/bin/sh\n")
     (programs / "systemctl").chmod(0o755)
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "ENV_FILE", "DATA_DIR"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", str(programs))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(module, "is_installed", lambda: True)
