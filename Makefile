@@ -26,7 +26,7 @@ SCAN = $(BIN)/python -m pytest -q tests/test_secrets.py
 
 .DEFAULT_GOAL := help
 PIP_AUDIT := pip-audit==2.10.1
-.PHONY: help run demo doctor test fuzz attack chaos soak ledger-run api-fuzz audit bench unit pythons coverage dist restart-table e2e lint check fmt docs pictures screenshots translations lock clean
+.PHONY: help run demo doctor test fuzz attack chaos soak ledger-run api-fuzz audit bench bench-pages unit pythons coverage dist restart-table e2e lint check fmt docs pictures screenshots translations lock clean
 
 help:
 	@echo 'make run     start the service on http://localhost:8000      (PORT=9000 and every other setting may follow)'
@@ -38,6 +38,7 @@ help:
 	@echo 'make api-fuzz call every endpoint as /openapi.json allows, and as it does not: some minutes    (EXAMPLES=500)'
 	@echo 'make audit   ask PyPI whether a hole is known in anything the lock files name'
 	@echo 'make bench   measure what a request costs, beside nginx      (QUICK=1: some minutes; AGAINST=commit: side by side)'
+	@echo 'make bench-pages what every page takes with 100,000 calls in the ledger: minutes     (CALLS=500000 ARGS="--only /usage")'
 	@echo 'make chaos   hundreds of faults of Copilot and GitHub against the official SDKs: some minutes (ARGS="gzip 429")'
 	@echo 'make soak    500 streams at a time for 10 minutes, cut and left: what is told, lost or left   (MINUTES=2 STREAMS=100)'
 	@echo 'make ledger-run 2,000 calls in all dialects, cut and left: are the books what was billed?      (CALLS=500 SEED=7)'
@@ -97,6 +98,9 @@ unit: $(TOOLS)
 bench: $(TOOLS)
 	@$(BIN)/python -m tests.benchmarks.rig $(if $(QUICK),--quick) $(if $(AGAINST),--against $(AGAINST)) \
 		$(if $(QUICK)$(AGAINST)$(ARGS),,--write) $(ARGS)
+
+bench-pages: $(TOOLS)
+	@$(BIN)/python -m tests.benchmarks.bench_pages $(if $(CALLS),--calls $(CALLS)) $(ARGS)
 
 pythons:
 	@python3 scripts/pythons.py
