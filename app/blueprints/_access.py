@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from flask import current_app, g, redirect, request
@@ -53,6 +53,7 @@ _MAX_KNOWN_FORM_BYTES = 65_536
 _FORM_S = 5.0
 
 View = TypeVar("View", bound=Callable[..., Any])
+Visitor: TypeAlias = Literal["admin", "client"]
 
 
 def admits(rule: Callable[[], BaseResponse | None]) -> Callable[[View], View]:
@@ -389,12 +390,22 @@ def _named_of_session(session: str) -> Key | None:
     return key if is_session_of(Secret(key.digest), session, time.time()) else None
 
 
+def visitor() -> Visitor | None:
+    """As whom this visitor is admitted: ``client`` sees its own figures only. None: nobody that is known, who may have
+    an invitation. Where no key has to be shown, the cookie tells; nothing is asked of the store, which may be away."""
+    admitted: Visitor | None = g.get("visitor")
+    if admitted is not None:
+        return admitted
+    session = _session()
+    if (named := _named_of_session(session)) is not None:
+        return "admin" if named.is_admin else "client"
+    worth = current_gateway().keys.judge_session(session, time.time())
+    return "admin" if worth is Access.FULL or (worth is Access.WEAK and is_private_visitor()) else None
+
+
 def is_client() -> bool:
     """Whether this visitor came by a key of the role client, which sees its own figures only."""
-    if (visitor := g.get("visitor")) is not None:
-        return bool(visitor == "client")
-    named = _named_of_session(request.cookies.get(COOKIE, ""))  # where nobody has to show a key
-    return named is not None and not named.is_admin
+    return visitor() == "client"
 
 
 def tell_session(response: BaseResponse) -> None:

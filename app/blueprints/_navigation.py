@@ -63,6 +63,11 @@ FOR_CLIENTS: Final = frozenset(
 """Endpoints outside the API that a key of the role client may ask for. What they tell it is its own."""
 
 
+def pages_for(role: str | None) -> tuple[Page, ...]:
+    """The pages that an ``admin`` or a ``client`` may open; who is neither may open none."""
+    return tuple(page for page in PAGES if role == "admin" or (role == "client" and page.for_clients))
+
+
 def page_at(path: str) -> Page | None:
     """The page that this address belongs to."""
     return next((page for page in PAGES if page.holds(path)), None)

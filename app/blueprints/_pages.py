@@ -18,12 +18,12 @@ from app.blueprints._access import (
     QUERY_KEY,
     default_key_to_show,
     form_token,
-    is_client,
     is_private_visitor,
     judge_session,
     local,
+    visitor,
 )
-from app.blueprints._navigation import ENDPOINTS, FOR_CLIENTS, PAGES, Page, page_at
+from app.blueprints._navigation import ENDPOINTS, PAGES, Page, page_at, pages_for
 from app.clients.text import Language, say
 from app.converters.neutral.notices import Notice, notices_of
 from app.errors import GatewayError, Sentence, SignInRequiredError
@@ -91,10 +91,9 @@ def _frame() -> dict[str, Any]:
     }
 
 
-def _pages() -> list[Page]:
-    """What this visitor may see. Who has shown no key yet finds all of it behind the question for one."""
-    for_all = not is_client()
-    return [page for page in PAGES if for_all or page.endpoint in FOR_CLIENTS]
+def _pages() -> tuple[Page, ...]:
+    """What this visitor may open: nothing yet for who has shown no key, with an invitation or without."""
+    return pages_for(visitor())
 
 
 def _notices() -> dict[Notice, list[str]]:

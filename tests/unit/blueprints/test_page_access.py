@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,11 @@ import responses
 from flask import Flask
 from flask.testing import FlaskClient
 
+from app import create_app
 from app.blueprints._access import COOKIE
-from app.blueprints._navigation import FOR_CLIENTS, PAGES, page_at
+from app.blueprints._navigation import FOR_CLIENTS, PAGES, page_at, pages_for
 from app.gateway import Gateway
+from app.settings import DEFAULT_API_KEY, Settings
 from tests.support.secrets import API_KEY
 
 ADMIN = {"Authorization": f"Bearer {API_KEY}"}
@@ -171,3 +174,53 @@ def test_the_log_names_the_key_of_the_browser(
         browser.get("/setup", headers=PAGE).close()
     lines: list[Any] = [vars(record).get("fields", {}) for record in caplog.records]
     assert "alice" in [line.get("key") for line in lines]
+
+
+def rooms(page: str) -> list[str]:
+    """Where the navigation leads."""
+    return re.findall(r'<a href="([^"]*)"', page.partition('<nav aria-label="Pages">')[2].partition("</nav>")[0])
+
+
+@pytest.mark.parametrize("role", [None, "client", "admin"])
+@pytest.mark.parametrize("at", ["/docs", "/nowhere", "/admin/keys", "/usage?from=x", "/auth/invitation?link=bad"])
+def test_whatever_is_shown_the_navigation_is_that_of_the_role(
+    client: FlaskClient, enter: Callable[..., FlaskClient], role: str | None, at: str
+) -> None:
+    browser = enter(role=role) if role else client.application.test_client()
+    shown = rooms(browser.get(at, headers=PAGE).text)
+    for page in PAGES:
+        may_open = browser.get(page.path, headers=PAGE).status_code == 200
+        assert (page.path in shown) is may_open, page.path
+    assert len(shown) == len(set(shown))
+
+
+def test_the_operators_own_key_has_all_rooms_and_one_that_is_well_known_in_its_network_alone(
+    environment: dict[str, str], client: FlaskClient
+) -> None:
+    every = [page.path for page in PAGES]
+    assert client.post("/auth/key", data={"api_key": API_KEY, "next": "/"}, headers=SENT).status_code == 303
+    assert [rooms(client.get(path, headers=PAGE).text) for path in ("/usage", "/docs", "/nowhere")] == [every] * 3
+    assert rooms(client.application.test_client().get("/usage", headers=PAGE | ADMIN).text) == every
+    del environment["API_KEY"]
+    weak = create_app(Settings.from_env(environment))
+    browser = weak.test_client()
+    try:
+        assert rooms(browser.get("/nowhere", headers=PAGE).text) == []
+        data = {"api_key": DEFAULT_API_KEY, "next": "/"}
+        assert browser.post("/auth/key", data=data, headers=SENT).status_code == 303
+        assert rooms(browser.get("/nowhere", headers=PAGE).text) == every
+        far = {"REMOTE_ADDR": "203.0.113.9"}
+        assert rooms(browser.get("/nowhere", headers=PAGE, environ_overrides=far).text) == []
+    finally:
+        weak.extensions["gateway"].close()
+
+
+def test_who_has_an_invitation_is_shown_no_room(client: FlaskClient, enter: Callable[..., FlaskClient]) -> None:
+    alice = enter()
+    invited = client.post("/admin/keys/alice/invitation", json={}, headers=ADMIN).json
+    link = invited["link"].removeprefix("http://localhost")
+    for browser, of_role in ((client.application.test_client(), None), (alice, "client")):
+        browser.get(link, headers=PAGE)
+        page = browser.get("/auth/invitation", headers=PAGE)
+        assert page.status_code == 200
+        assert rooms(page.text) == [it.path for it in pages_for(of_role)]
