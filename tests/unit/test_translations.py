@@ -17,7 +17,8 @@ from scripts import translations
 PLACEHOLDER = re.compile(r"%\(\w+\)s|%%|\{\w+(?:!r)?\}|</?\w+[^>]*>")
 # What a translator leaves as it is: names, settings, addresses, what a machine says.
 LATIN_ALONE = {"{time} min", "%(words)s (%(percent)s%%)", "%(file)s: %(why)s.", "%(told)s.", "%(left)s.%(reset)s",
-               "%(left)s.%(reset)s %(effect)s", "%(amount)s %(unit)s %(per)s", "'%(path)s' %(what)s."}  # fmt: skip
+               "%(left)s.%(reset)s %(effect)s", "%(amount)s %(unit)s %(per)s", "'%(path)s' %(what)s.",
+               "%(unit)s, %(period)s"}  # fmt: skip
 # click puts its English names of types into these, and the plural has other values than the singular.
 CLICKS_OWN = re.compile(
     r"\{name\} \{filename!r\}|\{number_type\}|but 1 was given|requires an|not \{choice\}|the format \{|one of: \{poss"
