@@ -476,7 +476,7 @@ class Relay:
         """Hold what the call may cost, if its key has a budget. Raises: GatewayError if that does not allow it."""
         if record.admission is not None:
             entry = model.raw if model is not None else None
-            record.admission.reserve(body, size=size, entry=entry, is_turn=record.initiator != "agent")
+            record.admission.reserve(body, size=size, entry=entry, is_turn=record.initiator == "user")
 
     def _upstream_for(self, client: ClientCodec, model: Model | None) -> UpstreamCodec:
         if model is None:

@@ -69,6 +69,7 @@ HEADINGS = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(600)  # thirty pages, each looked at by axe-core
 @pytest.mark.parametrize("locale", HEADINGS)
 def test_every_room_empty_and_full(bridge: Bridge, simulator: Simulator, visit: Any, shoot: Any, locale: str) -> None:
     visitor = visit(locale=locale)

@@ -341,6 +341,28 @@ def test_premium_requests_and_a_total(client: FlaskClient, make: Callable[..., d
 
 
 @pytest.mark.usefixtures("noon")
+def test_what_is_no_turn_of_a_person_is_no_premium_request(
+    client: FlaskClient,
+    catalogue: Callable[..., None],
+    upstream: responses.RequestsMock,
+    make: Callable[..., dict[str, str]],
+) -> None:
+    catalogue(PRICED, {"id": "embedder", "capabilities": {"type": "embeddings"}})
+    key = make(budgets=[{"amount": 1, "unit": "premium_requests", "per": "total"}])
+    embedded = {"data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 3}}
+    upstream.post(f"{HOST}/embeddings", json=embedded)
+    for _ in range(3):
+        answer = client.post("/v1/embeddings", json={"model": "embedder", "input": "hi"}, headers=key)
+        assert answer.status_code == 200, answer.json
+    tool = {"role": "tool", "tool_call_id": "c1", "content": "4"}
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    asked = [*BODY["messages"], {"role": "assistant", "tool_calls": [call]}, tool]
+    assert chat(client, key, messages=asked).status_code == 200
+    (standing,) = client.get("/v1/key", headers=key).json["limits"]["budgets"]
+    assert (standing["used"], standing["reserved"]) == (0, 0)
+
+
+@pytest.mark.usefixtures("noon")
 def test_what_fails_costs_nothing(
     client: FlaskClient, upstream: responses.RequestsMock, make: Callable[..., dict[str, str]]
 ) -> None:
