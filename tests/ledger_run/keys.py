@@ -187,7 +187,7 @@ def _cost(call: Call, row: Mapping[str, Any], bills: Bills, entries: Mapping[str
         return dict.fromkeys(UNITS, 0)
     if is_exact:
         tokens = bills.tokens.get(call.id, 0)
-        return {"credits": bills.nano.get(call.id, 0), "premium_requests": _USUAL_PREMIUM, "tokens": tokens}
+        return {"credits": bills.nano.get(call.id, 0), "premium_requests": _premium(call), "tokens": tokens}
     held = _held(call, entries)
     if not has_usage:
         return held
@@ -216,6 +216,11 @@ def _held(call: Call, entries: Mapping[str, Mapping[str, Any]]) -> Amounts:
     nano = estimated_nano(prices, usage) if prices is not None else None
     return {
         "credits": _UNKNOWN_PRICE if nano is None else nano,
-        "premium_requests": _USUAL_PREMIUM,
+        "premium_requests": _premium(call),
         "tokens": tokens_in + tokens_out,
     }
+
+
+def _premium(call: Call) -> int:
+    """A turn of a person's is one; nobody takes a turn by having something embedded."""
+    return 0 if call.fate == "embeddings" else _USUAL_PREMIUM
