@@ -131,10 +131,14 @@ class Master(Arbiter):  # type: ignore[misc]
         return pid
 
     def reap_workers(self) -> None:
+        known = dict(self.WORKERS)
         try:
             super().reap_workers()
         except HaltServer as failure:
-            if self._before is not None:
+            if any(worker.is_leaving for pid, worker in known.items() if pid not in self.WORKERS):
+                # One of a reload that was given up already. If it was another one, that will fail again.
+                logger.info("a worker that was not wanted any more: %s", failure.reason)
+            elif self._before is not None:
                 self._go_back(failure.reason)
             elif any(worker.is_up and not worker.is_leaving for worker in self.WORKERS.values()):
                 logger.error("one worker less: %s See the lines above.", failure.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any, Final
@@ -15,6 +16,7 @@ from tests.support.bridge import LocalBridge
 from tests.support.english import SENTENCE
 from tests.support.sample_team import TOKEN, settle
 
+PATIENCE_S: Final = 60.0
 SPOKEN: Final = {"alt", "aria-label", "content", "data-title", "placeholder", "title"}
 """Attributes that are shown, or read aloud."""
 CHINESE: Final = re.compile("[\u4e00-\u9fff]")
@@ -94,12 +96,24 @@ LOSSES: Final[dict[str, dict[str, Any]]] = {
 
 def test_why_something_was_left_out_is_told_in_chinese(team: LocalBridge) -> None:
     """Each dialect, natively and converted; short reasons too, which the tests above take for names."""
-    for model in ("gpt-4.1", "claude-sonnet-4.6", "gpt-5.3-codex"):
-        said = [{"role": "user", "content": "hi"}]
-        team.post("/v1/chat/completions", json={"model": model, "messages": said, **LOSSES["chat"]})
-        team.post("/v1/messages", json={"model": model, "max_tokens": 9, "messages": said, **LOSSES["messages"]})
-        team.post("/v1/responses", json={"model": model, "input": "hi", **LOSSES["responses"]})
-    told = {reason for call in team.get("/requests").json()["calls"] for _, reason in call["losses"]}
+    said = [{"role": "user", "content": "hi"}]
+    asked = [
+        team.post(path, json={"model": model, **body, **LOSSES[dialect]}).headers["x-request-id"]
+        for model in ("gpt-4.1", "claude-sonnet-4.6", "gpt-5.3-codex")
+        for dialect, path, body in (
+            ("chat", "/v1/chat/completions", {"messages": said}),
+            ("messages", "/v1/messages", {"max_tokens": 9, "messages": said}),
+            ("responses", "/v1/responses", {"input": "hi"}),
+        )
+    ]
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        calls = team.get("/requests").json()["calls"]
+        if {*asked} <= {call["request_id"] for call in calls}:
+            break
+        assert time.monotonic() < give_up_at  # they are listed a moment after they have ended
+        time.sleep(0.05)
+    told = {reason for call in calls for _, reason in call["losses"]}
     assert len(told) > 8
     assert any("only the messages protocol has it" in reason for reason in told)
     assert not [reason for reason in told if CHINESE.search(reason)]  # for programs they stay what the log has
