@@ -31,13 +31,15 @@ def news(
     version: what differs whenever the state may; it is asked for all the time, and the state only then. seen: the state
     that the page shows; None: that of now. stops: whether the worker is to stop, which nobody here shall hold up.
     """
+    known: object = None
+    if seen is None:  # before anything is told: what comes after the first line is news
+        known, seen = version(), state()
     yield b"retry: %d\n\n" % RETRY_MS
     began = beat_at = clock()
-    known: object = None
     while not stops() and clock() - began < LIFE_S:
         if (now := version()) != known:
             known, found = now, state()
-            if seen is not None and found != seen:
+            if found != seen:
                 yield b'id: %b\nevent: news\ndata: {"state": "%b"}\n\n' % (found.encode(), found.encode())
                 beat_at = clock()
             seen = found

@@ -256,3 +256,11 @@ def test_calls_of_another_worker_are_new_ones_too(gateway: Gateway, tmp_path: An
     WorkerShare(tmp_path, "1").tell_calls(RecentCalls().lines())  # its own file, which it need not read
     assert metrics.calls_version() == seen[-1]
     assert len(set(seen)) == 3
+
+
+def test_what_comes_after_the_first_line_is_news() -> None:
+    state = ["a"]
+    lines = _live.news(lambda: state[0], lambda: state[0], None, stops=lambda: False, sleep=lambda _: None)
+    assert next(lines).startswith(b"retry: ")
+    state[0] = "b"
+    assert next(lines).startswith(b"id: b\nevent: news\n")
