@@ -31,6 +31,7 @@ from tests.support.browser import WAIT_MS, Onlooker, serving_page
 from tests.support.page_states import AsIs, Kind, Show, Stage, State, World, words
 from tests.support.sample_team import TOKEN, made, settle
 from tests.support.secrets import API_KEY
+from tests.support.waiting import until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
 expect = playwright.expect
@@ -126,14 +127,6 @@ def guest(lang: str) -> str:
 
 
 # ── what happens ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what happens behind the scenes."""
-    limit = time.monotonic() + WAIT_MS / 1000
-    while not is_so():
-        assert time.monotonic() < limit, "it does not happen"
-        time.sleep(0.02)
 
 
 def together(*steps: Callable[[World], None]) -> Callable[[World], None]:

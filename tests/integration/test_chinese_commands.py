@@ -22,10 +22,7 @@ from app.cli.main import main
 from app.doctor import starting
 from app.settings import VARIABLES, Settings, faults
 from app.terminal import in_words, phrase
-from tests.simulator.client import Simulator
 from tests.support.english import SENTENCE
-from tests.support.ports import free_port
-from tests.support.secrets import API_KEY
 
 LOG: Final = re.compile(r'^\{"ts": |^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d')
 CHINESE: Final = re.compile("[\u4e00-\u9fff]")
@@ -133,26 +130,12 @@ Run = Callable[..., click.testing.Result]
 
 
 @pytest.fixture
-def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
-    return {
-        **simulator.settings_env(),
-        "GH_COPILOT_TOKEN": "ghu_test_individual",
-        "HOST": "127.0.0.1",
-        "PORT": str(free_port()),
-        "API_KEY": API_KEY,
-        "DATA_DIR": str(tmp_path / "data"),
-        "COPILOT_CONFIG_DIR": str(tmp_path / "no-editor"),
-        "UPSTREAM_RETRIES": "0",
-    }
-
-
-@pytest.fixture
-def run(env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chinese: None) -> Run:
+def run(lone_env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chinese: None) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(starting, "check_starting", lambda: iter(()))
 
     def invoke(*arguments: str, **changes: str) -> click.testing.Result:
-        app = create_app(Settings.from_env({**env, **changes}))
+        app = create_app(Settings.from_env({**lone_env, **changes}))
         try:
             return app.test_cli_runner().invoke(args=list(arguments))
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any, Final
@@ -15,8 +14,8 @@ from tests.simulator.client import Simulator
 from tests.support.bridge import LocalBridge
 from tests.support.english import SENTENCE
 from tests.support.sample_team import TOKEN, settle
+from tests.support.waiting import until
 
-PATIENCE_S: Final = 60.0
 SPOKEN: Final = {"alt", "aria-label", "content", "data-title", "placeholder", "title"}
 """Attributes that are shown, or read aloud."""
 CHINESE: Final = re.compile("[\u4e00-\u9fff]")
@@ -106,14 +105,13 @@ def test_why_something_was_left_out_is_told_in_chinese(team: LocalBridge) -> Non
             ("responses", "/v1/responses", {"input": "hi"}),
         )
     ]
-    give_up_at = time.monotonic() + PATIENCE_S
-    while True:
-        calls = team.get("/requests").json()["calls"]
-        if {*asked} <= {call["request_id"] for call in calls}:
-            break
-        assert time.monotonic() < give_up_at  # they are listed a moment after they have ended
-        time.sleep(0.05)
-    told = {reason for call in calls for _, reason in call["losses"]}
+
+    def listed() -> list[dict[str, Any]]:
+        calls: list[dict[str, Any]] = team.get("/requests").json()["calls"]
+        return calls
+
+    until(lambda: {*asked} <= {call["request_id"] for call in listed()})  # a moment after they have ended
+    told = {reason for call in listed() for _, reason in call["losses"]}
     assert len(told) > 8
     assert any("only the messages protocol has it" in reason for reason in told)
     assert not [reason for reason in told if CHINESE.search(reason)]  # for programs they stay what the log has

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from tests.support import own_disk
 from tests.support.bridge import Bridge
 from tests.support.numbers import numbers
 from tests.support.postgres_server import PostgresServer, running_postgres
+from tests.support.waiting import until
 
 QUEUE = 100
 DEADLOCK = "40P01"
@@ -87,13 +87,6 @@ class Calls:
     def wait_for_more(self, count: int) -> None:
         wanted = self.made + count
         until(lambda: self.made >= wanted or bool(self.failed))
-
-
-def until(is_so: Callable[[], bool], seconds: float = 40) -> None:
-    give_up_at = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < give_up_at, "it does not come to that"
-        time.sleep(0.05)
 
 
 def assert_comes_to(wanted: object, look: Callable[[], object]) -> None:

@@ -22,7 +22,7 @@ from tests.support.bridge import ROOT, Bridge
 from tests.support.evidence import new_file
 from tests.support.nginx import NGINX, Nginx
 from tests.support.ports import free_port
-from tests.support.secrets import API_KEY, SECOND_API_KEY
+from tests.support.secrets import SECOND_API_KEY
 
 needs_nginx = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
@@ -53,18 +53,8 @@ class Report:
 
 
 @pytest.fixture
-def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
-    return {
-        **simulator.settings_env(),
-        "GH_COPILOT_TOKEN": "ghu_test_individual",
-        "HOST": "127.0.0.1",
-        "PORT": str(free_port()),
-        "API_KEY": API_KEY,
-        "DATA_DIR": str(tmp_path / "data"),
-        "COPILOT_CONFIG_DIR": str(tmp_path / "no-editor"),
-        "UPSTREAM_RETRIES": "0",
-        "MODEL_MAPPING": "{}",
-    }
+def env(lone_env: dict[str, str]) -> dict[str, str]:
+    return {**lone_env, "MODEL_MAPPING": "{}"}
 
 
 Examine = Callable[..., Report]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +15,7 @@ from app.store import open_store
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 from tests.support.dialects import DOORS, PROTOCOLS, UPSTREAM_PATHS, asked_for, request, said
+from tests.support.waiting import until
 from tests.support.workers import until_each_worker
 
 _PATIENCE_S = 60.0
@@ -89,13 +89,6 @@ def limits_stored(bridge: Bridge) -> dict[str, str]:
         return store.scan("limits:")
     finally:
         store.close()
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + _PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
 
 
 def waiting(bridge: Bridge, count: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +14,7 @@ import requests
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 from tests.support.postgres_server import PostgresServer
+from tests.support.waiting import until
 from tests.support.workers import until_each_worker
 
 WORKERS = 4
@@ -61,21 +62,15 @@ def assert_all_was_counted(bridge: Bridge) -> None:
     assert [line for line in bridge.log.splitlines() if any(words in line for words in not_counted)] == []
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < give_up_at, "it does not come to that"
-        time.sleep(0.05)
-
-
 def settled(bridge: Bridge, name: str) -> dict[str, Any]:
     """How the budget stands when all calls are settled, each of which is after its client has the answer."""
-    until = time.monotonic() + 30
-    while True:
+
+    def look() -> dict[str, Any]:
         found: dict[str, Any] = bridge.get(f"/admin/keys/{name}").json()["budgets"][0]
-        if not found["reserved"] or time.monotonic() > until:
-            assert not found["reserved"], found
-            return found
+        return found
+
+    until(lambda: not look()["reserved"])
+    return look()
 
 
 def is_refused(bridge: Bridge, session: requests.Session, secret: str) -> bool:

@@ -6,8 +6,7 @@ import contextlib
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,22 +18,13 @@ from tests.ledger_run.run import ACCOUNT, GOVERNED, compare, kill_one, run, wait
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
 from tests.support.numbers import numbers
-
-_PATIENCE_S = 60.0
+from tests.support.waiting import until
 
 
 def bridge_on(simulator: Simulator, folder: Path, *, workers: int, **env: str) -> Bridge:
     simulator.reset()
     settings = {**simulator.settings_env(), "GH_COPILOT_TOKEN": ACCOUNT, **env}
     return Bridge(settings, folder, workers=workers, app="wsgi:app")
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Numbers of other workers come once a second, and nobody tells when."""
-    give_up_at = time.monotonic() + _PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
 
 
 def calls_told(seen: dict[tuple[str, ...], float]) -> float:

@@ -19,6 +19,7 @@ from tests.simulator.client import Simulator
 from tests.support.bridge import ROOT, Bridge
 from tests.support.postgres_server import PostgresServer
 from tests.support.releases import BEFORE_THE_DATABASE, RELEASED, OldBridge, checked_out
+from tests.support.waiting import until
 
 FIXTURES = ROOT / "tests/fixtures/data_dir_0_1"
 RECORDED_AT = 1796061760.0
@@ -55,10 +56,7 @@ def calls_booked(bridge: Bridge) -> int:
 
 def assert_comes_to(bridge: Bridge, calls: int) -> None:
     """A call is booked soon after its answer."""
-    until = time.monotonic() + PATIENCE_S
-    while (found := calls_booked(bridge)) != calls:
-        assert time.monotonic() < until, found
-        time.sleep(0.05)
+    until(lambda: calls_booked(bridge) == calls)
 
 
 def assert_mapping_is(bridge: Bridge, wanted: dict[str, str]) -> None:
@@ -148,10 +146,7 @@ def test_every_setting_of_version_0_1_is_still_one(tmp_path: Path) -> None:
 
 
 def wait_for(file: Path) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not file.exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    until(file.exists)
 
 
 def kill(bridge: Bridge) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import requests
 from tests.ledger_run.calls import Call
 from tests.simulator.client import Simulator
 from tests.support.bridge import Bridge
+from tests.support.waiting import until
 
 ACCOUNT = "ghu_test_credits"
 _AT_ONCE = 6
@@ -70,10 +70,7 @@ def kill_one(bridge: Bridge, simulator: Simulator) -> None:
     simulator.wait("requests", simulator.state()["requests"] + _AT_ONCE, _PATIENCE_S)
     killed = max(bridge.workers)
     os.kill(killed, signal.SIGKILL)
-    give_up_at = time.monotonic() + _PATIENCE_S
-    while killed in bridge.workers:  # until the master knows
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
+    until(lambda: killed not in bridge.workers)  # the master knows
 
 
 def _make(bridge: Bridge, simulator: Simulator, call: Call, secret: str) -> None:

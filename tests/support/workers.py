@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import requests
 
 from tests.support.bridge import Bridge
-
-_PATIENCE_S = 60.0
+from tests.support.waiting import until
 
 
 class Pinned(requests.Session):
@@ -48,10 +47,7 @@ def until_each_worker(bridge: Bridge, is_so: Callable[[requests.Session], bool])
     """Wait until each worker answers as it should."""
     for session in session_on_each_worker(bridge):
         with session:
-            give_up_at = time.monotonic() + _PATIENCE_S
-            while not is_so(session):
-                assert time.monotonic() < give_up_at
-                time.sleep(0.02)
+            until(partial(is_so, session))
 
 
 def _workers(bridge: Bridge) -> list[str]:

@@ -11,6 +11,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.errors import HaltServer
 
 from app.serving.master import Master
+from app.settings import Settings
 
 FAILING = 7
 
@@ -51,7 +52,7 @@ def test_one_beside_others_that_serve_is_one_less(master: Master, caplog: pytest
 def test_one_of_a_reload_ends_the_reload(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     gone_back: list[str] = []
     monkeypatch.setattr(master, "_go_back", gone_back.append)
-    master._before, master._generation = (0, SimpleNamespace()), 1  # type: ignore[assignment]
+    master._before, master._generation = (0, Settings()), 1
     master.WORKERS = {FAILING: worker(is_up=False, generation=1), 8: worker()}
     master.reap_workers()
     assert gone_back == ["Worker failed to boot."]
@@ -64,8 +65,7 @@ def test_one_of_a_reload_that_was_given_up_means_nothing(
 ) -> None:
     """Neither to those before, which may die in the same moment and be replaced, nor to the next reload."""
     caplog.set_level(logging.INFO)
-    master._before = (0, SimpleNamespace()) if is_reloading else None  # type: ignore[assignment]
-    before = master._before
+    before = master._before = (0, Settings()) if is_reloading else None
     master.WORKERS = {6: worker(), FAILING: worker(is_up=False, is_leaving=True, generation=1), **others}
     master.reap_workers()
     assert master._before is before
