@@ -9,7 +9,7 @@ from typing import Final, Literal
 from app.blueprints._account import Account
 from app.commands import own_command
 from app.converters.neutral.notices import notices_of
-from app.errors import Sentence, UpstreamError
+from app.errors import Sentence, StoreError, UpstreamError
 from app.gateway import Gateway
 from app.ledger.spending import Spent
 from app.routing import find_model
@@ -30,15 +30,18 @@ class Finding:
     advice: str = ""
 
 
-def findings(gateway: Gateway, account: Account, today: Spent) -> list[Finding]:
-    """What is wrong first, then what is worth knowing, then what is fine. today: what was called."""
+def findings(gateway: Gateway, account: Account, today: Spent, trouble: StoreError | None = None) -> list[Finding]:
+    """What is wrong first, then what is worth knowing, then what is fine.
+
+    today: what was called. trouble: why that could not be read.
+    """
     order = ("problem", "note", "ok")
     found = [
         *_sign_in(gateway, account),
         *_allowance(account),
         *_clock(account),
         *_models(gateway),
-        *_state(gateway),
+        *_state(gateway, trouble),
         *_calls(today),
         *_key(gateway),
     ]
@@ -119,11 +122,11 @@ def _models(gateway: Gateway) -> Iterator[Finding]:
         yield _ok(title, Sentence("The account has %(count)s.", count=len(models)))
 
 
-def _state(gateway: Gateway) -> Iterator[Finding]:
+def _state(gateway: Gateway, trouble: StoreError | None) -> Iterator[Finding]:
     title = Sentence("Store and database")
-    troubles = [it for it in (gateway.store.trouble(), gateway.database.trouble()) if it is not None]
-    for trouble in troubles:
-        yield _problem(title, trouble.message)
+    troubles = [it for it in (gateway.store.trouble(), gateway.database.trouble() or trouble) if it is not None]
+    for it in troubles:
+        yield _problem(title, it.message)
     dropped, waiting = gateway.books.tally.dropped, gateway.books.waiting
     if dropped:
         yield _problem(

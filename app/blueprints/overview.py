@@ -75,7 +75,7 @@ def _page(gateway: Gateway) -> str:
     told = gateway.metrics.all()
     return render_template(
         "overview.html",
-        findings=_health.findings(gateway, account, spent.all[0]),
+        findings=_health.findings(gateway, account, spent.all[0], trouble),
         doctor=_health.doctor_command(),
         in_flight=[
             int(sum(it.gauges.get(name, {}).get("", 0) for it in told))

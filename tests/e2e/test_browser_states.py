@@ -658,7 +658,7 @@ NO_MODELS: Final = Stage(
     (
         State("models-none", "empty", "/catalogue", "Models", ("Copilot lists no models for this account.",)),
         State("setup-no-models", "error", "/setup", CLIENT),
-        State("try-no-models", "error", "/try", "Try it"),
+        State("try-no-models", "error", "/try", "Try it", ("Copilot lists no models for this account.",)),
     ),
 )
 DATABASE_AWAY: Final = Stage(
