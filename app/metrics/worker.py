@@ -31,6 +31,7 @@ class WorkerMetrics:
         self._recent = RecentCalls()
         self._told_version = 0
         self._lock = threading.Lock()
+        self._telling = threading.Lock()
         self._headers: Mapping[str, str] = {}
         self._quotas: dict[str, dict[str, float]] = {"quota_percent": {}, "quota_remaining": {}}
         self._counters: dict[str, Callable[[], int]] = {}
@@ -69,15 +70,27 @@ class WorkerMetrics:
     def tell(self) -> None:
         """Let the other workers know; nothing happens where there are none."""
         if self._share is not None:
-            self._share.tell(self._told())
+            self._tell_numbers(self._share)
             if (version := self._recent.version) != self._told_version:
                 self._told_version = version
                 self._share.tell_calls(self._recent.lines())
 
     def all(self) -> list[Told]:
-        """What this worker and all others tell."""
+        """What this worker and all others tell.
+
+        The others know what is told here before anybody else does. Else the one that is asked next would tell less:
+        for Prometheus a counter that falls has begun anew, and all of it would count a second time.
+        """
         self._books.settle()
-        return [self._told(), *(self._share.others() if self._share is not None else ())]
+        if self._share is None:
+            return [self._told()]
+        return [self._tell_numbers(self._share), *self._share.others()]
+
+    def _tell_numbers(self, share: WorkerShare) -> Told:
+        with self._telling:  # nothing older may come after it
+            told = self._told()
+            share.tell(told)
+        return told
 
     def calls(self) -> list[Row]:
         """The last calls of this worker and all others, the newest first; those of others as they were a second ago."""
@@ -93,12 +106,13 @@ class WorkerMetrics:
     def _told(self) -> Told:
         tally = self._books.tally
         with self._lock:
+            written = tally.written  # before the rest: what is written was counted before
             for header, value in self._headers.items():
                 if header.lower().startswith(_QUOTA):
                     self._note_quota(header[len(_QUOTA) :].lower(), value)
             dump = self._numbers.dump()
             counters = {name: [[[], count()]] for name, count in self._counters.items()}
-            counters["calls_booked"] = [[[], tally.written]]
+            counters["calls_booked"] = [[[], written]]
             if tally.dropped:
                 counters["calls_not_booked"] = [[["dropped"], tally.dropped]]
             dump["counters"] |= counters

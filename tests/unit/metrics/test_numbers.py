@@ -153,11 +153,33 @@ class Shelf:
         return False
 
 
-def test_a_worker_tells_of_calls_that_nobody_has_sorted_yet(folder: Path) -> None:
+def worker(folder: Path, name: str) -> tuple[WorkerMetrics, Books]:
     metrics = WorkerMetrics()
     books = Books(Shelf(), account=lambda: ("octocat", b"s"), observe=metrics.observe)
     metrics.watch(books, {"token_exchanges": lambda: 4}, {})
-    metrics.join(folder, "11-1")
+    metrics.join(folder, name)
+    return metrics, books
+
+
+def test_no_worker_tells_less_than_another_told_before(folder: Path) -> None:
+    """For Prometheus a counter that falls has begun anew."""
+    workers = [worker(folder, "11-1"), worker(folder, "12-2"), worker(folder, "13-3")]
+    before: dict[tuple[str, ...], float] = {}
+    for number in range(12):
+        _, called = workers[number % 2]
+        called(ended(number, usage={"input_tokens": 1}, nano_credits=10))
+        if number % 3:
+            called.flush()
+        for turn in range(3):
+            asked, _ = workers[(number + turn) % 3]
+            found = values(exposition(asked.all()))
+            assert [key for key in before if found.get(key, 0.0) < before[key]] == []
+            before = {key: value for key, value in found.items() if key[0].endswith(("_total", "_bucket", "_count"))}
+    assert before["bridge_requests_total", "chat", "finished", "200"] == 12
+
+
+def test_a_worker_tells_of_calls_that_nobody_has_sorted_yet(folder: Path) -> None:
+    metrics, books = worker(folder, "11-1")
     books(ended(quotas={"x-quota-snapshot-premium_interactions": "ent=300&rem=99.6&totRem=298.8"}))
     found = values(exposition(metrics.all()))
     assert found["bridge_requests_total", "chat", "finished", "200"] == 1
