@@ -1,6 +1,6 @@
 """Mutated bodies over the three endpoints: 2xx or 4xx, in the right envelope, and no traceback in the log.
 
-The first 1,500 in `make test`; 50,000 in `make fuzz`, which CI runs too. One that fails says its number:
+The first 1,500 in `make test`; 50,000 in `make fuzz` and in CI. One that fails says its number:
 ``python -m tests.support.fuzzing 12345`` runs it alone.
 """
 

@@ -1,6 +1,6 @@
 """A crowd of streams at once through nginx, with the configuration that deploy/ ships, to two workers.
 
-A thousand in ``make fuzz``, which CI runs too, and 200 in ``make test``.
+A thousand in ``make fuzz`` and in CI, and 200 in ``make test``.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from app.errors import Sentence
 from tests.simulator.client import Simulator
 from tests.support.bridge import ROOT, LocalBridge
 from tests.support.browser import Onlooker, Visitor
-from tests.support.effort import IS_THOROUGH
 from tests.support.rows import ONLY
 
 Kind = Literal["empty", "usual", "loading", "error", "much"]
@@ -99,8 +98,8 @@ class Stage:
 class Show:
     """The states of a stage in front of browsers. Faults are gathered, with their states.
 
-    In both languages if pictures are taken or the tests are thorough (THOROUGH), else by turns in one of them; and by
-    turns axe-core looks at them in light and in dark.
+    In both languages if pictures are taken, else by turns in one of them; and by turns axe-core looks at them in light
+    and in dark.
     """
 
     def __init__(self, chromium: Any, onlooker: Onlooker, expect: Any) -> None:
@@ -134,7 +133,7 @@ class Show:
             if os.environ.get(ONLY, "") not in state.name:
                 return
             langs = list(LOCALES)
-            if not (stage.is_chain or self._onlooker.takes_pictures or IS_THOROUGH):
+            if not (stage.is_chain or self._onlooker.takes_pictures):
                 langs = [langs[number % 2]]
             for lang in langs:
                 self._look(world, state, lang, None if lang != langs[0] else ("light", "dark")[number // 2 % 2])
