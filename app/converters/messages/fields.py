@@ -57,7 +57,7 @@ FIELDS: Final[dict[str, Field]] = {
     "tools.name": Field("mapped", "made valid for the target, and restored"),
     "tools.description": Field("mapped", "as it is"),
     "tools.input_schema": Field("mapped", "as it is"),
-    "tools.strict": Field("mapped", "whether arguments must fit the schema exactly"),
+    "tools.strict": Field("mapped", "left out where OpenAI refuses the schema so, e.g. for an optional property"),
     "tools.cache_control": Field("mapped", "a cache mark"),
     "tools.defer_loading": Field("carried", _TOOL_HINT),
     "tools.eager_input_streaming": Field("carried", _TOOL_HINT),

@@ -28,7 +28,7 @@ def _is_foreign(tool: Any) -> bool:
 def _tool(tool: Json) -> Json:
     inner = tool.get("function")
     source = inner if isinstance(inner, dict) else tool
-    own = {name: source[name] for name in ("name", "description") if source.get(name) is not None}
+    own = {name: source[name] for name in ("name", "description", "strict") if source.get(name) is not None}
     own["input_schema"] = source.get("parameters") or source.get("input_schema") or {"type": "object", "properties": {}}
     return own | ({"cache_control": tool["cache_control"]} if "cache_control" in tool else {})
 

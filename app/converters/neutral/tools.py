@@ -30,6 +30,14 @@ UNNAMED: Final = "unnamed"
 RESERVED: Final = frozenset({"tool_search"})
 """Names of functions that Responses keeps for itself (contract §7.10)."""
 
+_NEVER_STRICT: Final = frozenset(
+    "allOf oneOf not if then else dependentRequired dependentSchemas patternProperties default uniqueItems".split()
+)
+"""What a schema may not say under OpenAI's ``strict``, but elsewhere."""
+
+_NAMED_SCHEMAS: Final = frozenset({"properties", "$defs", "definitions"})
+_PLAIN_VALUES: Final = frozenset({"enum", "const", "required", "examples"})
+
 
 class ToolNames:
     """Names on the wire, both ways. The wire name depends on name and namespace alone: it is stable from turn to turn.
@@ -167,19 +175,29 @@ def arguments_of(value: Any) -> str:
 
 
 def fits_strict(schema: Any) -> bool:
-    """Whether every object in a schema is closed and requires all its properties, as OpenAI's ``strict`` wants it."""
+    """Whether OpenAI's ``strict`` would take a schema: every object in it is closed and requires all its properties,
+    and it says nothing that OpenAI does not know there."""
     stack = [schema]
     while stack:
         value = stack.pop()
         if isinstance(value, list):
             stack += value
         elif isinstance(value, dict):
+            if not _NEVER_STRICT.isdisjoint(value):
+                return False
             properties = value.get("properties")
-            if value.get("type") == "object" or isinstance(properties, dict):
-                given = value.get("required")
-                required = given if isinstance(given, list) else []
+            if "object" in _as_list(value.get("type")) or isinstance(properties, dict):
+                required = _as_list(value.get("required"))
                 names = properties if isinstance(properties, dict) else {}
                 if value.get("additionalProperties") is not False or any(name not in required for name in names):
                     return False
-            stack += value.values()
+            for keyword, inner in value.items():
+                if keyword in _NAMED_SCHEMAS and isinstance(inner, dict):
+                    stack += inner.values()
+                elif keyword not in _PLAIN_VALUES:
+                    stack.append(inner)
     return True
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -244,6 +244,34 @@ def test_a_mapped_field_arrives_or_is_named(client: str, upstream: str, model: s
         assert dropped - told(client, upstream, model, without(given, name.split(".")[0]))[1]
 
 
+OPTIONAL = SCHEMA | {"required": []}
+UNION = {"anyOf": [SCHEMA, SCHEMA | {"properties": {"b": {"type": "string"}}, "required": ["b"]}]}
+TO_ALL = [(upstream, model) for upstream in PROTOCOLS for model in MODELS[upstream]]
+
+
+@pytest.mark.parametrize(("upstream", "model"), TO_ALL)
+@pytest.mark.parametrize("schema", [OPTIONAL, UNION], ids=["optional", "union"])
+def test_a_strict_of_anthropic_that_openai_would_refuse_is_left_out_and_named(
+    upstream: str, model: str, schema: Json
+) -> None:
+    tool = {"name": "t", "input_schema": schema, "strict": True}
+    sent, dropped = told("messages", upstream, model, BASE["messages"] | {"tools": [tool]})
+    assert "tools[].strict" in dropped
+    assert '"strict": true' not in json.dumps(sent)
+
+
+@pytest.mark.parametrize(("upstream", "model"), TO_ALL)
+@pytest.mark.parametrize("client", ["chat", "responses"])
+def test_strict_of_a_schema_that_had_to_be_flattened_is_left_out_and_named(
+    client: str, upstream: str, model: str
+) -> None:
+    function = {"name": "t", "description": "d", "parameters": UNION, "strict": True}
+    tool = {"type": "function", **function} if client == "responses" else {"type": "function", "function": function}
+    sent, dropped = told(client, upstream, model, BASE[client] | {"tools": [tool]})
+    assert any(name.endswith("strict") for name in dropped)
+    assert '"strict": true' not in json.dumps(sent)
+
+
 def told(client: str, upstream: str, model: str, body: Json) -> tuple[Any, frozenset[str]]:
     """What upstream gets and what is named as left out; or the error, with the path that it names."""
     try:

@@ -115,7 +115,8 @@ def _with_fitting_schema(tool: dict[str, Any], losses: Losses) -> dict[str, Any]
     function = {**function, "parameters": schema}
     if says_less:
         losses.note("tools[].parameters", "a union at the top of the schema was flattened")
-        function.pop("strict", None)
+        if function.pop("strict", None):
+            losses.drop("tools[].strict", "the schema was flattened")
     return {**tool, "function": function} if "function" in tool else function
 
 

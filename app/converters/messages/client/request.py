@@ -140,12 +140,14 @@ def _tool(tool: Any, path: str) -> Tool:
     schema = function.get("input_schema")
     rest = {} if function is not fields else {k: v for k, v in fields.items() if k not in _TOOL_FIELDS}
     strict = reading.opt_bool(function.get("strict"), f"{path}.strict")
+    if strict and not (schema and fits_strict(schema)):
+        # Anthropic's strict schemas may have optional properties; OpenAI's may not, so this wish is Anthropic's alone.
+        strict, rest = None, {**rest, "strict": True}
     return Tool(
         reading.name(function.get("name"), f"{path}.name"),
         reading.opt_string(function.get("description"), f"{path}.description"),
         None if schema is None else reading.obj(schema, f"{path}.input_schema"),
-        # Anthropic's strict schemas may have optional properties; OpenAI's may not, and then the schema is but advice.
-        strict=None if strict and not (schema and fits_strict(schema)) else strict,
+        strict=strict,
         cache=mark_of(function),
         extra={PROTOCOL: rest} if rest else {},
     )

@@ -89,6 +89,8 @@ class ToolNormalizer:
         schema, says_less = fitting(raw["parameters"])
         if says_less:
             self.losses.note("tools[].parameters", "a union at the top of the schema was flattened")
+        if says_less and raw.get("strict"):
+            self.losses.drop("tools[].strict", "the schema was flattened")
         return {**tool, "parameters": schema} | ({"strict": False} if says_less else {})
 
     def _namespace(self, raw: Json, path: str) -> list[Json]:
@@ -115,11 +117,11 @@ class ToolNormalizer:
         """A free-text tool as a function of the same namespace, whose name stays."""
         self.losses.drop("tools[].custom", "this model refuses it: a function in its place")
         self.translated.append(tool)
-        return {**encode_tool(tool, _NAMES), "name": tool.name}
+        return {**encode_tool(tool, _NAMES, self.losses), "name": tool.name}
 
     def _translated(self, tool: Tool) -> Json:
         self.translated.append(tool)
-        return encode_tool(tool, _NAMES, takes_custom=self.taken.takes("custom"))
+        return encode_tool(tool, _NAMES, self.losses, takes_custom=self.taken.takes("custom"))
 
     # -- the choice --------------------------------------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ def _put_tools(body: dict[str, Any], request: Request, names: ToolNames, losses:
         return
     if len(kept) > _MOST_TOOLS:
         raise UnsupportedFeatureError(f"At most {_MOST_TOOLS} tools can be offered.", param="tools")
-    body["tools"] = [encode_tool(tool, names, takes_custom=takes_custom) for tool in kept]
+    body["tools"] = [encode_tool(tool, names, losses, takes_custom=takes_custom) for tool in kept]
     if not takes_custom and any(tool.kind == "custom" for tool in kept):
         losses.drop("tools[].custom", "this model refuses it: a function in its place")
     choice = encode_tool_choice(request.tool_choice, kept, names, takes_custom)
@@ -103,7 +103,7 @@ def _passes(tool: Tool, taken: Taken) -> bool:
     return ORIGIN in tool.extra and taken.takes(tool.name)
 
 
-def encode_tool(tool: Tool, names: ToolNames, *, takes_custom: bool = False) -> dict[str, Any]:
+def encode_tool(tool: Tool, names: ToolNames, losses: Losses, *, takes_custom: bool = False) -> dict[str, Any]:
     """A tool for upstream. `strict` is always said: upstream's default would rewrite the schema (contract §7.4)."""
     if tool.kind == "hosted":
         return dict(tool.extra[ORIGIN])
@@ -116,6 +116,10 @@ def encode_tool(tool: Tool, names: ToolNames, *, takes_custom: bool = False) -> 
     if function.description is not None:
         wire["description"] = function.description
     wire["parameters"], says_less = fitting(function.schema)
+    if says_less:
+        losses.note("tools[].parameters", "a union at the top of the schema was flattened")
+    if says_less and function.strict:
+        losses.drop("tools[].strict", "the schema was flattened")
     wire["strict"] = function.strict is True and not says_less
     return wire
 

@@ -283,6 +283,15 @@ CLOSED = {**OPEN, "additionalProperties": False, "required": ["city", "unit"]}
         ({**CLOSED, "properties": {"city": {"type": "array", "items": CLOSED}, "unit": {"anyOf": [CLOSED]}}}, True),
         ({"type": "object", "properties": {"type": {"type": "string"}}, "required": 3}, None),
         (None, None),
+        ({**CLOSED, "type": ["object", "null"]}, True),
+        ({"type": ["object", "null"], "properties": 3}, None),
+        # What Anthropic's strict takes and OpenAI's does not.
+        ({**CLOSED, "properties": {"city": {"allOf": [{"type": "string"}]}, "unit": {"type": "string"}}}, None),
+        ({**CLOSED, "properties": {"city": {"type": "string"}, "unit": {"type": "string", "default": "C"}}}, None),
+        # Names of properties and values are no keywords.
+        ({**CLOSED, "properties": {"default": {"enum": [{"type": "object"}]}}, "required": ["default"]}, True),
+        ({**CLOSED, "properties": {"properties": {"type": "string"}}, "required": ["properties"]}, True),
+        ({**CLOSED, "$defs": {"not": OPEN}}, None),
     ],
 )
 def test_strict_is_passed_on_where_every_upstream_would_take_the_schema(schema: Any, strict: bool | None) -> None:
@@ -291,3 +300,9 @@ def test_strict_is_passed_on_where_every_upstream_would_take_the_schema(schema: 
         {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "tools": [tool]}
     )
     assert request.tools[0].strict is strict
+    assert request.tools[0].extra == ({} if strict else {"messages": {"strict": True}})  # not lost without a word
+
+
+def test_strict_of_a_tool_in_openais_words_is_read_too() -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": CLOSED, "strict": True}}
+    assert decoded(tools=[tool]).tools[0].strict is True
