@@ -156,6 +156,7 @@ def test_cut_stream(library: Library, api: str, model: str, talk_to: TalkTo, ups
     assert seen["end"] is None
 
 
+@pytest.mark.timeout(600)  # all of the libraries start for it
 def test_thirty_seconds_of_silence(talk_to: TalkTo, upstream: Simulator) -> None:
     """In the middle of a stream, for all of them at once: the whole answer in the end."""
     asked = [
