@@ -374,7 +374,12 @@ def _too_deep(_problem: RecursionError) -> Response:
 
 _KEEPS_NOTHING = Sentence("Nothing is stored: send the whole conversation with each request.")
 # OpenAI's other addresses under /v1/responses, which look like the id of a stored response.
-_NO_ID = re.compile(r"(/v1)?/responses/(compact|input_tokens)")
+_NO_ID = re.compile(r"(/v1)?/responses/(compact|input_tokens|responses)")
+# Whoever copies an endpoint's whole address into a field for the base URL has its client add another one to it.
+_TWO_ENDPOINTS = re.compile(
+    r".*/(chat/completions|responses|messages|embeddings)"
+    r"(?P<v1>/v1)?/(chat/completions|completions|responses|messages(/count_tokens)?|embeddings|models)"
+)
 _NO_BATCHES = Sentence("There are no batches and no stored files: send the requests one by one, with their content.")
 _NOT_OFFERED: Mapping[str, Sentence] = MappingProxyType(
     {
@@ -417,14 +422,29 @@ def _unknown_route() -> Sentence:
             method=method,
             path=path,
         )
+    if found := _TWO_ENDPOINTS.fullmatch(path):
+        return Sentence(
+            "There is nothing at %(method)s %(path)s. The base URL of this client must not name an endpoint: set it to %(url)s.",
+            method=method,
+            path=path,
+            url=request.url_root.rstrip("/") + ("" if found["v1"] else "/v1"),
+        )
     for prefix, advice in _NOT_OFFERED.items():
         if re.match(rf"(/v1)?/{prefix}(/|$)", path):
             return _not_offered(advice)
     if path.startswith("/v1/"):
         return Sentence(
-            "%(method)s %(path)s is not offered here. The README lists the endpoints there are.",
+            "%(method)s %(path)s is not offered here. What there is stands at %(url)s.",
             method=method,
             path=path,
+            url=request.url_root + "docs",
+        )
+    if path.endswith("/v1/messages"):
+        return Sentence(
+            "There is nothing at %(method)s %(path)s. Anthropic clients want the base URL %(url)s.",
+            method=method,
+            path=path,
+            url=request.url_root.rstrip("/"),
         )
     return Sentence(
         "There is nothing at %(method)s %(path)s. OpenAI clients want the base URL %(url)s.",

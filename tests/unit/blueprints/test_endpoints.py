@@ -159,6 +159,42 @@ def test_unknown_route_and_wrong_method_are_clear(client: FlaskClient) -> None:
     assert "POST" in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize(
+    ("path", "base"),
+    [
+        ("/v1/chat/completions/chat/completions", "/v1"),
+        ("/chat/completions/chat/completions", "/v1"),
+        ("/v1/chat/completions/v1/chat/completions", ""),
+        ("/v1/chat/completions/responses", "/v1"),
+        ("/v1/responses/responses", "/v1"),
+        ("/v1/responses/v1/responses", ""),
+        ("/v1/responses/chat/completions", "/v1"),
+        ("/v1/messages/v1/messages", ""),
+        ("/v1/messages/messages", "/v1"),
+        ("/v1/messages/v1/messages/count_tokens", ""),
+        ("/v1/embeddings/embeddings", "/v1"),
+        ("/anthropic/v1/messages", ""),
+        ("/openai/v1/chat/completions", "/v1"),
+    ],
+)
+def test_a_base_url_with_too_much_in_it_is_told_what_it_should_be(client: FlaskClient, path: str, base: str) -> None:
+    message = client.post(path, json={}, headers=KEY).get_json()["error"]["message"]
+    assert f"POST {path}." in message
+    assert re.search(r"base URL [^.]*http://localhost" + base + r"\.$", message)
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/v1/chat/completions/chatcmpl-1/messages", "Nothing is stored"),
+        ("/v1/threads/thread_1/messages", "http://localhost/docs"),
+        ("/v1/nothing", "http://localhost/docs"),
+    ],
+)
+def test_what_is_not_offered_is_not_blamed_on_the_base_url(client: FlaskClient, path: str, advice: str) -> None:
+    assert advice in error_of(client.get(path, headers=KEY), 404)["message"]
+
+
 def test_oversized_bodies_are_refused(client: FlaskClient) -> None:
     client.application.config["MAX_CONTENT_LENGTH"] = 100
     error = error_of(client.post("/v1/chat/completions", data=b"x" * 101, headers=KEY), 413)
