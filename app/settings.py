@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values, load_dotenv
 
@@ -163,7 +163,21 @@ def _database_url(raw: str) -> Secret:
         raise ValueError(Sentence("is not a URL")) from None
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
         raise ValueError(Sentence("is not a postgresql://user:password@host/database URL"))
+    # A slip here would otherwise mean a connection that nobody checks, or that is not encrypted at all.
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name == "sslmode" and value not in _SSL_MODES:
+            raise ValueError(Sentence("has an sslmode that is not one of %(allowed)s", allowed=", ".join(_SSL_MODES)))
+        if name.lower().startswith("ssl") and name not in ("sslmode", "sslrootcert"):
+            raise ValueError(
+                Sentence(
+                    "has an option for TLS that is not known here: only %(allowed)s are",
+                    allowed="sslmode, sslrootcert",
+                )
+            )
     return Secret(raw)
+
+
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def _choice(*allowed: str, fold: Callable[[str], str] = str.lower) -> Callable[[str], str]:

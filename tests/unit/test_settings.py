@@ -52,6 +52,12 @@ def test_empty_variable_counts_as_unset() -> None:
         ("GITHUB_BASE_URL", "https://git hub.com", "is not a URL"),
         ("COPILOT_API_BASE_URL", "https://user@host", "must have neither user name, query nor fragment"),
         ("REDIS_URL", "http://localhost", "is not a redis://"),
+        ("DATABASE_URL", "mysql://db/bridge", "is not a postgresql://"),
+        ("DATABASE_URL", "postgresql://db/bridge?sslmode=verify_full", "has an sslmode that is not one of disable,"),
+        ("DATABASE_URL", "postgresql://db/bridge?sslmode=", "has an sslmode that is not one of disable,"),
+        ("DATABASE_URL", "postgresql://db/bridge?sslMode=verify-full", "has an option for TLS that is not known"),
+        ("DATABASE_URL", "postgresql://db/bridge?ssl=true", "has an option for TLS that is not known"),
+        ("DATABASE_URL", "postgresql://db/bridge?sslcert=client.pem", "has an option for TLS that is not known"),
         ("UPSTREAM_IDLE_TIMEOUT_S", "-1", "is not a positive number of seconds"),
         ("UPSTREAM_IDLE_TIMEOUT_S", "nan", "is not a positive number of seconds"),
         ("LOG_LEVEL", "LOUD", "is not one of DEBUG, INFO, WARNING, ERROR"),
@@ -69,6 +75,18 @@ def test_bad_value_is_told_in_one_line_with_an_example(variable: str, value: str
     assert problem in message
     assert f"example: {variable}=" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", *(f"?sslmode={mode}" for mode in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"))]
+    + ["?sslmode=verify-full&sslrootcert=ca.pem", "?sslmode=require&channel_binding=require&application_name=x"],
+)
+def test_a_database_url_as_providers_give_it_is_taken(options: str) -> None:
+    url = "postgresql://bridge:pw@db/bridge" + options
+    found = Settings.from_env({"DATABASE_URL": url}).database_url
+    assert found is not None
+    assert found.reveal() == url
 
 
 @pytest.mark.parametrize("variable", ["API_KEY", "GH_COPILOT_TOKEN", "REDIS_URL"])
