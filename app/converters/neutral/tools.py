@@ -31,7 +31,8 @@ RESERVED: Final = frozenset({"tool_search"})
 """Names of functions that Responses keeps for itself (contract §7.10)."""
 
 _NEVER_STRICT: Final = frozenset(
-    "allOf oneOf not if then else dependentRequired dependentSchemas patternProperties default uniqueItems".split()
+    {"allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas"}
+    | {"patternProperties", "default", "uniqueItems"}
 )
 """What a schema may not say under OpenAI's ``strict``, but elsewhere."""
 

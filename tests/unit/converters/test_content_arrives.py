@@ -277,6 +277,47 @@ def test_what_stands_in_a_turn_of_the_models_own_arrives_or_is_refused(upstream:
         assert words in json.dumps(sent(exchange_between("messages", upstream, body)))
 
 
+AUDIO = {"type": "input_audio", "input_audio": {"data": PIXELS, "format": "wav"}}
+TEXT_FILE = "data:text/plain;base64,UGVhcnMu"
+IN_OWN_WORDS: dict[str, dict[str, tuple[Json, str | None]]] = {
+    "chat": {
+        "a picture": (IMAGES["chat's"], None),
+        "a picture in Anthropic's words": (IMAGES["Anthropic's"], None),
+        "a PDF": (FILES["chat's"], None),
+        "a text document": ({"type": "file", "file": {"filename": "a.txt", "file_data": TEXT_FILE}}, "Pears."),
+        "sound": (AUDIO, None),
+    },
+    "responses": {
+        "a picture": (IMAGES["its own"], None),
+        "a picture in chat's words": (IMAGES["chat's"], None),
+        "a PDF": (FILES["its own"], None),
+        "a text document": ({"type": "input_file", "filename": "a.txt", "file_data": TEXT_FILE}, "Pears."),
+        "sound": (AUDIO, None),
+    },
+    "messages": OF_THE_MODEL,
+}
+
+
+@rows("client", "upstream")
+@pytest.mark.parametrize(
+    ("client", "upstream", "case"),
+    [(client, upstream, case) for client in PROTOCOLS for upstream in PROTOCOLS for case in IN_OWN_WORDS[client]],
+)
+def test_a_turn_of_the_models_own_holds_no_picture_for_any_pair(client: str, upstream: str, case: str) -> None:
+    """Upstream refuses all but text there; the client hears so in its own dialect, and where it stands."""
+    part, words = IN_OWN_WORDS[client][case]
+    user = {"role": "user", "content": "hi"}
+    own = {"role": "assistant", "content": [{"type": "text", "text": "Look."}, part]}
+    body = request(client, [user, own, user])
+    if words is None:
+        with pytest.raises(UnsupportedFeatureError) as caught:
+            exchange_between(client, upstream, body, may_pass=False).payload()
+        field = "input" if client == "responses" else "messages"
+        assert (caught.value.param or "").startswith(f"{field}[1].content[1]")
+    else:
+        assert words in json.dumps(sent(exchange_between(client, upstream, body, may_pass=False)))
+
+
 BYTES: dict[str, Json] = {
     "a picture that was made": {
         "type": "image_generation_call",

@@ -121,7 +121,7 @@ class BlockEncoder:
         if message.role != "assistant":
             blocks = self._user_blocks(message.parts)
         else:
-            blocks = _thoughts_first(self._blocks(message.parts))
+            blocks = _thoughts_first(self._own_blocks(message.parts))
         role = "system" if message.role == "developer" else message.role
         return {"role": role, "content": blocks} if blocks else None
 
@@ -137,6 +137,19 @@ class BlockEncoder:
             else:
                 rest += self._blocks((part,))
         return results + rest
+
+    def _own_blocks(self, parts: Iterable[Part]) -> list[Json]:
+        """The blocks of a turn of the model's own. Raises: UnsupportedFeatureError for what upstream refuses there."""
+        found: list[Json] = []
+        for part in parts:
+            blocks = self._blocks((part,))
+            if isinstance(part, Image | File) and any(block["type"] != "text" for block in blocks):
+                raise UnsupportedFeatureError(
+                    "A turn of the model's own holds text alone: send pictures and documents in a message of the user.",
+                    param=part.path or "messages",
+                )
+            found += blocks
+        return found
 
     def _blocks(self, parts: Iterable[Part]) -> list[Json]:
         found: list[Json] = []
