@@ -64,7 +64,8 @@ def _sign_in(gateway: Gateway, account: Account) -> Iterator[Finding]:
 
 
 def _allowance(account: Account) -> Iterator[Finding]:
-    quota = (account.usage or {}).get("quotas", {}).get("premium_interactions", {})
+    quotas = (account.usage or {}).get("quotas", {})
+    quota = quotas.get("premium_interactions", {})
     title = Sentence("Allowance")
     if quota.get("pool_empty"):
         yield _problem(
@@ -72,7 +73,7 @@ def _allowance(account: Account) -> Iterator[Finding]:
             Sentence("The pool that this seat draws on is used up: calls that cost something are refused."),
             Sentence("Ask the administrator of the organisation, or use models without cost."),
         )
-    elif quota.get("exhausted"):
+    elif _is_used_up(account, "premium_interactions"):
         yield _problem(
             title,
             Sentence("It is used up: calls that cost something are refused."),
@@ -81,6 +82,25 @@ def _allowance(account: Account) -> Iterator[Finding]:
         )  # fmt: skip
     elif quota.get("available") and not quota.get("unlimited") and quota.get("percent_used", 0) >= _SOON * 100:
         yield _note(title, Sentence("%(percent)s %% of it are used.", percent=round(quota["percent_used"])))
+    if _is_used_up(account, "chat") and not quotas["chat"].get("pool_empty"):
+        yield _problem(
+            title,
+            Sentence("The chat requests of this plan are used up: every call is refused."),
+            Sentence("Wait until they start anew, or choose another plan at https://github.com/settings/billing."),
+        )
+
+
+def _is_used_up(account: Account, key: str) -> bool:
+    """Whether nothing is left of it, and no more is billed to the account either."""
+    usage = account.usage or {}
+    quota = usage.get("quotas", {}).get(key, {})
+    if not quota.get("available") or quota["unlimited"]:
+        return False
+    snapshots = usage["raw"].get("quota_snapshots")
+    snapshot = snapshots.get(key) if isinstance(snapshots, dict) else None
+    may_have_more = isinstance(snapshot, dict) and bool(snapshot.get("overage_permitted"))
+    is_spent = bool(quota["entitlement"]) and quota["remaining"] <= 0 and not may_have_more
+    return is_spent or bool(quota.get("exhausted"))
 
 
 def _clock(account: Account) -> Iterator[Finding]:

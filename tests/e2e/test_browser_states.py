@@ -690,11 +690,12 @@ STORE_AWAY: Final = Stage(
 # ── plans ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def plan(name: str, login: str, *shows: str) -> Stage:
-    """What is left of the allowances of another plan."""
+def plan(name: str, login: str, *shows: str, problem: str = "") -> Stage:
+    """What is left of the allowances of another plan, and what the overview calls wrong about it."""
     user = {"user": login}
+    wrong = ("Something is wrong.", problem) if problem else ()
     states = (
-        State(f"overview-{name}", "usual", "/", Sentence("Overview of %(user)s", **user), shows),
+        State(f"overview-{name}", "usual", "/", Sentence("Overview of %(user)s", **user), (*shows, *wrong)),
         State(f"usage-{name}", "usual", "/usage", Sentence("Usage of %(user)s", **user), shows),
     )
     return Stage(f"plan {name}", partial(bridge_of, token=f"ghu_test_{name}"), states)
@@ -702,9 +703,14 @@ def plan(name: str, login: str, *shows: str) -> Stage:
 
 PLANS: Final = (
     plan("free_old", "free-old", "Free"),
-    plan("exhausted", "exhausted", AsIs("300")),
+    plan("exhausted", "exhausted", AsIs("300"), problem="It is used up: calls that cost something are refused."),
     plan("credits", "credits", "AI credits"),
-    plan("pool_empty", "pool-empty", "The shared pool is used up"),
+    plan(
+        "pool_empty",
+        "pool-empty",
+        "The shared pool is used up",
+        problem="The pool that this seat draws on is used up: calls that cost something are refused.",
+    ),
 )
 
 

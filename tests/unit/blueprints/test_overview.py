@@ -106,19 +106,41 @@ def test_calls_that_fail_too_often_are_a_problem_with_advice(client: FlaskClient
     assert "Look into the log for the reason." in page
 
 
+SPENT = {"entitlement": 10, "remaining": 0}
+USED_UP = "It is used up: calls that cost something"
+NO_CHAT = "The chat requests of this plan are used up"
+
+
 @pytest.mark.parametrize(
-    ("quota", "says"),
+    ("quotas", "says", "status"),
     [
-        ({"unlimited": True, "has_quota": False}, "The pool that this seat draws on is used up"),
-        ({"entitlement": 10, "remaining": 0, "has_quota": False}, "It is used up: calls that cost something"),
-        ({"entitlement": 10, "remaining": 1}, "90 % of it are used."),
+        (
+            {"premium_interactions": {"unlimited": True, "has_quota": False}},
+            "The pool that this seat draws on is used up",
+            "problem",
+        ),
+        ({"premium_interactions": SPENT | {"has_quota": False}}, USED_UP, "problem"),
+        ({"premium_interactions": SPENT}, USED_UP, "problem"),
+        ({"premium_interactions": SPENT | {"remaining": -2, "overage_permitted": False}}, USED_UP, "problem"),
+        ({"premium_interactions": SPENT | {"overage_permitted": True}}, "100 % of it are used.", "note"),
+        ({"premium_interactions": SPENT | {"remaining": 1}}, "90 % of it are used.", "note"),
+        ({"chat": SPENT}, NO_CHAT, "problem"),
+        ({"chat": {"unlimited": True}, "premium_interactions": SPENT}, USED_UP, "problem"),
+        ({"chat": {"unlimited": True}, "premium_interactions": {"entitlement": 0, "remaining": 0}}, None, "problem"),
     ],
 )
 def test_an_allowance_that_runs_out_is_told(
-    client: FlaskClient, upstream: responses.RequestsMock, quota: dict[str, Any], says: str
+    client: FlaskClient, upstream: responses.RequestsMock, quotas: dict[str, Any], says: str | None, status: str
 ) -> None:
-    upstream.replace("GET", ACCOUNT_URL, json={**ACCOUNT, "quota_snapshots": {"premium_interactions": quota}})
-    assert says in client.get("/", headers=ADMIN).text
+    upstream.replace("GET", ACCOUNT_URL, json={**ACCOUNT, "quota_snapshots": quotas})
+    page = client.get("/", headers=ADMIN).text
+    found = re.findall(r'badge (bad)?">[^<]*</span>\s*<div><p><strong>Allowance</strong>(.*?)</div>', page, re.DOTALL)
+    assert [bool(bad) for bad, _ in found] == ([] if says is None else [status == "problem"])
+    if says is not None:
+        assert says in found[0][1]
+        # What to do next stands there as well, and a problem is told at the top of the page.
+        assert (("Wait until" in found[0][1]) or ("Ask the administrator" in found[0][1])) == (status == "problem")
+        assert ("Something is wrong." in page) == (status == "problem")
 
 
 @pytest.mark.parametrize(("date", "says"), [("Fri, 01 Jan 2027 00:00:00 GMT", "behind GitHub’s"), ("x", None)])

@@ -180,7 +180,7 @@ def test_what_cannot_be_read_by_anybody_is_refused_by_its_type(client: str, upst
     assert caught.value.param
 
 
-IMAGES = {
+IMAGES: dict[str, Json] = {
     "chat's": {"type": "image_url", "image_url": {"url": PIXEL}},
     "chat's, as a string": {"type": "image_url", "image_url": PIXEL},
     "Anthropic's": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXELS}},
@@ -200,7 +200,7 @@ def test_an_image_in_anybodys_words_reaches_the_model(upstream: str, case: str) 
 
 
 PDF = "JVBERi0="
-FILES = {
+FILES: dict[str, Json] = {
     "chat's": {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}},
     "Anthropic's": {
         "type": "document",
