@@ -424,7 +424,8 @@ def _unknown_route() -> Sentence:
         )
     if found := _TWO_ENDPOINTS.fullmatch(path):
         return Sentence(
-            "There is nothing at %(method)s %(path)s. The base URL of this client must not name an endpoint: set it to %(url)s.",
+            "There is nothing at %(method)s %(path)s. The base URL of this client must not name an endpoint: set it to "
+            "%(url)s.",
             method=method,
             path=path,
             url=request.url_root.rstrip("/") + ("" if found["v1"] else "/v1"),

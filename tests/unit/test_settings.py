@@ -79,8 +79,12 @@ def test_bad_value_is_told_in_one_line_with_an_example(variable: str, value: str
 
 @pytest.mark.parametrize(
     "options",
-    ["", *(f"?sslmode={mode}" for mode in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"))]
-    + ["?sslmode=verify-full&sslrootcert=ca.pem", "?sslmode=require&channel_binding=require&application_name=x"],
+    [
+        "",
+        *(f"?sslmode={mode}" for mode in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")),
+        "?sslmode=verify-full&sslrootcert=ca.pem",
+        "?sslmode=require&channel_binding=require&application_name=x",
+    ],
 )
 def test_a_database_url_as_providers_give_it_is_taken(options: str) -> None:
     url = "postgresql://bridge:pw@db/bridge" + options
