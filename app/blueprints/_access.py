@@ -232,7 +232,10 @@ def is_foreign_page() -> bool:
         return False
     if source == "null":
         return not _has_form_token()
-    return urlsplit(source).netloc != request.host
+    try:
+        return urlsplit(source).netloc != request.host
+    except ValueError:  # no address at all, so none of ours
+        return True
 
 
 def refuse_foreign_page() -> None:

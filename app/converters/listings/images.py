@@ -14,10 +14,11 @@ from app.converters.neutral.vocabulary import Usage
 from app.converters.wire import json_bytes
 from app.converters.wire.accounting import account_in, nano_of
 from app.converters.wire.replace_model import replace_model
-from app.errors import InvalidRequestError
+from app.converters.wire.sse import LineCutter
+from app.errors import InvalidRequestError, UpstreamProtocolError
 
-_BOUNDARY: Final = re.compile(r'boundary="?([^";]{1,200})"?', re.IGNORECASE)
-_NAME: Final = re.compile(rb'(?<!file)name="?([^";\r\n]*)"?', re.IGNORECASE)
+_BOUNDARY: Final = re.compile(r';\s*boundary="?([^";]{1,200})"?', re.IGNORECASE)
+_NAME: Final = re.compile(rb'(?:^|\n)content-disposition:[^\r\n]*?;[ \t]*name="?([^";\r\n]*)"?', re.IGNORECASE)
 _LONGEST_HEAD: Final = 4096
 _LARGEST_EVENT: Final = 64 * 1024 * 1024
 _MARKS: Final = (b'"usage"', b'"copilot_usage"')
@@ -46,7 +47,7 @@ class ImageRequest:
 def form_field(raw: bytes, content_type: str, name: str) -> tuple[int, int] | None:
     """Where the value of a form's field stands; None if the form has none of this name.
 
-    Raises: InvalidRequestError for what is no form.
+    Raises: InvalidRequestError for what is no form, or has the field twice.
     """
     found = _BOUNDARY.search(content_type)
     if found is None:
@@ -55,17 +56,20 @@ def form_field(raw: bytes, content_type: str, name: str) -> tuple[int, int] | No
     at = raw.find(mark)
     if at < 0:
         raise InvalidRequestError("The body is no form: the boundary that Content-Type names is not in it.")
-    while at >= 0:
+    place: tuple[int, int] | None = None
+    while True:
         start = at + len(mark)
         at = raw.find(b"\r\n" + mark, start)
-        head_end = raw.find(b"\r\n\r\n", start, start + _LONGEST_HEAD)
-        if at < 0 or head_end < 0:
-            return None
-        given = _NAME.search(raw, start, head_end)
+        if at < 0:
+            return place
+        # Not beyond this part: the next boundary may be a few bytes away, and there may be millions.
+        head_end = raw.find(b"\r\n\r\n", start, min(at + 2, start + _LONGEST_HEAD))
+        given = _NAME.search(raw, start, head_end) if head_end >= 0 else None
         if given is not None and given[1] == name.encode():
-            return head_end + 4, at
+            if place is not None:  # another reader might heed the other one
+                raise InvalidRequestError(f"The form has the field '{name}' more than once. Send it once.", param=name)
+            place = min(head_end + 4, at), at
         at += 2
-    return None
 
 
 def outcome_of(content: bytes) -> Outcome:
@@ -85,24 +89,27 @@ def outcome_of(content: bytes) -> Outcome:
 
 
 class StreamReader:
-    """Looks through a stream that passes as it is for what it came to. Holds one event at most."""
+    """Looks through a stream that passes as it is for what it came to. Holds one line at most."""
 
     def __init__(self) -> None:
         self.outcome = Outcome()
-        self._event = b""
+        self._lines = LineCutter(_LARGEST_EVENT)
+        self._end = b"\n\n"
 
     @property
     def is_between_events(self) -> bool:
-        return not self._event
+        return self._end.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
 
     def feed(self, piece: bytes) -> None:
-        *events, self._event = (self._event + piece).replace(b"\r\n", b"\n").split(b"\n\n")
-        for event in events:
-            for line in event.split(b"\n"):
-                found = outcome_of(line.removeprefix(b"data:")) if line.startswith(b"data:") else Outcome()
-                self.outcome = found if found != Outcome() else self.outcome
-        if len(self._event) > _LARGEST_EVENT:
-            self._event = b"\n"  # too much to look through; it passes all the same
+        self._end = (self._end + piece[-4:])[-4:]
+        try:
+            lines = self._lines.feed(piece)
+        except UpstreamProtocolError:  # too much to look through; it passes all the same
+            self._lines = LineCutter(_LARGEST_EVENT)
+            return
+        for line in lines.split(b"\n"):
+            found = outcome_of(line.removeprefix(b"data:")) if line.startswith(b"data:") else Outcome()
+            self.outcome = found if found != Outcome() else self.outcome
 
 
 def _count(value: Any) -> int | None:

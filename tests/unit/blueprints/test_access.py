@@ -245,6 +245,8 @@ OWN_PAGE = "http://192.168.1.5:8000"
         ({"Origin": "null", "token": "right"}, False),
         ({"Origin": "null", "token": "wrong"}, True),
         ({"Referer": "http://evil.example/page"}, True),
+        ({"Origin": "http://["}, True),
+        ({"Referer": "http://[::1/page"}, True),
         ({"Referer": f"{OWN_PAGE}/auth/device"}, False),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, False),
     ],
