@@ -5,6 +5,7 @@ With SCREENSHOTS_DIR set, as ``make screenshots`` does, each is written there as
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from tests.simulator.catalogue import load
 from tests.simulator.client import Simulator
 from tests.support import crowd
 from tests.support.bridge import LocalBridge
-from tests.support.browser import WAIT_MS, Onlooker, serving_page
+from tests.support.browser import WAIT_MS, Onlooker, Visitor, serving_page
 from tests.support.page_states import AsIs, Kind, Show, Stage, State, World, words
 from tests.support.sample_team import TOKEN, made, settle
 from tests.support.secrets import API_KEY
@@ -870,3 +871,62 @@ def test_pages_in_their_states(stage: Stage, show: Show, simulator_process: Simu
     simulator_process.reset()
     with stage.opens(simulator_process, tmp_path) as world:
         show(world, stage)
+
+
+A_KEY: Final = "/admin/keys/alice-laptop"
+REFUSALS: Final[dict[str, tuple[str, str, dict[str, str], str]]] = {
+    "a key without a name": ("/admin/keys", "#new form", {"name": "-not so-"}, "#name"),
+    "a minute of no call": (
+        "/admin/keys",
+        "#new form",
+        {"name": "x", "requests_per_minute": "0"},
+        "#requests_per_minute",
+    ),
+    "too many models": ("/admin/keys", "#new form", {"name": "x", "models": "\n".join(["gpt-*"] * 101)}, "#models"),
+    "no budget": ("/admin/keys", "#new form", {"name": "x", "budget_amount": "-5"}, "#amount-1"),
+    "a role that is none": ("/admin/keys", "#new form", {"name": "x", "role": "king"}, ".note.bad"),
+    "a change of a key": (A_KEY, "#edit form", {"concurrent": "0"}, "#concurrent"),
+    "a budget of a key": (A_KEY, "#edit form", {"budget_amount": "-5"}, "#amount-1"),
+    "a name without letters": ("/admin/mapping", "#edit form", {"from": " ", "to": " "}, "#from"),
+    "no model to go to": ("/admin/mapping", "#edit form", {"from": "x", "to": " "}, "#to"),
+    "an action that is none": ("/admin/mapping", "#edit form", {"action": "x"}, ".note.bad"),
+    "a rule for nothing": ("/admin/mapping/rules", "#edit form", {"match": " ", "to": "gpt-4.1"}, "#match"),
+    "a rule to nowhere": ("/admin/mapping/rules", "#edit form", {"match": "x", "to": " "}, "#to"),
+    "no place": ("/admin/mapping/rules", "#edit form", {"match": "x", "to": "gpt-4.1", "number": "0"}, "#number"),
+}
+"""A form, what is wrong in it, and what is focused then."""
+_SEEN: Final = """it => {
+  const box = it.getBoundingClientRect();
+  return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+}"""
+
+
+@pytest.fixture(scope="module")
+def long_pages(simulator_process: Simulator, tmp_path_factory: Any) -> Iterator[World]:
+    """With many keys, names and rules, so that the forms stand far below the fold."""
+    simulator_process.reset()
+    with many_keys(simulator_process, tmp_path_factory.mktemp("long")) as world:
+        crowd.make_rules(world.bridge)
+        yield world
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1440, 900)], ids=["phone", "desk"])
+def test_what_is_wrong_in_a_form_is_seen_and_focused_at_once(long_pages: World, chromium: Any, size: Any) -> None:
+    """Without a script: by where the focus is, a browser shows it and a screen reader reads it out."""
+    width, height = size
+    visitor = Visitor(chromium.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce"))
+    page = visitor.context.new_page()
+    page.goto(f"{long_pages.bridge.url}/requests?api_key={long_pages.bridge.api_key}")
+    try:
+        for name, (address, form, fields, focused) in REFUSALS.items():
+            page.goto(long_pages.bridge.url + address)
+            sent(form, **fields)(page, long_pages, "en")
+            alarm = page.locator("[role=alert]").first
+            expect(page.locator(focused), name).to_be_focused()
+            assert alarm.evaluate(_SEEN), name
+            if focused.startswith("#"):
+                assert page.locator(focused).get_attribute("aria-describedby") == alarm.get_attribute("id"), name
+            if folder := os.environ.get("SCREENSHOTS_DIR"):
+                page.screenshot(path=f"{folder}/refused-{name.replace(' ', '-')}-{width}.png")
+    finally:
+        visitor.context.close()
