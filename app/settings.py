@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dotenv import dotenv_values, load_dotenv
@@ -50,6 +50,11 @@ class Secret:
 
     def reveal(self) -> str:
         return self._value
+
+    @staticmethod
+    def can_be_sent(value: object) -> TypeGuard[str]:
+        """Whether it is one that can stand in a header."""
+        return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
     def __str__(self) -> str:
         return "***"

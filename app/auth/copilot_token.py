@@ -98,7 +98,7 @@ class CopilotToken:
         """A stored token; None if it cannot be read: damaged, or written by a version with other fields."""
         try:
             told = orjson.loads(text)
-            if not isinstance(told["value"], str) or not isinstance(told["account"], str):
+            if not Secret.can_be_sent(told["value"]) or not isinstance(told["account"], str):
                 return None
             numbers = {name: float(told[name]) for name in ("obtained_at", "refresh_after_s", "lifetime_s")}
             return cls(
@@ -346,7 +346,7 @@ class CopilotTokens:
         except StoreError:
             return None
         token = CopilotToken.from_json(text) if text else None
-        if token is None or not self._is_usable(token, rejected):
+        if token is None or token.account != account or not self._is_usable(token, rejected):
             return None
         # One from before the settings were changed may name another GitHub's.
         return token if token.api_base is None or self._is_copilot_address(token.api_base) else None
@@ -430,7 +430,7 @@ def _from_envelope(body: dict[str, Any], answer: Answer, github_token: GitHubTok
     value, expires_at, refresh_in = body.get("token"), body.get("expires_at"), body.get("refresh_in")
     if value == "" and github_token.kind == "ghs":
         raise AccountError(_NOT_FOR_INSTALLATIONS, code="installation_not_entitled")
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+    if not Secret.can_be_sent(value):
         raise UpstreamStatusError(Sentence("GitHub's token exchange gave no token. Try again in a minute."), status=502)
     skew_s = _server_time(answer, now) - now
     refresh_in_s = float(refresh_in) if isinstance(refresh_in, int | float) and refresh_in > 0 else 1500.0
@@ -481,7 +481,7 @@ def _direct(github_token: GitHubToken, secret: Secret, now: float, left_s: float
 def _server_time(answer: Answer, now: float) -> float:
     try:
         return parsedate_to_datetime(answer.headers["Date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return now
 
 

@@ -307,7 +307,7 @@ class DeviceSignIn:
             return
         body = expect_object(answer, Sentence("sign-in"))
         token, error = body.get("access_token"), str(body.get("error") or "")
-        if isinstance(token, str) and token and token.isascii() and token.isprintable():
+        if Secret.can_be_sent(token):
             self._complete(current, token)
         elif error == "authorization_pending":
             if current.trouble:

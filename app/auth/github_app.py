@@ -129,7 +129,8 @@ class GitHubApp:
         try:
             told = orjson.loads(self._store.get(_key(self.identity.fingerprint)) or "null")
             token = InstallationToken(Secret(told["value"]), float(told["obtained_at"]), float(told["lifetime_s"]))
-            return token if token.left_s(self._clock()) > 0 else None
+            is_good = Secret.can_be_sent(told["value"]) and token.left_s(self._clock()) > 0
+            return token if is_good else None
         except (StoreError, ValueError, TypeError, KeyError):
             return None
 
@@ -222,7 +223,7 @@ def _read(body: Mapping[str, Any], now: float, server_now: float, wanted: Mappin
         ends_at = datetime.fromisoformat(str(body.get("expires_at"))).timestamp()
     except ValueError:
         ends_at = server_now + 3600
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value:
+    if not Secret.can_be_sent(value):
         raise UpstreamProtocolError(
             Sentence("GitHub's answer to the %(what)s holds no token. Try again in a minute.", what=INSTALLATION_TOKEN)
         )
@@ -244,7 +245,7 @@ def _skew(answer: Answer, now: float) -> float:
     """GitHub's clock minus ours, in seconds."""
     try:
         return parsedate_to_datetime(answer.headers["Date"]).timestamp() - now
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         return 0.0
 
 

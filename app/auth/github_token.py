@@ -156,7 +156,7 @@ class GitHubTokens:
         """Raises: OSError."""
         try:
             content = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             _warn_unreadable(path, error)
             return None
         if not isinstance(content, dict):
@@ -165,8 +165,11 @@ class GitHubTokens:
         for key, entry in content.items():
             if key.split(":")[0] == self._host and isinstance(entry, dict):
                 value, user = entry.get("oauth_token"), entry.get("user")
-                if isinstance(value, str) and value.strip():
+                if not isinstance(value, str) or not value.strip():
+                    continue
+                if Secret.can_be_sent(value.strip()):
                     return GitHubToken(Secret(value.strip()), source, user if isinstance(user, str) else None)
+                _warn_unreadable(path, ValueError("no token"))
         return None
 
 

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from app.bundles.bundle import bundle_of
 from app.errors import StoreError
@@ -22,6 +22,7 @@ from app.ledger.booking import outcome_of
 from app.logs import logger
 from app.reply import Ended, Record
 from app.store.base import Store
+from app.store.record import record, told_by
 from app.tape import Tape
 
 LONGEST_S: Final = 3600.0
@@ -161,15 +162,18 @@ class Recorder:
         found = []
         for key, text in self._store.scan(_HEAD).items():
             try:
-                found.append(Kept(id=key.removeprefix(_HEAD), **json.loads(text)))
-            except (ValueError, TypeError):
+                found.append(record(Kept, told_by(text), id=key.removeprefix(_HEAD)))
+            except ValueError:
                 continue
         return sorted(found, key=lambda kept: kept.made_at, reverse=True)
 
     def content(self, id: str) -> bytes | None:
         """The file; None if it is gone. Raises: StoreError."""
         packed = self._store.get(_BODY + id)
-        return zlib.decompress(base64.b85decode(packed)) if packed is not None else None
+        try:
+            return zlib.decompress(base64.b85decode(packed)) if packed is not None else None
+        except (ValueError, zlib.error):
+            return None  # it is damaged
 
     def forget(self, id: str) -> bool:
         """Whether it was there. Raises: StoreError."""
@@ -179,9 +183,8 @@ class Recorder:
 
 def _switch_of(text: str | None) -> Switch | None:
     try:
-        told: dict[str, Any] = json.loads(text) if text else {}
-        return Switch(str(told["key"]), float(told["until"]), str(told["by"]))
-    except (ValueError, KeyError, TypeError):
+        return record(Switch, told_by(text)) if text else None
+    except ValueError:
         return None
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from app.caching.prefix import Prefix
 from app.errors import StoreError
 from app.store.base import Store
+from app.store.record import record, told_by
 
 LONGEST_S: Final = 24 * 3600.0
 _FRESH_S: Final = 1.0
@@ -69,7 +70,7 @@ class CacheWatch:
 
 def _read(text: str | None) -> Watched | None:
     try:
-        told = json.loads(text) if text else {}
-        return Watched(float(told["until"]), str(told["by"]), bytes.fromhex(told["key"]))
+        told = told_by(text)
+        return record(Watched, told, key=bytes.fromhex(told["key"])) if told else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -202,7 +202,7 @@ def _skew(date: str | None, now: float) -> float | None:
     """The host's clock minus ours, in seconds. Date has whole seconds: half of one is added."""
     try:
         return parsedate_to_datetime(date or "").timestamp() + 0.5 - now
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

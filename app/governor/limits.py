@@ -19,6 +19,7 @@ from app.converters.wire.named_limit import NamedLimit, Scope
 from app.errors import Sentence, StoreError, UpstreamStatusError
 from app.logs import loggable_name, logger
 from app.store.base import Store
+from app.store.record import record, told_by
 
 _PREFIX: Final = "limits:"
 _FRESH_S: Final = 0.25
@@ -218,7 +219,6 @@ def _text(closed: list[Closed]) -> str:
 def _read(text: str | None) -> tuple[Closed, ...]:
     """What cannot be read counts as open."""
     try:
-        found = [Closed(**one) for one in json.loads(text)] if text else []
-        return tuple(one for one in found if one.ends_at + one.opens_at < math.inf and one.words)
-    except (ValueError, TypeError, KeyError):
+        return tuple(record(Closed, one) for one in told_by(text) or ())
+    except (ValueError, TypeError):
         return ()

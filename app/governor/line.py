@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.store.record import told_by
+
 ALIVE_S: Final = 30.0
 """How long a worker counts that says nothing. What it had goes then."""
 
@@ -44,7 +46,7 @@ class Line:
     def read(cls, text: str | None, now: float) -> Line:
         """From what is stored, without workers that are no more. What cannot be read counts as empty."""
         try:
-            told = json.loads(text) if text else {}
+            told = told_by(text) or {}
             line = cls(
                 [str(one) for one in told.get("running", ())],
                 {str(ticket): str(key) for ticket, key in told.get("waiting", {}).items()},
@@ -53,7 +55,7 @@ class Line:
                 min(float(told.get("last_at", 0.0)), now),
                 {str(worker): min(float(until), now + ALIVE_S) for worker, until in told.get("alive", {}).items()},
             )
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError):
             return cls()
         line._forget_the_dead(now)
         return line

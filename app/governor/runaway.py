@@ -17,6 +17,7 @@ from app.converters.wire.accounting import NANO
 from app.errors import ClientError, StoreError
 from app.logs import logger
 from app.store.base import Store
+from app.store.record import record, told_by
 
 QUIET_S: Final = 600.0
 """After so long without a call, what was counted of the same call is over."""
@@ -148,7 +149,7 @@ class RunawayBrake:
 def _read(text: str | None, now: float) -> dict[str, _Talk]:
     """Those that are not over, the one that was used last at the end."""
     try:
-        talks = {str(id): _Talk(**told) for id, told in json.loads(text).items()} if text else {}
+        talks = {str(id): record(_Talk, told) for id, told in (told_by(text) or {}).items()}
         return {id: talk for id, talk in talks.items() if abs(now - talk.last_at) <= KEPT_S}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, AttributeError):
         return {}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from app.errors import Sentence, StoreError
 from app.store.base import Store
 from app.store.mapping_history import Change, History, State
+from app.store.record import told_by
 from app.store.rules import Choice, Rule, first_fitting
 from app.store.stored_value import StoredValue
 
@@ -159,7 +160,7 @@ class ModelMapping:
 
 def _parse(raw: str) -> dict[str, str]:
     try:
-        mapping = json.loads(raw)
+        mapping = told_by(raw, takes_halves=True)
     except ValueError:
         mapping = None
     if not isinstance(mapping, dict) or not all(isinstance(target, str) for target in mapping.values()):
@@ -171,7 +172,7 @@ def _parse(raw: str) -> dict[str, str]:
 
 def _parse_rules(raw: str) -> tuple[Rule, ...]:
     try:
-        return tuple(Rule.of(told) for told in json.loads(raw))
+        return tuple(Rule.of(told) for told in told_by(raw))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(
             Sentence("The stored rules of the model mapping cannot be read. Set them anew to repair it.")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from app.errors import Sentence
 from app.store.base import Store
+from app.store.record import record, told_by
 from app.store.rules import Rule
 
 MOST_CHANGES: Final = 50
@@ -33,6 +34,11 @@ class Change:
     by: str
     what: str
     before: State
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    names: dict[str, str] | None
 
 
 class History:
@@ -78,14 +84,13 @@ def _parse(raw: str | None) -> list[Change]:
     """What is remembered, the oldest first; what cannot be read is forgotten."""
     try:
         return [
-            Change(
-                one["number"],
-                one["at"],
-                one["by"],
-                Sentence.unpacked(one["what"]),
-                State(one["names"], tuple(Rule.of(rule) for rule in one["rules"])),
+            record(
+                Change,
+                one,
+                what=Sentence.unpacked(one["what"]),
+                before=State(record(_Names, one).names, tuple(Rule.of(rule) for rule in one["rules"])),
             )
-            for one in json.loads(raw or "[]")
+            for one in told_by(raw) or ()
         ]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []

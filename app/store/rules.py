@@ -63,7 +63,7 @@ class Rule:
             match=told["match"].strip(),
             to=tuple(one.strip() for one in ([to] if isinstance(to, str) else to)),
             keys=tuple(one.strip() for one in told.get("keys") or ()),
-            purposes=tuple(told.get("purposes") or ()),
+            purposes=tuple(one.strip() for one in told.get("purposes") or ()),
             fall_back=told.get("fall_back") is True,
             note=(told.get("note") or "").strip(),
         )

@@ -20,6 +20,7 @@ from app.auth.github_token import TokenSource
 from app.errors import GatewayError, NotFoundError, Sentence, StoreError, UpstreamStatusError
 from app.logs import logger
 from app.routing import AUTO, Model, find_model
+from app.settings import Secret
 from app.store.base import Store
 from app.upstream.catalog import Catalog
 from app.upstream.client import CopilotClient, UpstreamAnswer
@@ -228,7 +229,7 @@ class AutoMode:
         listed = find_model(model.id, self._catalog.models())
         if not isinstance(ends, int | float) or isinstance(ends, bool):
             ends = self._clock() + _LIVES_S
-        return Pick(listed or model, token if isinstance(token, str) else "", float(ends))
+        return Pick(listed or model, token if Secret.can_be_sent(token) else "", float(ends))
 
 
 def _object(content: bytes) -> Json | None:

@@ -116,6 +116,16 @@ def test_token_is_renewed_by_refresh_in_before_it_runs_out(world: World) -> None
     assert world.github.exchanges == 2
 
 
+@pytest.mark.parametrize(
+    "date",
+    ["", "yesterday", "Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 2026 00:00:00 +99999999999999", "\x00"],
+)
+def test_a_date_that_makes_no_sense_is_none(world: World, date: str) -> None:
+    body = {"token": "tid=test;exp=1:mac", "expires_at": int(world.now) + 1800, "refresh_in": 1500}
+    world.github.answer = Answer(200, CaseInsensitiveDict({"Date": date}), body)
+    assert world.worker().current().skew_s == 0
+
+
 @pytest.mark.parametrize("skew_s", [-7200.0, 7200.0])
 def test_clock_far_off_githubs_changes_nothing(world: World, skew_s: float) -> None:
     world.github.skew_s = skew_s

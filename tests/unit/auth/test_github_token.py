@@ -79,7 +79,20 @@ def test_folder_that_cannot_be_written_is_told(make, tmp_path: Path) -> None:
         make().save("ghu_test_own", None)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"github.com": 7}', '{"github.com": {"oauth_token": ""}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"github.com": 7}',
+        '{"github.com": {"oauth_token": ""}}',
+        '{"github.com": {"oauth_token": "ghu_☃"}}',
+        '{"github.com": {"oauth_token": "ghu_a\\nX-Header: b"}}',
+    ],
+    ids=range(8),
+)
 def test_spoilt_file_is_passed_over(make, tmp_path: Path, content: str) -> None:
     (tmp_path / "editor" / "hosts.json").write_text(content)
     write(tmp_path / "editor" / "apps.json", "github.com:x", "ghu_test_apps")
