@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -55,6 +55,12 @@ _WAIT_STEP_S = 0.05
 # After an early renewal that failed: until the next try, unless GitHub names a time.
 _RENEWAL_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 600.0
+# However soon GitHub says that a token is to be renewed, or has ended: GitHub recognises those who ask for token after
+# token (contract §2.6), and Copilot will say that it is dead.
+_LEAST_S = 10.0
+_SHORTEST_LIFE_S = 30.0
+# What says more says nothing; Redis could not even keep it.
+_LONGEST_LIFE_S = 10 * 365 * 86_400.0
 # GitHub's clock and ours may differ by this much before we mention it.
 _SKEW_WORTH_MENTIONING_S = 120
 
@@ -433,11 +439,11 @@ def _from_envelope(body: dict[str, Any], answer: Answer, github_token: GitHubTok
     if not Secret.can_be_sent(value):
         raise UpstreamStatusError(Sentence("GitHub's token exchange gave no token. Try again in a minute."), status=502)
     skew_s = _server_time(answer, now) - now
-    refresh_in_s = float(refresh_in) if isinstance(refresh_in, int | float) and refresh_in > 0 else 1500.0
+    refresh_in_s = max(float(refresh_in), _LEAST_S) if _is_number(refresh_in) and refresh_in > 0 else 1500.0
     lifetime_s = refresh_in_s + 60
-    if isinstance(expires_at, int | float):
+    if _is_number(expires_at):
         # By GitHub's own clock on both sides, so that ours does not matter.
-        lifetime_s = max(1.0, float(expires_at) - (now + skew_s))
+        lifetime_s = min(max(float(expires_at) - (now + skew_s), _SHORTEST_LIFE_S), _LONGEST_LIFE_S)
     endpoints = body.get("endpoints")
     api_base = endpoints.get("api") if isinstance(endpoints, dict) else None
     return CopilotToken(
@@ -450,6 +456,10 @@ def _from_envelope(body: dict[str, Any], answer: Answer, github_token: GitHubTok
         skew_s=skew_s,
         kind=github_token.kind,
     )
+
+
+def _is_number(told: object) -> TypeGuard[float]:
+    return isinstance(told, int | float) and not isinstance(told, bool)
 
 
 def _base_url(told: object) -> str | None:

@@ -126,6 +126,25 @@ def test_a_date_that_makes_no_sense_is_none(world: World, date: str) -> None:
     assert world.worker().current().skew_s == 0
 
 
+@pytest.mark.parametrize(
+    ("refresh_in", "ends_in_s"),
+    [(0.001, 1800), (1, 1800), (True, 1800), (1500, -3600), (1500, 0), (1500, 0.5), (0.001, -1e9), (-5, 1e300)],
+)
+def test_however_soon_a_token_is_said_to_end_github_is_not_asked_with_each_call(
+    world: World, refresh_in: float, ends_in_s: float
+) -> None:
+    body = {"token": "tid=test;exp=1:mac", "expires_at": world.now + ends_in_s, "refresh_in": refresh_in}
+    world.github.answer = Answer(200, CaseInsensitiveDict(), body)
+    tokens = world.worker()
+    for _ in range(9):
+        tokens.current()
+        world.now += 1
+    assert world.github.exchanges == 1
+    world.now += 4e8
+    tokens.current()
+    assert world.github.exchanges == 2
+
+
 @pytest.mark.parametrize("skew_s", [-7200.0, 7200.0])
 def test_clock_far_off_githubs_changes_nothing(world: World, skew_s: float) -> None:
     world.github.skew_s = skew_s
