@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from app.blueprints import _language, _pages
@@ -351,6 +351,8 @@ def _http_error(problem: HTTPException) -> Response | BaseResponse:
         )
     elif status == 413:
         error = _too_large(current_gateway().settings.max_body_bytes)
+    elif isinstance(problem, ClientDisconnected):  # it broke off, or its chunks are damaged
+        error = InvalidRequestError(Sentence("The body is not valid HTTP."))
     else:
         error = ClientError(problem.description or "The request is not valid HTTP.", status=status)
     response = error_response(error)

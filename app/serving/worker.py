@@ -280,7 +280,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         connection.serves()
         connection.body = req.unreader.sock = PacedBody(sock)
         usual_bytes, req.unreader.mxchunk = req.unreader.mxchunk, PIECE_BYTES
-        req.body = BodyInPieces(req.body)
+        req.body = BodyInPieces(req.body, connection.body)
         try:
             super().handle_request(listener_name, req, sock, addr)
         except ClientGone:

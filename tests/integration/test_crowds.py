@@ -68,6 +68,15 @@ def test_half_a_form_is_given_up_and_its_connection_closed(small: Bridge) -> Non
         assert "Connection: close" in told[name], name
 
 
+@pytest.mark.parametrize("chunks", ["0x1\r\na\r\n0\r\n\r\n", "1\r\na\r\n0\r\nContent-Length: 3\r\n\r\n"])
+def test_damaged_chunks_end_their_connection(small: Bridge, chunks: str) -> None:
+    head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nx-api-key: {small.api_key}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    told = answer(dial(small, head + chunks))
+    assert told.startswith("HTTP/1.1 400 ")
+    assert "Connection: close" in told
+    assert "not valid HTTP" in told
+
+
 @pytest.mark.parametrize("first", ["", "GET / HT", HALF["a form without a key"]], ids=["silent", "half a head", "form"])
 def test_a_full_worker_answers_health_checks_and_tells_all_others(small: Bridge, first: str) -> None:
     crowd: list[socket.socket] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http.errors import ParseException
 from gunicorn.http.parser import RequestParser
 
 from app.errors import SlowBodyError
@@ -93,6 +94,10 @@ class Wire:
         self.data = data
         self._sock = self
         self.reads: list[int] = []
+        self.rests = 0
+
+    def rest(self) -> None:
+        self.rests += 1
 
     def recv(self, size: int) -> bytes:
         given, self.data = self.data[:size], self.data[size:]
@@ -112,8 +117,9 @@ def bodies(after: bytes, framed: bytes) -> tuple[Any, Wire, Any]:
     wire = Wire(b"POST /v1/x HTTP/1.1\r\nHost: x\r\n" + framed + after)
     parser = RequestParser(Config(), wire, ("127.0.0.1", 1))
     request: Any = next(parser)
-    request.unreader.sock, request.unreader.mxchunk = PacedBody(wire), PIECE_BYTES
-    request.body = BodyInPieces(request.body)
+    paced = PacedBody(wire, let_others_on=wire.rest)
+    request.unreader.sock, request.unreader.mxchunk = paced, PIECE_BYTES
+    request.body = BodyInPieces(request.body, paced)
     return request.body, wire, parser
 
 
@@ -144,3 +150,41 @@ def test_a_body_that_has_come_is_read_in_pieces_of_64_kib(framed: bytes) -> None
 def test_a_body_that_breaks_off_ends() -> None:
     body, _, _ = bodies(b"", b"Content-Length: 10\r\n\r\nhalf")
     assert [body.read(), body.read(1)] == [b"half", b""]
+
+
+@pytest.mark.parametrize(
+    ("framed", "turns"),
+    [
+        pytest.param(FRAMED[0][0], 15, id="length"),
+        pytest.param(FRAMED[1][0], 15, id="chunked"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 10_000 + b"0\r\n\r\n", 39, id="bytes"),
+    ],
+)
+def test_others_get_their_turn_while_a_body_comes_as_fast_as_it_is_read(framed: bytes, turns: int) -> None:
+    body, wire, _ = bodies(b"", framed)
+    body.read()
+    assert wire.rests >= turns
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        b"0x1\r\na\r\n0\r\n\r\n",
+        b"-1\r\na\r\n0\r\n\r\n",
+        b"1_0\r\n",
+        b"1\r\nab\r\n0\r\n\r\n",
+        b"1\r\na\r\n0\r\nContent-Length: 3\r\n\r\n",
+        b"1\r\na\r\n0\r\nno header\r\n\r\n",
+        b"1\r\na\r\n",  # broken off
+        b"0" * 200_000 + b"\r\n\r\n",
+        b"1;" + b"a" * 200_000 + b"\r\na\r\n0\r\n\r\n",
+        b"1\r\na\r\n0\r\n" + b"A: b\r\n" * 40_000 + b"\r\n",
+    ],
+    ids=range(10),
+)
+def test_nothing_is_served_after_damaged_chunks(chunks: bytes) -> None:
+    body, wire, parser = bodies(b"GET /next HTTP/1.1\r\n", b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    with pytest.raises((OSError, ParseException)):
+        body.read()
+    assert parser.mesg.unreader.sock.is_given_up
+    assert sum(wire.reads) < 220_000  # what has no end is not waited for
