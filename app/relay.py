@@ -33,7 +33,7 @@ from app.converters.wire.accounting import credits_text
 from app.converters.wire.error_body import answer_in
 from app.converters.wire.openai_errors import is_full
 from app.copier import Passage
-from app.errors import GatewayError, NotFoundError, StoreError, UpstreamError, UpstreamProtocolError
+from app.errors import GatewayError, NotFoundError, Sentence, StoreError, UpstreamError, UpstreamProtocolError
 from app.governor.governor import AccountGovernor, asker_of, asks_of
 from app.logs import loggable_name, logger
 from app.reply import EVENT_STREAM, JSON, Attempt, Record, Reply, header_safe
@@ -262,7 +262,7 @@ class Relay:
                 code="unsupported_api_for_model",
             )
         if model is None:
-            raise self._unknown_model(record, "GET /v1/models does not list it.", path=passing.path)
+            raise self._unknown_model(record, Sentence("GET /v1/models does not list it."), path=passing.path)
         require_endpoint(model, passing.path, models)
         self._reserve(record, passing.body, len(passing.raw), model)
         call = Call(
@@ -382,7 +382,7 @@ class Relay:
         """
         self._client.require_token()
         if model is None:
-            raise self._unknown_model(record, "GET /v1/models does not list it.")
+            raise self._unknown_model(record, Sentence("GET /v1/models does not list it."))
         if not model.is_enabled:
             return None
         return answer_probe(client, body, traits=traits, identity=identity)
@@ -518,7 +518,10 @@ class Relay:
         if answer.content_type == "text/html":
             answer.close()
             raise UpstreamProtocolError(
-                "Copilot answered with an HTML page instead of data: its front door is checking us. Wait half a minute."
+                Sentence(
+                    "Copilot answered with an HTML page instead of data: its front door is checking us. Wait half a "
+                    "minute."
+                )
             )
         for name in learned:  # only now it is known that this was the fault, and the only one
             self._learn(record, upstream.path, name)
@@ -556,8 +559,11 @@ class Relay:
             record.sent = "refused"
             answer.close()
             raise UpstreamProtocolError(
-                f"GitHub Copilot's address leads elsewhere (status {answer.status}) instead of answering: something on "
-                "the way asks for a sign-in, or COPILOT_API_BASE_URL names a host that has moved."
+                Sentence(
+                    "GitHub Copilot's address leads elsewhere (status %(status)s) instead of answering: something on "
+                    "the way asks for a sign-in, or COPILOT_API_BASE_URL names a host that has moved.",
+                    status=answer.status,
+                )
             )
         return answer
 
@@ -580,12 +586,13 @@ class Relay:
         close = near_matches(
             record.served_model, (model.id for model in known if path is None or path in model.endpoints)
         )
-        asked = repr(record.model)
+        asked: str = repr(record.model)
         if record.served_model != record.model:
-            asked += f" (mapped to {record.served_model!r})"
-        hint = f" Did you mean: {', '.join(close)}?" if close else ""
+            asked = Sentence("%(model)s (mapped to %(served)s)", model=asked, served=repr(record.served_model))
+        hint = Sentence("Did you mean: %(names)s?", names=", ".join(close)) if close else ""
+        offers = Sentence("Copilot does not offer the model %(model)s to this account: %(why)s", model=asked, why=why)
         return NotFoundError(
-            f"Copilot does not offer the model {asked} to this account: {why}{hint}",
+            Sentence.joined(offers, hint) if hint else offers,
             param="model",
             code="model_not_found",
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.converters.neutral.model_limits import is_openai
-from app.errors import UnsupportedFeatureError
+from app.errors import Sentence, UnsupportedFeatureError
 
 CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "/chat/completions", "/responses", "/v1/messages", "/embeddings"
 
@@ -178,10 +178,19 @@ def require_endpoint(model: Model, path: str, models: Iterable[Model]) -> None:
     kind = {CHAT: "chat", RESPONSES: "chat", MESSAGES: "chat", EMBEDDINGS: "embeddings"}.get(path)
     here = [m.id for m in models if path in m.endpoints and kind in (None, m.type) and m.is_enabled]
     others = near_matches(model.id, here) or here[:_SUGGESTED]
-    served = ", ".join(model.endpoints) or "no endpoint that the bridge speaks"
-    advice = f" Try {' or '.join(others)} here." if others else ""
+    served = ", ".join(model.endpoints) or Sentence("no endpoint that the bridge speaks")
+    said = Sentence(
+        "The model %(model)s is not accessible via the %(path)s endpoint: Copilot serves it at %(served)s.",
+        model=repr(model.id),
+        path=path,
+        served=served,
+    )
+    names: str = others[0] if others else ""
+    for other in others[1:]:
+        names = Sentence("%(one)s or %(other)s", one=names, other=other)
+    advice = Sentence("Try %(names)s here.", names=names) if others else ""
     raise UnsupportedFeatureError(
-        f"The model {model.id!r} is not accessible via the {path} endpoint: Copilot serves it at {served}.{advice}",
+        Sentence.joined(said, advice) if advice else said,
         param="model",
         code="unsupported_api_for_model",
     )

@@ -55,6 +55,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 HEALTH_PATHS = ("/health", "/livez", "/readyz")
 # Refusals that may have passed when the same request comes again.
 _MAY_PASS = (408, 409, 425, 429)
+_READ = ("try_it",)
+"""Endpoints for programs whose errors a person reads, in the language of the page."""
 
 
 def register(app: Flask) -> None:
@@ -302,10 +304,11 @@ def error_response(error: GatewayError) -> Response:
     """Any error of the tree, in the dialect of its client; for a browser outside the API, as a page."""
     record = current_record()
     record.error = error.code
-    message = _with_address(error)
+    message = _with_address(error, error.message)
     log_error(error, message, record)
     shown = copy(error)
-    shown.message = message
+    # Programs match on the words; these endpoints are asked by a page of ours, for a person who reads them.
+    shown.message = _with_address(error, _language.translate(error.message)) if request.blueprint in _READ else message
     if not CLIENT_PATHS.match(request.path) and wants_html():
         response = _pages.error_page(error, record.request_id)
     else:
@@ -324,11 +327,11 @@ def error_response(error: GatewayError) -> Response:
     return response
 
 
-def _with_address(error: GatewayError) -> str:
+def _with_address(error: GatewayError, message: str) -> str:
     """The sign-in page by its full address, as this client reaches us; errors themselves know the path only."""
     if not isinstance(error, AccountError):
-        return error.message
-    return error.message.replace(SignInRequiredError.path, request.url_root.rstrip("/") + SignInRequiredError.path)
+        return message
+    return message.replace(SignInRequiredError.path, request.url_root.rstrip("/") + SignInRequiredError.path)
 
 
 def _http_error(problem: HTTPException) -> Response | BaseResponse:

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from app.errors import BusyError, ClientGone, StoreError
+from app.errors import BusyError, ClientGone, Sentence, StoreError
 from app.governor.line import ALIVE_S, Line, Rules
 from app.http_connection import Interrupt
 from app.logs import logger
@@ -142,8 +142,11 @@ class CallQueue:
             turn.come()
         if not turn.has_joined:
             raise BusyError(
-                "The bridge makes no more calls to GitHub Copilot at a time than its operator allows, and "
-                f"{self.rules.most_waiting} others wait already. Try again in a few seconds.",
+                Sentence(
+                    "The bridge makes no more calls to GitHub Copilot at a time than its operator allows, and "
+                    "%(most)s others wait already. Try again in a few seconds.",
+                    most=self.rules.most_waiting,
+                )
             )
 
     def _wait(self, account: str, turn: _Turn, until: float, check: Callable[[], None]) -> None:
@@ -153,8 +156,11 @@ class CallQueue:
                 left = until - self._monotonic()
                 if left <= 0:
                     raise BusyError(
-                        "The bridge makes no more calls to GitHub Copilot at a time than its operator allows, and it "
-                        f"was not your turn within {self._longest_wait_s:g} seconds. Try again in a few seconds.",
+                        Sentence(
+                            "The bridge makes no more calls to GitHub Copilot at a time than its operator allows, and "
+                            "it was not your turn within %(seconds)s seconds. Try again in a few seconds.",
+                            seconds=f"{self._longest_wait_s:g}",
+                        )
                     )
                 pause = self._look(account, turn) if self._is_first(account, turn) else _CHECK_S
                 if turn.has_come:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from app.converters.wire.accounting import NANO
-from app.errors import ClientError, StoreError
+from app.errors import ClientError, Sentence, StoreError
 from app.logs import logger
 from app.store.base import Store
 from app.store.record import record, told_by
@@ -114,17 +114,24 @@ class RunawayBrake:
         self._change(conversation, change)
 
     def _error(self, what: str, amount: int) -> RunawayError:
-        go_on = "send another message in it yourself"
         if what == "repeats":
             return RunawayError(
-                f"The same request has come {amount} times in this conversation without a turn of the person between, "
-                f"and RUNAWAY_REPEATS allows {self._most_repeats}: it is held, for its client may have run away. To go "
-                f"on, {go_on}, or wait {QUIET_S / 60:g} minutes."
+                Sentence(
+                    "The same request has come %(amount)s times in this conversation without a turn of the person "
+                    "between, and RUNAWAY_REPEATS allows %(most)s: it is held, for its client may have run away. To go "
+                    "on, send another message in it yourself, or wait %(minutes)s minutes.",
+                    amount=amount,
+                    most=self._most_repeats,
+                    minutes=f"{QUIET_S / 60:g}",
+                )
             )
         return RunawayError(
-            f"This conversation has cost {amount / NANO:.2f} AI credits, and RUNAWAY_CREDITS allows "
-            f"{self._most_nano / NANO:g}: it is held. To go on, {go_on}, which allows as much again, or begin "
-            "a new one."
+            Sentence(
+                "This conversation has cost %(amount)s AI credits, and RUNAWAY_CREDITS allows %(most)s: it is held. To "
+                "go on, send another message in it yourself, which allows as much again, or begin a new one.",
+                amount=f"{amount / NANO:.2f}",
+                most=f"{self._most_nano / NANO:g}",
+            )
         )
 
     def _change(self, conversation: Conversation, change: Callable[[_Talk, float], None]) -> None:

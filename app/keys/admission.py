@@ -67,8 +67,13 @@ class Admission:
         limits = self.key.limits
         if not limits.admits(model):
             raise ForbiddenError(
-                f"The key {self.key.name!r} may not use the model {model!r}, only: {', '.join(limits.models)}. "
-                "GET /v1/models lists what it may use.",
+                Sentence(
+                    "The key %(name)s may not use the model %(model)s, only: %(models)s. GET /v1/models lists what it "
+                    "may use.",
+                    name=repr(self.key.name),
+                    model=repr(model),
+                    models=", ".join(limits.models),
+                ),
                 param="model",
                 code="model_not_allowed",
             )

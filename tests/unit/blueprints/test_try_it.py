@@ -119,3 +119,54 @@ def test_stored_text_never_runs(signed_in: None, catalogue: Callable[..., None],
     assert answer.status_code == 200
     assert "<script>alert" not in answer.text
     assert "<img" not in answer.text
+
+
+ZH = {"Accept-Language": "zh-CN"}
+HAN = re.compile(r"[\u4e00-\u9fff]")
+OWN_ERRORS: dict[str, tuple[int, dict[str, Any]]] = {
+    "a model for something else": (400, {"model": "emb"}),
+    "no model": (400, {"model": ""}),
+    "a field of the wrong kind": (400, {"stream": "yes"}),
+}
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+@pytest.mark.parametrize("case", OWN_ERRORS)
+def test_our_errors_are_told_in_the_language_of_the_page(browser: FlaskClient, case: str, dialect: str) -> None:
+    status, fields = OWN_ERRORS[case]
+    body, word = {"model": "gpt-4.1", **BODIES[dialect], **fields}, {"x-form-token": token(browser)}
+    chinese = browser.post(f"/try/{dialect}", json=body, headers=word | ZH)
+    english = browser.post(f"/try/{dialect}", json=body, headers=word)
+    program = browser.post({"chat": "/v1/chat/completions"}.get(dialect, f"/v1/{dialect}"), json=body, headers=KEY | ZH)
+    assert {answer.status_code for answer in (chinese, english, program)} == {status}
+    assert HAN.search(chinese.get_json()["error"]["message"])
+    # A program is told what it always was, whatever its languages are.
+    assert english.get_json()["error"]["message"] == program.get_json()["error"]["message"]
+    assert not HAN.search(english.get_json()["error"]["message"])
+
+
+def test_a_form_that_has_expired_is_told_in_the_language_of_the_page(browser: FlaskClient) -> None:
+    assert HAN.search(send(browser, **{"x-form-token": "0", **ZH}).get_json()["error"]["message"])
+
+
+def test_what_copilot_says_stays_as_it_is(browser: FlaskClient, upstream: responses.RequestsMock) -> None:
+    said = "The pears of this request are not ripe."
+    refusal = {"error": {"message": said, "code": "unripe"}}
+    upstream.replace("POST", "https://copilot.test/chat/completions", json=refusal, status=400)
+    answer = send(browser, **{"x-form-token": token(browser), **ZH})
+    assert (answer.status_code, said in answer.get_json()["error"]["message"]) == (400, True)
+
+
+def test_a_model_that_copilot_does_not_know_is_told_in_both_tongues(
+    browser: FlaskClient, upstream: responses.RequestsMock
+) -> None:
+    """Copilot's words within ours, and what it may have been."""
+    refusal = {"error": {"message": "The requested model is not supported.", "code": "model_not_supported"}}
+    upstream.replace("POST", "https://copilot.test/chat/completions", json=refusal, status=400)
+    body, word = {"model": "gpt-4.2", **BODIES["chat"]}, {"x-form-token": token(browser)}
+    answer = browser.post("/try/chat", json=body, headers=word | ZH)
+    assert answer.status_code == 404
+    told = answer.get_json()["error"]["message"]
+    assert told.startswith("Copilot 不向此账号提供模型 'gpt-4.2'：")
+    assert "The requested model is not supported." in told
+    assert told.endswith("您是指：gpt-4.1？")
