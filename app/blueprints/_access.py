@@ -137,6 +137,23 @@ def _named_key(presented: list[str]) -> Key | None:
     return None
 
 
+def still_admitted() -> Callable[[], bool]:
+    """Whether who made this request would be let in still, for answers that go on for long. It looks into this worker's
+    copy of the keys, which is a second old, and may be asked often."""
+    gateway, id = current_gateway(), g.record.key_id
+    if id is None:
+        return lambda: True  # the operator's own key: that another counts is read with the settings, at a start
+
+    def is_admitted() -> bool:
+        try:
+            key = gateway.client_keys.known.by_id(id)
+        except DatabaseError:
+            return True  # as known a moment ago; the next connection will be asked for its key
+        return key is not None and key.state(time.time()) == "active"
+
+    return is_admitted
+
+
 def _admit_named(key: Key) -> Access:
     """Note whose request this is. Raises: ForbiddenError for what only the operator's keys may do."""
     g.record.key, g.record.key_id = key.name, key.id

@@ -9,7 +9,7 @@ from typing import Final
 MOST: Final = 20
 """Pages that a worker follows the calls for at a time; the scripts of others ask now and then."""
 LOOK_S: Final = 1.0
-"""How often it is looked for news, and whether the worker stops."""
+"""How often it is looked for news, whether the worker stops, and whether who follows still may."""
 BEAT_S: Final = 15.0
 """A proxy must not take the silence for a dead connection, and a page that is gone is noticed when it is written to."""
 LIFE_S: Final = 300.0
@@ -23,6 +23,7 @@ def news(
     seen: str | None,
     *,
     stops: Callable[[], bool],
+    may_follow: Callable[[], bool] = lambda: True,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
@@ -30,13 +31,15 @@ def news(
 
     version: what differs whenever the state may; it is asked for all the time, and the state only then. seen: the state
     that the page shows; None: that of now. stops: whether the worker is to stop, which nobody here shall hold up.
+    may_follow: whether the key that this was begun with still counts. Without it the stream ends, and the browser that
+    connects again is asked for another.
     """
     known: object = None
     if seen is None:  # before anything is told: what comes after the first line is news
         known, seen = version(), state()
     yield b"retry: %d\n\n" % RETRY_MS
     began = beat_at = clock()
-    while not stops() and clock() - began < LIFE_S:
+    while not stops() and clock() - began < LIFE_S and may_follow():
         if (now := version()) != known:
             known, found = now, state()
             if found != seen:

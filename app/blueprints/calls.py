@@ -15,7 +15,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, make_response, render_template, request
 
 from app.blueprints import _live
-from app.blueprints._access import wants_html
+from app.blueprints._access import still_admitted, wants_html
 from app.blueprints._endpoint import current_record, json_response
 from app.bundles.recorder import Switch
 from app.converters.wire.accounting import NANO
@@ -89,7 +89,8 @@ def events() -> Response:
         return _state_of(row for row in _seen_by(own, metrics) if _fits(row, chosen))
 
     stops = request.environ.get("bridge.stops", lambda: False)  # the worker's
-    response = Response(_live.news(metrics.calls_version, state, since, stops=stops), headers=EVENT_STREAM)
+    lines = _live.news(metrics.calls_version, state, since, stops=stops, may_follow=still_admitted())
+    response = Response(lines, headers=EVENT_STREAM)
     response.call_on_close(leave)
     return response
 

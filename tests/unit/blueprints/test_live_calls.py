@@ -187,6 +187,47 @@ def test_a_client_key_is_told_of_its_own_calls_alone(
     assert len(follow(client, KEY, meanwhile=lambda: ask(laptop))) == 1
 
 
+@pytest.mark.parametrize("role", ["client", "admin"])
+def test_a_key_that_is_revoked_meanwhile_hears_no_more(
+    ask: Callable[..., None], client: FlaskClient, gateway: Gateway, role: str
+) -> None:
+    """Nor does it hold its place among those who follow until its five minutes are over."""
+    made = client.post("/admin/keys", json={"name": "phone", "role": role}, headers=KEY).get_json()
+    phone = {"Authorization": f"Bearer {made['secret']}"}
+
+    def revoke() -> None:
+        ask(phone)
+        assert client.delete("/admin/keys/phone", headers=KEY).status_code == 200
+        gateway.client_keys.known.forget()
+
+    stops = Stopping(2, revoke)
+    with client.get("/requests/events", headers=phone, environ_overrides={"bridge.stops": stops}) as response:
+        assert b"event: news" not in response.data
+    assert stops._left == 0  # it ended by itself, before it looked whether the worker stops once more
+    assert gateway.metrics.followers == 0
+    assert client.get("/requests/events", headers=phone).status_code == 401
+
+
+def test_whether_a_key_still_counts_costs_the_database_no_look_each_time(
+    client: FlaskClient, gateway: Gateway, laptop: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All who follow share the worker's copy of the keys, which is looked after once a second."""
+    known, looks = gateway.client_keys.known, []
+    version = known._registry.version
+
+    def look() -> float:
+        looks.append("")
+        return version()
+
+    monkeypatch.setattr(known, "_clock", lambda: 1e9)  # no time passes
+    monkeypatch.setattr(known._registry, "version", look)
+    stops = Stopping(90)
+    with client.get("/requests/events", headers=laptop, environ_overrides={"bridge.stops": stops}) as response:
+        assert response.data
+    assert stops._left == -1
+    assert len(looks) <= 1
+
+
 def test_without_a_key_nothing_is_told(client: FlaskClient) -> None:
     assert client.get("/requests/events").status_code == 401
     assert client.get("/requests/events", headers={"Authorization": "Bearer wrong"}).status_code == 401
