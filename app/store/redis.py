@@ -22,6 +22,7 @@ _MAX_CONNECTIONS = 32
 # redis-py quotes what was to be written, and that may be a secret.
 _QUOTED_COMMAND = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL)
 _PAGE = 500
+_LONGEST_S = 100 * 365 * 86_400.0
 
 _ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
@@ -201,6 +202,7 @@ def _open_client(url: str) -> tuple[Redis, str, str]:
         raise StoreError(Sentence("REDIS_URL is set, but the Python package 'redis' is not installed.")) from error
     options: dict[str, Any] = {
         "decode_responses": True,
+        "encoding_errors": "replace",  # a damaged value is for its reader to judge
         # The server need not know which library this is; for each connection a file would be read to tell it.
         "driver_info": None,
         # A stalled server must not hold every request of the worker for long; the URL may say otherwise.
@@ -227,5 +229,5 @@ def _open_client(url: str) -> tuple[Redis, str, str]:
 
 
 def _to_ms(ttl_s: float) -> int:
-    # Rounded up: 0 would be refused by the server.
-    return math.ceil(ttl_s * 1000)
+    # Rounded up: 0 would be refused by the server, and so would be more than it can count.
+    return math.ceil(min(ttl_s, _LONGEST_S) * 1000)

@@ -50,7 +50,7 @@ class SqliteStore:
 
     def get(self, key: str) -> str | None:
         row = self._run(lambda db: db.execute(_GET, (key,)).fetchone())
-        return row[0] if row is not None and self._is_live(row[1]) else None
+        return _text(row[0]) if row is not None and self._is_live(row[1]) else None
 
     def put(self, key: str, value: str, *, ttl_s: float | None = None) -> None:
         if ttl_s is not None and ttl_s <= 0:
@@ -64,12 +64,16 @@ class SqliteStore:
 
     def scan(self, prefix: str) -> dict[str, str]:
         row = {"prefix": prefix, "now": self._clock()}
-        return dict(self._run(lambda db: db.execute(_SCAN, row).fetchall()))
+        found = self._run(lambda db: db.execute(_SCAN, row).fetchall())
+        return {_text(key): _text(value) for key, value in found}
 
     def dump(self) -> list[Entry]:
         now = self._clock()
         rows = self._run(lambda db: db.execute(_DUMP, (now,)).fetchall())
-        return [Entry(key, value, None if until is None else until - now) for key, value, until in rows]
+        return [
+            Entry(_text(key), _text(value), until - now if isinstance(until, int | float) else None)
+            for key, value, until in rows
+        ]
 
     def load(self, entries: Iterable[Entry]) -> None:
         now = self._clock()
@@ -91,7 +95,7 @@ class SqliteStore:
             old, expires_at = db.execute(_GET, (key,)).fetchone() or (None, None)
             if not self._is_live(expires_at):
                 old, expires_at = None, None
-            new = change(old)
+            new = change(None if old is None else _text(old))
             if new is None:
                 db.execute(_DELETE, (key,))
             elif new != old:
@@ -116,8 +120,9 @@ class SqliteStore:
             self._is_closed = True
             self._disconnect()
 
-    def _is_live(self, expires_at: float | None) -> bool:
-        return expires_at is None or expires_at > self._clock()
+    def _is_live(self, expires_at: object) -> bool:
+        # SQLite takes anything anywhere; what is no number it sorts behind all of them, and so do we.
+        return not isinstance(expires_at, int | float) or expires_at > self._clock()
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def purge_and_work(db: sqlite3.Connection) -> T:
@@ -171,6 +176,11 @@ class SqliteStore:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
+
+
+def _text(value: object) -> str:
+    """A value as text: whoever reads it judges what it says."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _file_id(path: Path) -> FileId:

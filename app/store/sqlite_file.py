@@ -37,6 +37,8 @@ def open_file(path: Path) -> sqlite3.Connection:
     """
     make_private(path)
     db = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    # A damaged value is for its reader to judge; one that is no UTF-8 would be an error of whatever is read beside it.
+    db.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
         db.execute("PRAGMA journal_mode = WAL").fetchall()
         db.execute("PRAGMA synchronous = NORMAL")
