@@ -14,7 +14,8 @@ LONGEST: Final = 4000
 
 _SECRETS = re.compile(
     r"""
-      gh[a-z]_[A-Za-z0-9_]{4,}                       # GitHub tokens
+      (?<![A-Za-z])gh[a-z]_[A-Za-z0-9_]{4,}         # GitHub tokens
+    | gh[oprsu]_[A-Za-z0-9_]{4,}                     # … also behind a letter (\\n of JSON); not height_px
     | \bcb-[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])     # client keys of ours
     | github_pat_[A-Za-z0-9_]+
     | \btid=[^\s"',]+                                # Copilot tokens: tid=…;exp=…;…:mac

@@ -160,7 +160,9 @@ class Relay:
         if model is None and is_auto(name) and self._auto is not None:
             question = _question(client.decode_request(body), traits)
             model, session = self._auto.pick(question, request_id=record.request_id)
-            name = told_name = record.served_model = model.id
+            name = record.served_model = model.id
+            # Who asked for auto wants to know; by a mapping, a client hears the name that it asked for.
+            told_name = model.id if is_auto(told_name) else told_name
             record.entry = model.raw
         upstream = self._upstream_for(client, model)
         record.upstream = upstream.name
@@ -459,7 +461,7 @@ class Relay:
         name = model.id if model is not None else target
         record.served_model, record.entry = name, model.raw if model is not None else None
         if record.admission is not None:
-            record.admission.enter(name)
+            record.admission.enter(name, asked=record.model)
         return name, model
 
     def _models(self, record: Record) -> Sequence[Model] | None:

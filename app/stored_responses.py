@@ -86,7 +86,7 @@ class StoredResponses:
         """
         wanted = storage.wanted(body)
         if wanted.previous is None and not wanted.items and not wanted.stores:
-            return Recalled(raw, body)
+            return Recalled(raw, body, storage.told(body, wanted))
         chain = self._chain(storage, wanted.previous, owner) if wanted.previous is not None else []
         holders = self._holders(storage, wanted, owner)
         source = exact(raw, body) if chain or wanted.items else body
@@ -97,7 +97,7 @@ class StoredResponses:
                 raise self._too_large()
         if wanted.stores and self._clock() < self._away_until:
             wanted = Wanted(wanted.previous, wanted.items)
-        told = storage.told(wanted)
+        told = storage.told(body, wanted)
         if not wanted.stores:
             return Recalled(raw, whole, told)
         keeper = Keeper(self, storage, owner, own, wanted.previous, [storage.handle(one.id) for one in chain])

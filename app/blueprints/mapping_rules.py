@@ -251,7 +251,7 @@ def _place(number: str, rules: Rules) -> int:
 
 def _refuse_too_many(rules: Sequence[Rule]) -> None:
     if len(rules) > MOST_RULES:
-        raise InvalidRequestError(f"'rules' must not be more than {MOST_RULES}.", param="rules")
+        raise InvalidRequestError(f"'rules' must not hold more than {MOST_RULES}.", param="rules")
 
 
 def _shown(rules: Sequence[Rule]) -> Response:

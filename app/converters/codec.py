@@ -221,7 +221,7 @@ class ClientStorage:
     handle: Callable[[str], str]
     holder: Callable[[str], str | None]
     expand: Callable[[Json, list[StoredAnswer], list[StoredAnswer]], tuple[Json, list[Any]]]
-    told: Callable[[Wanted], Json]
+    told: Callable[[Json, Wanted], Json]
     ended: Callable[[bytes], Json | None]
     unkept: Callable[[bytes], bytes]
     not_found: Callable[[str], GatewayError]

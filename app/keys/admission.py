@@ -62,17 +62,24 @@ class Admission:
         """Whether the key may use it."""
         return self.key.limits.admits(model)
 
-    def enter(self, model: str) -> None:
-        """A call for this model, by the name under which Copilot serves it. Raises: ForbiddenError, LimitError."""
+    def enter(self, model: str, *, asked: str = "") -> None:
+        """A call for this model, by the name under which Copilot serves it. asked: the name that the client has for it.
+        Raises: ForbiddenError, LimitError."""
         limits = self.key.limits
         if not limits.admits(model):
+            told = {"name": repr(self.key.name), "model": repr(model), "models": ", ".join(limits.models)}
             raise ForbiddenError(
                 Sentence(
                     "The key %(name)s may not use the model %(model)s, only: %(models)s. GET /v1/models lists what it "
                     "may use.",
-                    name=repr(self.key.name),
-                    model=repr(model),
-                    models=", ".join(limits.models),
+                    **told,
+                )
+                if asked in ("", model)
+                else Sentence(
+                    "The key %(name)s may not use the model %(model)s, which %(asked)s stands for here, only: "
+                    "%(models)s. GET /v1/models lists what it may use.",
+                    **told,
+                    asked=repr(asked),
                 ),
                 param="model",
                 code="model_not_allowed",

@@ -6,7 +6,7 @@ kind of field says by its `shape` how JSON Schema has it, for /openapi.json.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from marshmallow import INCLUDE, Schema, fields
 
@@ -123,6 +123,14 @@ def check(schema: Schema, body: dict[str, Any]) -> None:
         raise InvalidRequestError(Sentence("'%(path)s' %(what)s.", path=path, what=words), param=path)
 
 
+# What the library says of a field that has no words of its own: they are sentences, and ours need the end of one.
+_OURS: Final = {
+    fields.Field.default_error_messages["required"]: Sentence("is required"),
+    fields.Field.default_error_messages["null"]: Sentence("must not be null"),
+    fields.List.default_error_messages["invalid"]: Sentence("must be a list"),
+}
+
+
 def _first(problems: dict[Any, Any]) -> tuple[str, str]:
     """The path of the first field that is wrong, ``rules[2].to``, and what is wrong with it."""
     path, told = "", next(iter(problems.items()))
@@ -131,7 +139,6 @@ def _first(problems: dict[Any, Any]) -> tuple[str, str]:
         if name != "_schema":
             path += f"[{name}]" if isinstance(name, int) else f".{name}" if path else str(name)
         if not isinstance(inner, dict) or not inner:
-            return path, (
-                Sentence("must be an object") if name == "_schema" else inner[0] if inner else Sentence("is invalid")
-            )
+            words = inner[0] if inner else Sentence("is invalid")
+            return path, Sentence("must be an object") if name == "_schema" else _OURS.get(words, words)
         told = next(iter(inner.items()))

@@ -186,3 +186,16 @@ def test_an_account_without_it_is_told_so_in_its_own_words(
             assert generations(simulator_process) == []
     finally:
         simulator_process.config(auto="offered", auto_session=True)
+
+
+@every_dialect
+@whole_and_streamed
+def test_a_name_that_is_mapped_to_auto_is_what_its_client_hears(
+    shared: Bridge, upstream: Simulator, dialect: str, stream: bool
+) -> None:
+    shared.get("/admin/mapping/set", params={"from": "my-model", "to": "auto"}).raise_for_status()
+    try:
+        answer = ask(shared, dialect, conversation(), stream=stream, model="my-model")
+        assert (model_in(answer), answer.headers["x-bridge-model"]) == ({"my-model"}, PICKED)
+    finally:
+        shared.get("/admin/mapping/reset").raise_for_status()

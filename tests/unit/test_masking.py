@@ -121,3 +121,14 @@ def test_a_password_in_a_setting_is_not_quoted_when_it_is_refused(variable: str,
 )
 def test_what_looks_like_a_token_is_found_as_by_a_search_for_all_of_them(text: str) -> None:
     assert masked(text) == _SECRETS.sub("***", text)
+
+
+def test_words_that_hold_the_beginning_of_a_token_stay() -> None:
+    text = "Function call is missing a thought_signature; height_pixels, weight_decay, right_margin, insight_level_2"
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize("kind", ["ghp", "gho", "ghu", "ghs", "ghr"])
+@pytest.mark.parametrize("before", ["", " ", '"', "_", "7", "\\n", "x"])
+def test_a_token_is_found_whatever_stands_before_it(kind: str, before: str) -> None:
+    assert masked(f"{before}{kind}_{SECRET.replace('-', '_')}") == f"{before}***"

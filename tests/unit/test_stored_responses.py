@@ -109,13 +109,21 @@ def test_a_conversation_can_be_gone_on_from_at_any_place(stored: StoredResponses
 
 def test_what_is_not_to_be_stored_is_not(stored: StoredResponses, database: Database) -> None:
     recalled = recall(stored, "one", store=False)
-    assert (recalled.keeper, recalled.told, recalled.raw) == (None, {}, json.dumps(recalled.body).encode())
+    assert (recalled.keeper, recalled.raw) == (None, json.dumps(recalled.body).encode())
     for status in ("failed", "cancelled", "in_progress"):
         answered(recall(stored, "one"), "resp_1", status=status)
         answered(recall(stored, "one"), "resp_1", status=status, stream=True)
     assert not database.exists()
     answered(recall(stored, "one"), "resp_1", status="incomplete")
     assert stored.read(STORAGE, "resp_1", owner="k") is not None
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_an_answer_has_the_labels_of_its_request(stored: StoredResponses, store: bool) -> None:
+    assert recall(stored, "one", store=store, metadata={"run": "7"}).told["metadata"] == {"run": "7"}
+    others: tuple[Any, ...] = (None, "run 7", [])
+    for labels in others:
+        assert "metadata" not in recall(stored, "one", store=store, metadata=labels).told
 
 
 def test_a_turn_that_is_not_stored_goes_on_all_the_same(stored: StoredResponses) -> None:

@@ -62,9 +62,11 @@ def expand(body: Json, chain: list[StoredAnswer], holders: list[StoredAnswer]) -
     return without(whole, PREVIOUS), own
 
 
-def told(wanted: Wanted) -> Json:
-    """What the response object says of it."""
-    return {"store": wanted.stores, PREVIOUS: wanted.previous}
+def told(body: Json, wanted: Wanted) -> Json:
+    """What the response object says of it, and the labels that it goes by: whole answers of upstream have none."""
+    labels = body.get("metadata")
+    named = {"metadata": labels} if isinstance(labels, dict) else {}
+    return {"store": wanted.stores, PREVIOUS: wanted.previous, **named}
 
 
 def _is_reference(item: Any) -> bool:

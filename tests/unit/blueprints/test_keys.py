@@ -265,6 +265,7 @@ def test_models_that_a_key_may_not_use_are_neither_served_nor_listed(
     for name in ("claude-haiku-4.5", "fast"):
         refused = chat(client, key, model=name)
         assert (refused.status_code, refused.json["error"]["code"]) == (403, "model_not_allowed")
+    assert "'claude-haiku-4.5', which 'fast' stands for here, only" in refused.json["error"]["message"]
     said = {"model": "claude-haiku-4.5", "max_tokens": 9, "messages": BODY["messages"]}
     refused = client.post("/v1/messages", json=said, headers=key)
     assert (refused.status_code, refused.json["error"]["type"]) == (403, "permission_error")

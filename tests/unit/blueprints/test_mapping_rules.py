@@ -60,6 +60,22 @@ def test_rules_are_added_changed_moved_and_deleted(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "'rules' is required."),
+        ({"rules": None}, "'rules' must not be null."),
+        ({"rules": "x"}, "'rules' must be a list."),
+        ({"rules": [None]}, "'rules[0]' must not be null."),
+        ({"rules": [{"match": "a", "to": "b", "keys": None}]}, "'rules[0].keys' must not be null."),
+        ({"rules": [{"match": "a", "to": "b"}] * (MOST_RULES + 1)}, f"'rules' must not hold more than {MOST_RULES}."),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(client: FlaskClient, body: Any, message: str) -> None:
+    answer = call(client, "PUT", RULES, body)
+    assert (answer.status_code, answer.json["error"]["message"]) == (400, message)
+
+
+@pytest.mark.parametrize(
     ("change", "param"),
     [
         ({"match": None}, "match"),
