@@ -17,6 +17,8 @@ from app.converters.responses.vocabulary import item_id
 
 Json = dict[str, Any]
 
+GIVEN: Final = "is_given_as"
+"""Under it a tool's `extra` holds what the client wrote: a note to ourselves, which no upstream lacks."""
 _STRING: Final = {"type": "string"}
 _INTEGER: Final = {"type": "integer"}
 
@@ -130,7 +132,7 @@ def is_client_run(tool: Json) -> bool:
 
 
 def as_tool(tool: Json, origin: str) -> Tool:
-    """The function that upstream is offered. What the client wrote stands in `extra`, under ``given``."""
+    """The function that upstream is offered. What the client wrote stands in `extra`, for the echo."""
     kind = str(tool["type"])
     known = TOOLS[kind]
     schema, about = tool.get("parameters"), tool.get("description")
@@ -139,7 +141,7 @@ def as_tool(tool: Json, origin: str) -> Tool:
         about if isinstance(about, str) and about else known.description,
         schema if isinstance(schema, dict) else known.schema,
         namespace=CLIENT_SPACE,
-        extra={origin: {"given": tool}},
+        extra={origin: {GIVEN: tool}},
     )
 
 

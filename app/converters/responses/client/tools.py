@@ -134,8 +134,8 @@ def echo_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
         mine = tool.extra.get(ORIGIN, {})
         if mine.get("is_additional"):
             continue
-        if tool.namespace == CLIENT_SPACE and "given" in mine:
-            echoed.append(mine["given"])
+        if tool.namespace == CLIENT_SPACE and client_run.GIVEN in mine:
+            echoed.append(mine[client_run.GIVEN])
             continue
         if tool.namespace is None:
             echoed.append(echo_tool(tool))

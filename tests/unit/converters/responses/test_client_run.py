@@ -116,6 +116,11 @@ def test_it_passes_where_the_model_takes_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("upstream", "kind"), PAIRS)
+def test_nothing_of_it_is_told_to_be_lost(upstream: str, kind: str) -> None:
+    assert not exchange_between("responses", upstream, asked(kind)).payload(REFUSED).dropped
+
+
+@pytest.mark.parametrize(("upstream", "kind"), PAIRS)
 def test_it_can_be_forced(upstream: str, kind: str) -> None:
     assert f"client_side__{kind}" in json.dumps(
         translated(exchange_between("responses", upstream, asked(kind, tool_choice={"type": kind})))["tool_choice"]
