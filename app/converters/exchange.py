@@ -28,7 +28,7 @@ from app.converters.neutral.model_limits import ModelLimits
 from app.converters.neutral.opaque_text import with_readable_parts
 from app.converters.neutral.outcome import Outcome, counts, outcome_of
 from app.converters.neutral.request_traits import Traits
-from app.converters.neutral.tools import ToolNames
+from app.converters.neutral.tools import ToolNames, refuse_absent
 from app.converters.neutral.vocabulary import (
     Image,
     Message,
@@ -145,6 +145,7 @@ class Converted:
         self._client, self._upstream = client, upstream
         self._traits, self._identity, self._limits = traits, identity, limits
         self._asked = client.decode_request(body)
+        refuse_absent(self._asked)
         self._cuts = False
         self._sent = replace(inline_images(self._asked, inlined), model=model)
         self._outcome = Outcome()

@@ -113,10 +113,10 @@ def test_a_budget_that_workers_hold_ahead_of_is_used_to_its_end(crowded: Bridge)
     told = settled(crowded, name)
     assert told["used"] == used
     assert used < budget + RESERVED
-    # Who is refused finds no more left than those hold that are under way, and there are no more than these at once; and
-    # what workers hold ahead that got no turn to give it back while the refused one waited.
+    # Who is refused finds no more left than those hold that are under way, and there are no more than these at once;
+    # and what workers hold ahead that got no turn to give it back while the refused one waited.
     assert len(served) * RESERVED > budget - CALLS * RESERVED - WORKERS * budget // MOST_AHEAD
-    # Nobody holds anything now, and each of these is alone, so that it may use the rest: none is refused before the end.
+    # Nobody holds anything now, and each of these is alone, so that it may use the rest: none is refused before that.
     while (used := settled(crowded, name)["used"]) < budget:
         assert (answer := call(crowded, secret)).status_code == 200, answer.text
     assert used < budget + RESERVED

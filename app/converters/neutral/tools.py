@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from app.converters.neutral.conversation import valid_name
-from app.converters.neutral.vocabulary import Tool, ToolCall, ToolRef
+from app.converters.neutral.vocabulary import Request, Tool, ToolCall, ToolRef
 from app.converters.wire import json_bytes
+from app.errors import Sentence, UnsupportedFeatureError
 
 INPUT: Final = "input"
 """The one argument of a custom tool that travels as a function."""
@@ -97,6 +98,35 @@ class ToolNames:
         return (
             tool is not None and call.kind == "function" and (tool.kind == "custom" or tool.namespace == CLIENT_SPACE)
         )
+
+
+def refuse_absent(request: Request) -> None:
+    """Upstream refuses the choice of a tool that it is not offered. Raises: UnsupportedFeatureError, which names it."""
+    choice = request.tool_choice
+    ref = choice.tool if choice is not None and choice.mode == "named" else None
+    if ref is None or ref.kind == "hosted":  # who runs those, and whether it is offered, each upstream judges
+        return
+    others = [tool for tool in request.tools if tool.name == ref.name]
+    if any(tool.kind != "hosted" and ref.namespace in (None, tool.namespace) for tool in others):
+        return
+    raise absent(ref.name, is_hosted=any(tool.kind == "hosted" for tool in others))
+
+
+def absent(name: str, *, is_hosted: bool = False) -> UnsupportedFeatureError:
+    """The refusal of a forced call of a tool that the model is not offered."""
+    why = (
+        Sentence("GitHub Copilot does not run this tool")
+        if is_hosted
+        else Sentence("it is not among the tools, or the conversation has removed it")
+    )
+    return UnsupportedFeatureError(
+        Sentence(
+            "tool_choice forces the tool %(name)s, but %(why)s. Offer it in tools, or choose another.",
+            name=repr(name),
+            why=why,
+        ),
+        param="tool_choice",
+    )
 
 
 def as_function(tool: Tool) -> Tool:

@@ -24,6 +24,7 @@ from app.converters.neutral.amended import amended
 from app.converters.neutral.losses import Losses
 from app.converters.neutral.model_limits import EFFORTS, ModelLimits, as_effort, clamp_effort
 from app.converters.neutral.tool_schema import fits, fitting
+from app.converters.neutral.tools import absent
 from app.converters.neutral.vocabulary import OutputFormat
 from app.converters.wire import json_bytes
 from app.converters.wire.refusal_words import PROOF
@@ -90,6 +91,7 @@ def _normalized(request: NativeRequest) -> tuple[Json, list[str], Losses]:
         request.refused,
     )
     refuse_thread(body)
+    _refuse_removed(request.body, body)
     losses = Losses()
     kept, denied = betas.forwarded(betas.given(request.headers), refused)
     for beta in denied:
@@ -166,6 +168,17 @@ def _output(body: Json, limits: ModelLimits, kept: list[str], losses: Losses) ->
     if normalized == config:
         return body
     return _with(body, "output_config", normalized or None)
+
+
+def _refuse_removed(given: Json, body: Json) -> None:
+    """Raises: UnsupportedFeatureError where the model would have to call a tool that the conversation has removed."""
+    choice = body.get("tool_choice")
+    if body.get("tools") is given.get("tools") or not isinstance(choice, dict) or choice.get("type") != "tool":
+        return
+    left = body.get("tools")
+    names = [tool.get("name") for tool in left if isinstance(tool, dict)] if isinstance(left, list) else []
+    if choice.get("name") not in names:
+        raise absent(str(choice.get("name")))
 
 
 def _tools(body: Json, kept: list[str], has_search: bool, losses: Losses) -> Json:
