@@ -37,8 +37,9 @@ _POLL_LEASE = "device-poll"
 _LEASE_S = 20.0
 _LEAST_AGE_S = 3.0
 _WAIT_STEP_S = 0.05
-# So long a lease lasts: after that whoever waits for another worker's code asks for one, whatever clocks say.
-_MOST_WAITS = round(_LEASE_S / _WAIT_STEP_S)
+# After so long whoever waits for another worker's code asks for one, whatever clocks say: that worker may be gone.
+_TAKE_OVER_S = 5.0
+_MOST_WAITS = round(_TAKE_OVER_S / _WAIT_STEP_S)
 _SLOW_DOWN_S = 5.0
 # Polling a moment later than allowed keeps a jittery network from earning a slow_down.
 _MARGIN_SHARE = 0.2
@@ -211,6 +212,8 @@ class DeviceSignIn:
                 try:
                     # Another tab may have begun one between our look and our lease.
                     current = self._live_other_than(replaced_id) or self._request_code(actor, address)
+                    # And it may have been slow, not gone: then its code is the one, for it is shown already.
+                    current = self._live_other_than(replaced_id) or current
                     self._store.put(self._key, current.to_json(), ttl_s=current.expires_at - self._clock() + _KEEP_S)
                 finally:
                     self._store.release(self._start_lease, owner=owner)

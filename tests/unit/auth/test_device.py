@@ -172,7 +172,23 @@ def test_worker_that_died_while_it_asked_for_a_code_is_not_waited_for_whatever_t
     world.store.acquire("device-start", owner="dead", ttl_s=200)
     world.sleep = world.pauses.append  # type: ignore[method-assign, assignment]  # the clock stands still
     assert world.worker().begin().state == "pending"
-    assert sum(world.pauses) == pytest.approx(20.0)
+    assert sum(world.pauses) == pytest.approx(5.0)
+
+
+def test_worker_that_was_only_slow_to_get_its_code_shares_it(world: World) -> None:
+    slow, other = world.worker(), world.worker()
+    shown = []
+    ask = world.github.request_device_code
+
+    def ask_while_the_slow_one_ends() -> Answer:
+        world.github.request_device_code = ask  # type: ignore[method-assign]
+        shown.append(slow.begin(poll=False))
+        return ask()
+
+    world.github.request_device_code = ask_while_the_slow_one_ends  # type: ignore[method-assign]
+    world.store.acquire("device-start", owner="slow", ttl_s=200)
+    world.sleep = world.pauses.append  # type: ignore[method-assign, assignment]
+    assert [other.begin()] == shown
 
 
 def test_poller_that_died_with_its_worker_is_replaced_by_whoever_looks(world: World) -> None:
