@@ -1097,7 +1097,7 @@ def rows(settings: Settings) -> list[SettingRow]:
 
 
 def _show(value: object, *, reveal_default: bool = False) -> str:
-    if value is None or value == ():
+    if value is None or value in ((), ""):
         return "–"
     if isinstance(value, tuple):
         return ", ".join(_show(item, reveal_default=reveal_default) for item in value)

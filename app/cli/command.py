@@ -145,7 +145,8 @@ class Command(_Spoken, click.Command):
         return found
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        text = super().get_short_help_str(limit)
+        """The first sentence, whole: a list of commands has more lines for a long one."""
+        text = super().get_short_help_str(max(limit, 200))
         return (self.help or "").split("\n\n")[0].partition("。")[0] if is_chinese() else text
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:

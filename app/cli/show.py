@@ -29,7 +29,7 @@ def settings(markdown: bool) -> None:
         return
     width = max(len(row.env) for row in table)
     for row in table:
-        mark = " " if row.value == row.default else "*"
+        mark = "*" if row.is_set else " "
         click.echo(f"{mark} {row.env:<{width}}  {row.value}")
     say(Sentence("\n* differs from the default"))
     if names := current_gateway().keys.names():

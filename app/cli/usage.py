@@ -17,9 +17,14 @@ from app.schemas.usage import GROUPS, Wanted, read_query
 from app.terminal import in_words
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 _WATCH_S = 2.0
+# Wider than any table.
+_ENDLESS = 10_000
+# What names keep of a narrow terminal.
+_LEAST = 12
 
 
 @command()
@@ -43,9 +48,8 @@ def usage(first: str | None, last: str | None, group: str, as_csv: bool, watch: 
         elif watch:
             _watch(gateway, query)
         else:
-            from rich.console import Console
-
-            Console().print(_table(gateway, read_query(query, now=time.time())))
+            table = _table(gateway, read_query(query, now=time.time()))
+            _console(table).print(table)
     except GatewayError as error:
         raise failure(error) from error
 
@@ -53,12 +57,15 @@ def usage(first: str | None, last: str | None, group: str, as_csv: bool, watch: 
 def _watch(gateway: Gateway, query: dict[str, Any]) -> None:
     from rich.live import Live
 
-    with Live(_table(gateway, read_query(query, now=time.time())), auto_refresh=False) as live:
+    table = _table(gateway, read_query(query, now=time.time()))
+    with Live(table, console=_console(table), auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(_WATCH_S)
                 # Anew: after midnight it is another day.
-                live.update(_table(gateway, read_query(query, now=time.time())), refresh=True)
+                table = _table(gateway, read_query(query, now=time.time()))
+                live.console.width = _console(table).width
+                live.update(table, refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -74,7 +81,12 @@ def _print_csv(gateway: Gateway, wanted: Wanted) -> None:
 
 
 def _table(gateway: Gateway, wanted: Wanted) -> Table:
-    """Numbers for people; estimates have a ``~`` before them."""
+    """Numbers for people; estimates have a ``~`` before them.
+
+    A column that has nothing to say is left out, and none breaks a number or a word: names alone give way.
+    """
+    from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
 
     from app.ledger.report import added_up, told
@@ -82,15 +94,44 @@ def _table(gateway: Gateway, wanted: Wanted) -> Table:
     rows = _rows(gateway, wanted)
     at = datetime.now(UTC).strftime("%H:%M:%S")
     title = Sentence("Usage, %(first)s to %(last)s (at %(at)s UTC)", first=wanted.first, last=wanted.last, at=at)
-    table = Table(title=in_words(title), show_footer=bool(rows))
-    total = told(added_up(rows))
-    table.add_column(in_words(_GROUPS[wanted.group]), footer=in_words(Sentence("Total")), overflow="fold")
-    for heading, cell in _COLUMNS:
-        table.add_column(in_words(heading), justify="right", footer=cell(total), overflow="fold")
-    for name, sums in rows:
-        numbers = told(sums)
-        table.add_row(name or "–", *(cell(numbers) for _, cell in _COLUMNS))
+    caption = None if rows else in_words(Sentence("No calls in this period."))
+    lines, total = [told(sums) for _, sums in rows], told(added_up(rows))
+    columns = [(in_words(heading), [cell(line) for line in lines], cell(total)) for heading, cell in _COLUMNS]
+    columns = [column for column in columns if column[2] or not rows]
+    widths = [max(map(cell_len, (*heading.split(), *cells, footer))) for heading, cells, footer in columns]
+    heading, footer = in_words(_GROUPS[wanted.group]), in_words(Sentence("Total"))
+    names = [name or "–" for name, _ in rows]
+    longest = max(map(cell_len, (heading, footer, *names)))
+    gap = 1 if _width() < longest + sum(widths) + 2 * len(widths) else 2
+    width = min(longest, max(_LEAST, _width() - sum(widths) - gap * len(widths)))
+    table = Table(
+        title=in_words(title),
+        caption=caption,
+        show_footer=bool(rows),
+        show_edge=False,
+        box=box.SIMPLE,
+        padding=(0, 0, 0, gap - 1),
+        pad_edge=False,
+    )
+    table.add_column(heading, footer=footer, overflow="fold", width=width)
+    for (heading, _, footer), width in zip(columns, widths, strict=True):
+        table.add_column(heading, justify="right", footer=footer, width=width)
+    for place, name in enumerate(names):
+        table.add_row(name, *(cells[place] for _, cells, _ in columns))
     return table
+
+
+def _width() -> int:
+    from rich.console import Console
+
+    return Console().width
+
+
+def _console(table: Table) -> Console:
+    """The terminal, or a wider one where it is too narrow for the numbers: half a number is a wrong one."""
+    from rich.console import Console
+
+    return Console(width=max(_width(), Console(width=_ENDLESS).measure(table).maximum))
 
 
 def _credits(numbers: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ def check_settings(settings: Settings, file: EnvFile | None) -> Iterator[Finding
 
 def _file(settings: Settings, file: EnvFile | None) -> Iterator[Finding]:
     table = rows(settings)
-    changed = [row.env for row in table if row.value != os.path.expanduser(row.default)]
+    changed = [row.env for row in table if row.is_set]
     where = (
         Sentence("read from %(file)s and the environment", file=file.path)
         if file

@@ -8,7 +8,9 @@ import responses
 from click.testing import CliRunner
 from flask import Flask
 
+from app import create_app
 from app.cli.main import main
+from app.settings import Settings
 from tests.support.secrets import API_KEY
 
 
@@ -48,10 +50,33 @@ def device(upstream: responses.RequestsMock) -> responses.RequestsMock:
     return upstream
 
 
-def test_the_list_of_commands_cuts_no_sentence_off() -> None:
-    shown = CliRunner().invoke(main, ["--help"]).output
-    assert "backup " in shown
-    assert "..." not in shown.partition("Commands:")[2]
+@pytest.mark.parametrize(
+    ("name", "one"),
+    [
+        ("", "backup "),
+        ("keys", "invite "),
+        ("mapping", "add "),
+        ("learned", "forget "),
+        ("store", "copy "),
+        ("service", "install "),
+    ],
+)
+def test_no_list_of_commands_cuts_a_sentence_off(name: str, one: str) -> None:
+    # The group itself: by way of main it would put settings into this process's environment.
+    group = main.commands[name] if name else main
+    commands = CliRunner().invoke(group, ["--help"]).output.partition("Commands:")[2]
+    assert one in commands
+    assert "..." not in commands
+
+
+def test_what_is_as_by_default_is_not_marked_as_set(tmp_path: Path) -> None:
+    app = create_app(Settings.from_env({"GITHUB_HOST": "tenant.ghe.com", "DATA_DIR": str(tmp_path)}))
+    shown = app.test_cli_runner().invoke(args=["settings"]).output
+    marked = {line.split()[1] for line in shown.splitlines() if line.startswith("* ") and line.split()[1].isupper()}
+    assert "GITHUB_HOST" in marked
+    assert not marked & {"COPILOT_CONFIG_DIR", "GITHUB_BASE_URL", "GITHUB_API_BASE_URL"}
+    assert "WEB_SEARCH_MODEL" in shown
+    assert not [line for line in shown.splitlines() if line.strip() == "WEB_SEARCH_MODEL"]
 
 
 def test_login_and_logout(app: Flask, device: responses.RequestsMock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from app import create_app
 from app.gateway import Gateway
 from app.settings import Settings
 from tests.support.secrets import API_KEY
+from tests.unit.ledger.test_entries import booking
 
 KEY = {"Authorization": f"Bearer {API_KEY}"}
 BODY = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "my secret illness"}]}
@@ -246,8 +248,29 @@ def test_usage_as_a_table(ask: Callable[..., int], app: Flask, gateway: Gateway,
     assert "1.500000001" in csv_.output
 
 
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_no_number_of_the_table_is_broken(gateway: Gateway, app: Flask, monkeypatch: Any, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    model = "a-model-with-a-name-that-is-longer-than-anybody-would-like-it-to-be"
+    big = {"input_tokens": 123_456_788, "output_tokens": 12_345_678, "nano_credits": 98_765 * 10**9}
+    small = {"input_tokens": 1, "nano_credits": 10**9, "is_estimated": True}
+    now = datetime.now(UTC).timestamp()
+    gateway.ledger.write([booking(ended_at=now, served_model=model, **facts) for facts in (big, small)])
+    shown = app.test_cli_runner().invoke(args=["usage", "--group", "model"]).output
+    assert "123,456,789" in shown
+    assert "12,345,678" in shown
+    assert "98,765.00 ~1.00" in shown
+    for heading in ("Model", "Calls", "Input", "Output", "Credits"):
+        assert heading in shown
+    # Nothing failed, and there were no premium requests.
+    assert "Failed" not in shown
+    assert "Premium" not in shown
+
+
 def test_usage_of_a_new_bridge_is_an_empty_table(app: Flask) -> None:
-    assert app.test_cli_runner().invoke(args=["usage"]).exit_code == 0
+    shown = app.test_cli_runner().invoke(args=["usage"])
+    assert shown.exit_code == 0
+    assert "No calls in this period." in shown.output
 
 
 def test_usage_names_a_wrong_day(app: Flask) -> None:
