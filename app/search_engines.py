@@ -18,7 +18,7 @@ from app.converters.neutral.vocabulary import Extra, Response
 from app.converters.neutral.web_search import ErrorCode, Failure, Findings, SearchTool
 from app.converters.responses.upstream.web_search import findings_of, search_body
 from app.converters.wire import json_bytes
-from app.errors import GatewayError, NotFoundError, StoreError, UpstreamProtocolError
+from app.errors import GatewayError, NotFoundError, Sentence, StoreError, UpstreamProtocolError
 from app.governor.governor import AccountGovernor
 from app.governor.limits import Asks
 from app.logs import logger
@@ -92,7 +92,7 @@ class Absences:
 class CopilotSearch:
     """The search tool of Copilot's MCP endpoint (contract §14.2)."""
 
-    name = "Copilot's own search"
+    name: str = Sentence("Copilot's own search")
     _NAME: Final = "copilot"
 
     def __init__(self, endpoint: McpEndpoint, *, absences: Absences, github_tokens: TokenSource) -> None:
@@ -136,7 +136,7 @@ class ModelSearch:
         absences: Absences,
         governor: AccountGovernor | None = None,
     ) -> None:
-        self.name = name or f"a model at {RESPONSES}"
+        self.name = name or Sentence("a model at %(path)s", path=RESPONSES)
         self._name = name
         self._codec = codec
         self._mapping = mapping

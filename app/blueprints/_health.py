@@ -167,7 +167,7 @@ def _calls(today: Spent) -> Iterator[Finding]:
         return
     words = Sentence("%(failed)s of %(calls)s calls failed today.", failed=today.failed_calls, calls=today.calls)
     if today.calls >= _FEW_CALLS and share >= _MANY_FAILED:
-        yield _problem(Sentence("Calls"), words, Sentence("Look into the log for the reason."))
+        yield _problem(Sentence("Calls"), words, Sentence("The page Requests tells what went wrong with each."))
     else:
         yield _ok(Sentence("Calls"), words)
 

@@ -103,7 +103,7 @@ def test_calls_that_fail_too_often_are_a_problem_with_advice(client: FlaskClient
     page = client.get("/", headers=ADMIN).text
     assert "Something is wrong." in page
     assert "2 of 10 calls failed today." in page
-    assert "Look into the log for the reason." in page
+    assert "The page Requests tells what went wrong with each." in page
 
 
 SPENT = {"entitlement": 10, "remaining": 0}
