@@ -213,11 +213,17 @@ def _origins(raw: str) -> tuple[str, ...]:
     return origins
 
 
-def _mapping(raw: str) -> Mapping[str, str]:
+def _json(raw: str) -> Any:
     try:
         value = json.loads(raw)
-    except ValueError:
+        json.dumps(value, ensure_ascii=False).encode()  # half a character could be written nowhere, on no page either
+    except (ValueError, RecursionError):
         raise ValueError(Sentence("is not JSON")) from None
+    return value
+
+
+def _mapping(raw: str) -> Mapping[str, str]:
+    value = _json(raw)
     if not isinstance(value, dict) or not all(isinstance(v, str) and v and k for k, v in value.items()):
         raise ValueError(Sentence("is not a JSON object of model names"))
     return dict(value)
@@ -227,10 +233,7 @@ _OF_PRICES = ("input", "cached_input", "cache_write", "output")
 
 
 def _prices(raw: str) -> Mapping[str, Mapping[str, float]]:
-    try:
-        value = json.loads(raw)
-    except ValueError:
-        raise ValueError(Sentence("is not JSON")) from None
+    value = _json(raw)
     if not isinstance(value, dict) or not all(isinstance(prices, dict) for prices in value.values()):
         raise ValueError(Sentence("is not a JSON object of models, each with an object of prices"))
     for name, prices in value.items():

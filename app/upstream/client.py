@@ -296,7 +296,7 @@ class CopilotClient:
     def _read_refusal(self, response: requests.Response) -> None:
         # Nothing of this answer has been passed on. Its body must stay readable in case it is the last one.
         with contextlib.suppress(UpstreamError):  # a refusal without its words is a refusal
-            read_whole(response, within_s=_REFUSAL_PATIENCE_S)
+            read_whole(response, within_s=min(_REFUSAL_PATIENCE_S, self._settings.upstream_idle_timeout_s))
 
     def _send_once(self, call: Call, token: CopilotToken, initiator: Initiator | None) -> requests.Response:
         base = self.address(token)
