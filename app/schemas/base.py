@@ -116,7 +116,16 @@ class Options(fields.Field[dict[str, Any]]):
 
 
 def check(schema: Schema, body: dict[str, Any]) -> None:
-    """Raise InvalidRequestError naming the first field that is wrong."""
+    """Raise InvalidRequestError naming the first field that is wrong.
+
+    A field that is read here must not stand there in other letters as well: upstream is written in Go, which takes
+    ``Model`` for ``model``, and would serve another model than the one that was looked at.
+    """
+    for name in body:
+        if name not in schema.fields and (meant := name.lower()) in schema.fields:
+            raise InvalidRequestError(
+                Sentence("'%(name)s' must be written '%(meant)s'.", name=name[:100], meant=meant), param=name[:100]
+            )
     problems = schema.validate(body)
     if problems:
         path, words = _first(problems)
