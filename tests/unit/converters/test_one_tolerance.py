@@ -276,6 +276,16 @@ def test_what_a_chat_body_leaves_unsaid_is_said_to_every_upstream(upstream: str,
         assert all(isinstance(call["function"]["arguments"], str) for call in calls)
 
 
+@pytest.mark.parametrize("kind", ["web_search_preview", "mcp", "code_interpreter", "image_generation", "retrieval"])
+@pytest.mark.parametrize("upstream", ["chat", "messages"])
+def test_a_hosted_tool_of_a_chat_request_is_left_out_by_name(upstream: str, kind: str) -> None:
+    asked = asking("chat", tools=[tool_of("chat", OBJECT), {"type": kind}])
+    prepared = exchange_between("chat", upstream, asked, may_pass=is_passed("chat", asked)).payload()
+    body = json.loads(prepared.body)
+    assert (offered(upstream, body)["name"], len(body["tools"])) == ("attach", 1)
+    assert list(prepared.dropped) == [f"tools[].{kind}"]
+
+
 @pytest.mark.parametrize("where", ["system", "a message"])
 def test_a_picture_among_the_instructions_is_shown_to_claude_by_the_user(where: str) -> None:
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QQ=="}}

@@ -24,7 +24,7 @@ def is_well_formed(body: dict[str, Any]) -> bool:
 
 def _is_tool(tool: Any) -> bool:
     function = tool.get("function") if isinstance(tool, dict) else None
-    return not isinstance(function, dict) or (isinstance(tool.get("type"), str) and is_name(function.get("name")))
+    return isinstance(function, dict) and isinstance(tool.get("type"), str) and is_name(function.get("name"))
 
 
 def _is_conversation(messages: Any) -> bool:
