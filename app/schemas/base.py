@@ -118,7 +118,7 @@ class Options(fields.Field[dict[str, Any]]):
 def check(schema: Schema, body: dict[str, Any]) -> None:
     """Raise InvalidRequestError naming the first field that is wrong.
 
-    A field that is read here must not stand there in other letters as well: upstream is written in Go, which takes
+    A field that is read here must not stand there in other letters: upstream may be written in Go, which takes
     ``Model`` for ``model``, and would serve another model than the one that was looked at.
     """
     for name in body:

@@ -173,7 +173,7 @@ def test_what_is_not_stored_is_said_in_openais_words(
         ("POST", "/v1/messages/batches", "no batches"),
         ("POST", "/v1/files", "no batches"),
         ("POST", "/v1/audio/transcriptions", "no models"),
-        ("POST", "/v1/something/new", "README"),
+        ("POST", "/v1/something/new", "/docs"),
     ],
 )
 def test_an_endpoint_that_is_not_offered_is_not_called_a_wrong_base_url(
