@@ -254,8 +254,10 @@ class PostgresPlace:
             engine.dispose()
 
     def make_engine(self, answer_s: float | None = None) -> Engine:
-        from sqlalchemy import create_engine
+        from sqlalchemy import create_engine, event
         from sqlalchemy.engine import URL
+
+        from app.database.server_connection import ServerConnection
 
         url = URL.create("postgresql+pg8000", self._user, self._password, self._host, self._port, self._database)
         told: dict[str, Any] = {
@@ -265,7 +267,7 @@ class PostgresPlace:
         }
         if self._schema is not None:
             told["startup_params"] = {"search_path": self._schema}
-        return create_engine(
+        engine = create_engine(
             url,
             connect_args=told,
             pool_size=_POOL,
@@ -274,6 +276,12 @@ class PostgresPlace:
             pool_pre_ping=True,
             pool_recycle=600,
         )
+
+        @event.listens_for(engine, "do_connect")
+        def connect(_dialect: object, _record: object, _given: object, named: dict[str, Any]) -> ServerConnection:
+            return ServerConnection(**named)
+
+        return engine
 
     def lock_for_migration(self, connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")

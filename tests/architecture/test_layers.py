@@ -93,7 +93,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "app.converters.responses": (DIALECT | {"app.converters.responses"}, set()),
     "app.routing": ({"app.errors", "app.converters.neutral.model_limits"}, set()),
     "app.store": (GROUND | {"app.store"}, {"redis"}),
-    "app.database": (GROUND | {"app.database", "app.store"}, {"alembic", "gevent", "sqlalchemy"}),
+    "app.database": (GROUND | {"app.database", "app.store"}, {"alembic", "gevent", "pg8000", "sqlalchemy"}),
     "app.database.migrations": ({"app.database"}, {"alembic", "sqlalchemy"}),
     "app.keys": (
         GROUND

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.database import Database
 from app.database.database import FILE_NAME
@@ -401,6 +402,32 @@ def test_a_server_that_is_away_is_told(there: str, postgres_url: str) -> None:
         put(database, "a", 1)
     assert "hunter3" not in str(caught.value)
     database.close()
+
+
+@pytest.mark.parametrize("how", ["in order", "the server ended it", "the server was silent"])
+def test_the_end_of_a_connection_is_the_end_of_its_descriptor(how: str, postgres_url: str) -> None:
+    """At once, and not when garbage is collected."""
+    engine, other = (PostgresPlace(postgres_url).make_engine(answer_s) for answer_s in (0.2, 10.0))
+    gc.disable()
+    try:
+        with engine.connect() as connection:
+            pooled: Any = connection.connection
+            socket = pooled.driver_connection._usock
+            if how == "the server ended it":
+                with other.connect() as another:
+                    pid = connection.execute(text("SELECT pg_backend_pid()")).scalar()
+                    another.execute(text(f"SELECT pg_terminate_backend({pid}, 10000)"))
+                with pytest.raises(DBAPIError):
+                    connection.execute(text("SELECT 1"))
+            if how == "the server was silent":
+                with pytest.raises(TimeoutError):
+                    connection.execute(text("SELECT pg_sleep(2)"))
+                connection.invalidate()
+        engine.dispose()
+        assert socket.fileno() == -1
+    finally:
+        gc.enable()
+        other.dispose()
 
 
 def fill(database: Database) -> DatabaseError:
