@@ -1,6 +1,6 @@
 """How much is tried by tests that try many things at random: a share in `make test`, all of it in `make fuzz`.
 
-CI tries all of it, so that each change meets it; no law is left out of either.
+CI runs both, so that each change meets all of it; no law is left out of either.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 THOROUGH: Final = "THOROUGH"
-"""The variable that asks for all; ``make fuzz`` sets it for every test that imports this module, or has `@given`, and
-CI for the whole suite."""
+"""The variable that asks for all; ``make fuzz`` sets it for every test that imports this module, or has `@given`."""
 
 IS_THOROUGH: Final = os.environ.get(THOROUGH) == "1"
 _SHARE: Final = 3
