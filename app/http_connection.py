@@ -13,6 +13,7 @@ http.client and urllib3 do HTTP; here stands what they leave open (RFC 9112, RFC
 from __future__ import annotations
 
 import contextlib
+import email.parser
 import functools
 import http.client
 import io
@@ -29,10 +30,12 @@ from typing import Any, Final
 
 from gevent.monkey import get_original
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+from urllib3.response import HTTPResponse
 from urllib3.util.request import SKIP_HEADER
 from urllib3.util.ssl_ import create_urllib3_context
 
@@ -44,7 +47,12 @@ _TURN_S: Final = 0.01
 _WAITED_S: Final = 0.001  # a read that took longer has waited, and others have had their turn
 
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
-_PLAIN_HEADER: Final = re.compile(r"[A-Za-z0-9-]+: [!-~]([ -~]*[!-~])?")
+_PLAIN_HEADER: Final = re.compile(r"[A-Za-z0-9-]+: [!-~](?:[ -~]*[!-~])?")
+_PLAIN_HEADERS: Final = re.compile(rf"{_PLAIN_HEADER.pattern}(?:\r\n{_PLAIN_HEADER.pattern})*")
+_PLAIN_LINE: Final = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([!-~](?:[ -~]*[!-~])?)\r\n")
+_FOLD: Final = re.compile(r"(?:(?<![ \t])[ \t]+)?\r\n[ \t]+")
+_COPIED: Final = 64 * 1024
+"""A body that is larger is sent by itself, rather than be copied behind its head."""
 _LINE: Final = 65536
 
 
@@ -195,11 +203,33 @@ class Answer(http.client.HTTPResponse):
         self.fp: Any = io.BufferedReader(self.reader)
 
     def begin(self) -> None:
-        super().begin()
+        """As http.client's, which has the mail parser read every head; it still reads those that are not plain."""
+        version, status, reason = self._read_status()
+        self.code, self.reason = status, reason.strip()
+        self.status = status
+        if version in ("HTTP/1.0", "HTTP/0.9"):
+            self.version = 10
+        elif version.startswith("HTTP/1."):
+            self.version = 11
+        else:
+            raise http.client.UnknownProtocol(version)
+        self.headers = self.msg = _read_head(self.fp)
+        found: dict[str, str] = {}
+        for name, value in self.headers.raw_items():
+            found.setdefault(name.lower(), str(value))
+        self.chunked = found.get("transfer-encoding", "").lower() == "chunked"
+        if self.chunked:
+            self.chunk_left = None
+        self.length = None if self.chunked else _length(found.get("content-length", ""))
+        if status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.length = 0
+        # http.client's word for a connection that must not serve again.
+        self.will_close = (
+            self._check_close()  # type: ignore[attr-defined]
+            or (not self.chunked and self.length is None)
+            or not self._is_framed_clearly()
+        )
         self.reader.deadline = None
-        if not self._is_framed_clearly():
-            # http.client's word for a connection that must not serve again.
-            self.will_close = True
 
     def _read_status(self) -> tuple[str, int, str]:
         left = MOST_INTERIM_BYTES
@@ -234,6 +264,35 @@ class Answer(http.client.HTTPResponse):
         return is_clean
 
 
+def _read_head(fp: Any) -> http.client.HTTPMessage:
+    """The headers of an answer. Raises: http.client.HTTPException for too many of them, or too long ones."""
+    lines = http.client._read_headers(fp)  # type: ignore[attr-defined]
+    message = http.client.HTTPMessage()
+    for line in lines[:-1]:
+        if (plain := _PLAIN_LINE.fullmatch(line)) is None:
+            whole = b"".join(lines).decode("iso-8859-1")
+            return _unfolded(email.parser.Parser(_class=http.client.HTTPMessage).parsestr(whole))
+        message.set_raw(plain[1].decode("ascii"), plain[2].decode("ascii"))
+    return message
+
+
+def _unfolded(message: http.client.HTTPMessage) -> http.client.HTTPMessage:
+    """The same with each value on one line, as urllib3 does it; long ones were once written on several."""
+    unfolded = http.client.HTTPMessage()
+    for name, value in message.raw_items():
+        unfolded.set_raw(name, _FOLD.sub(" ", str(value)))
+    return unfolded
+
+
+def _length(text: str) -> int | None:
+    """What Content-Length says, as http.client reads it; the rest of its oddities are not framed clearly."""
+    try:
+        length = int(text)
+    except ValueError:
+        return None
+    return length if length >= 0 else None
+
+
 # gevent's own would take a turn through the event loop, only to learn at once what there is.
 _poll: Any = get_original("select", "poll") if hasattr(select, "poll") else None
 
@@ -242,7 +301,12 @@ class _Reused:
     """Tells a connection that the server closed while it was idle from a server that does not answer."""
 
     _served = 0
+    _asked: tuple[tuple[str, str], dict[str, Any]]
+    _buffer: list[bytes]
     sock: Any
+    timeout: Any
+    putrequest: Any
+    endheaders: Any
 
     @property
     def is_connected(self) -> bool:
@@ -258,20 +322,49 @@ class _Reused:
         super().connect()  # type: ignore[misc]
         Interrupt.watch(self.sock)
 
-    def request(self, *given: Any, **more: Any) -> None:
+    def request(self, *asked: Any, **how: Any) -> None:
+        """As urllib3's, which puts each header down by itself, and sends a head before its body."""
         if self.sock is not None:
             Interrupt.watch(self.sock)
-        super().request(*given, **more)  # type: ignore[misc]
+        self._asked = asked, how
+        body, headers = how.get("body"), how.get("headers") or {}
+        lines, names = plain_lines(headers), {name.lower() for name in headers}
+        is_framed = "content-length" in names if body else body is None and asked[0] in ("GET", "HEAD")
+        is_usual = "user-agent" in names and "transfer-encoding" not in names and not how.get("chunked")
+        if lines is None or not is_framed or not is_usual:
+            super().request(*asked, **how)  # type: ignore[misc]
+            return
+        if self.sock is not None:
+            self.sock.settimeout(self.timeout)
+        self.putrequest(*asked, skip_host="host" in names, skip_accept_encoding="accept-encoding" in names)
+        self._buffer.append(lines.encode("ascii"))
+        self.endheaders(body)
+
+    def _send_output(self, message_body: Any = None, encode_chunked: bool = False) -> None:
+        if type(message_body) is not bytes or len(message_body) > _COPIED or encode_chunked:
+            super()._send_output(message_body, encode_chunked)  # type: ignore[misc]
+            return
+        head = b"\r\n".join([*self._buffer, b"", b""])
+        self._buffer.clear()
+        self.send(head + message_body)
+
+    def send(self, data: Any) -> None:
+        """As http.client's; gevent's `sendall` asks for the size of the kernel's buffer first."""
+        if self.sock is None or type(data) is not bytes:
+            super().send(data)  # type: ignore[misc]
+        elif (sent := self.sock.send(data)) < len(data):
+            self.sock.sendall(memoryview(data)[sent:])
 
     def putheader(self, header: Any, *values: Any) -> None:
         """As urllib3's and http.client's, which look at each part of it by itself; what is not plain goes there."""
         line = f"{header}: {values[0]}" if len(values) == 1 and type(values[0]) is str else ""
         if _PLAIN_HEADER.fullmatch(line) and values[0] != SKIP_HEADER:
-            self._buffer.append(line.encode("ascii"))  # type: ignore[attr-defined]
+            self._buffer.append(line.encode("ascii"))
         else:
             super().putheader(header, *values)  # type: ignore[misc]
 
     def getresponse(self) -> Any:
+        """urllib3's response around the `Answer` that comes next."""
         made: list[Answer] = []
 
         def make(*given: Any, **more: Any) -> Answer:
@@ -279,8 +372,10 @@ class _Reused:
             return made[-1]
 
         self.response_class = make
+        (method, url), how = self._asked
+        self.sock.settimeout(self.timeout)
         try:
-            response = super().getresponse()  # type: ignore[misc]
+            answer = http.client.HTTPConnection.getresponse(self)  # type: ignore[arg-type]
         except (http.client.RemoteDisconnected, ConnectionResetError) as error:
             if self._served:
                 raise StaleConnectionError("the connection was closed while it was idle") from error
@@ -290,7 +385,19 @@ class _Reused:
                 answer.close()
             raise
         self._served += 1
-        return response
+        return HTTPResponse(
+            body=answer,
+            headers=HTTPHeaderDict(answer.headers.raw_items()),
+            status=answer.status,
+            version=answer.version,
+            reason=answer.reason,
+            original_response=answer,
+            request_method=method,
+            request_url=url,
+            preload_content=how.get("preload_content", True),
+            decode_content=how.get("decode_content", True),
+            enforce_content_length=how.get("enforce_content_length", True),
+        )
 
 
 class Connection(_Reused, HTTPConnection):
@@ -364,9 +471,11 @@ class SecureSocksPool(_NotForEver, HTTPSConnectionPool):
 SOCKS_POOLS: Final = {"http": SocksPool, "https": SecureSocksPool}
 
 
-def is_plain(headers: Mapping[str, str]) -> bool:
-    """Whether there is nothing in any of them that may not stand in a header."""
-    return all(_PLAIN_HEADER.fullmatch(f"{name}: {value}") for name, value in headers.items())
+def plain_lines(headers: Mapping[str, str]) -> str | None:
+    """Headers as they are written, if there is nothing in any of them that may not stand in one."""
+    lines = "\r\n".join([f"{name}: {value}" for name, value in headers.items()])
+    is_plain = _PLAIN_HEADERS.fullmatch(lines) is not None and lines.count("\r\n") == len(headers) - 1
+    return lines if is_plain and SKIP_HEADER not in headers.values() else None
 
 
 def tls_context(verify: bool | str = True, cert: str | tuple[str, str] | None = None) -> ssl.SSLContext:

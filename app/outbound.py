@@ -7,7 +7,7 @@ requests does, but once per host instead of at every call: reading them costs as
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from app import http_body
 from app.descriptors import none_left
 from app.errors import GatewayError, Sentence, UpstreamConnectError, UpstreamProtocolError, UpstreamTimeoutError
-from app.http_connection import POOLS, SOCKS_POOLS, StaleConnectionError, is_plain, tls_context
+from app.http_connection import POOLS, SOCKS_POOLS, StaleConnectionError, plain_lines, tls_context
 from app.memory import Share
 from app.route_settings import check_route
 from app.settings import variable_of_proxy
@@ -45,13 +45,27 @@ def _address(url: str) -> tuple[str, str | None]:
     return str(prepared.url), prepared.headers.get("Authorization")
 
 
+class Headers(requests.structures.CaseInsensitiveDict[str]):
+    """requests' own, made, copied and gone through in one step each instead of one for each header."""
+
+    def __init__(self, given: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        pairs = given.items() if isinstance(given, Mapping) else given
+        self._store: dict[str, tuple[str, str]] = {name.lower(): (name, value) for name, value in pairs}
+
+    def copy(self) -> Headers:
+        return Headers(self._store.values())
+
+    def items(self) -> Any:
+        return self._store.values()
+
+
 def prepare(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> requests.PreparedRequest:
     """What ``requests.Request(…).prepare()`` gives for bytes, at a third of its price: the same few addresses, no
     cookies, no hooks, no files. Raises: requests.RequestException."""
     prepared = requests.PreparedRequest()
     prepared.method = method
-    if is_plain(headers):
-        prepared.headers = requests.structures.CaseInsensitiveDict(headers)
+    if plain_lines(headers) is not None:
+        prepared.headers = Headers(headers)
     else:
         prepared.prepare_headers(headers)
     prepared.url, authorization = _address(url)
@@ -96,7 +110,7 @@ class _Adapter(HTTPAdapter):
         """requests' response without cookies, which are never kept, and without a guess at the encoding of a text."""
         response = requests.Response()
         response.status_code, response.reason = resp.status, resp.reason
-        response.headers = requests.structures.CaseInsensitiveDict(resp.headers)
+        response.headers = Headers(resp.headers.itermerged())
         response.raw, response.url, response.request = resp, str(req.url), req
         response.connection = self
         return response

@@ -26,6 +26,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from app.errors import ClientGone, RestartingError
 from app.logs import logger
+from app.serving import head_with_body
 from app.serving.client_socket import ClientSocket
 from app.serving.copier import StreamCopier
 from app.serving.free_memory import give_back
@@ -167,6 +168,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # Settings change in the master alone, and are asked for some twenty times a request: not through their objects.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        head_with_body.install()
         super().init_process()
 
     def patch(self) -> None:

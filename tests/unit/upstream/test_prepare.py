@@ -95,3 +95,66 @@ def test_an_idle_connection_is_looked_at_without_waiting() -> None:
     theirs.close()
     assert not connection.is_connected
     ours.close()
+
+
+def _sent_by(made: HTTPConnection, method: str, body: bytes | None, headers: dict[str, str]) -> bytes | str:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        made.sock = ours
+        try:
+            made.request(method, "/chat?a=1", body=body, headers=headers)
+        except ValueError as problem:
+            return str(problem)
+        finally:
+            made.close()
+        found = b""
+        while piece := theirs.recv(65536):
+            found += piece
+        return found
+
+
+AGENT = {"User-Agent": "bridge"}
+
+
+@rows("method")
+@pytest.mark.parametrize("body", [None, b"", b"{}"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "DELETE"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        AGENT,
+        AGENT | {"Content-Length": "2", "X-Name": "a b"},
+        AGENT | {"content-length": "0"},
+        AGENT | {"Content-Length": "2", "Host": "other.test", "Accept-Encoding": "gzip"},
+        AGENT | {"Content-Length": "2", "Transfer-Encoding": "chunked"},
+        AGENT | {"Content-Length": "2", "X-Name": "é"},
+        AGENT | {"Content-Length": "2", "X-Name": ""},
+        AGENT | {"Content-Length": "2", "X-Name": "a\r\nX-Other: b"},
+        AGENT | {"Content-Length": "2", "X-Name\r\nX-Other": "b"},
+        AGENT | {"Content-Length": "2", "X-Name": SKIP_HEADER},
+        {"User-Agent": SKIP_HEADER, "Content-Length": "2"},
+    ],
+)
+def test_a_request_is_written_as_by_urllib3(method: str, body: bytes | None, headers: dict[str, str]) -> None:
+    made = [kind("127.0.0.1", 9) for kind in (Connection, HTTPConnection)]
+    ours, theirs = [_sent_by(one, method, body, headers) for one in made]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(("size", "calls"), [(0, 1), (2, 1), (65_536, 1), (65_537, 2)])
+def test_a_head_leaves_with_its_body_if_that_is_not_large(size: int, calls: int) -> None:
+    sent: list[int] = []
+
+    class Wire:
+        def settimeout(self, _seconds: float) -> None:
+            pass
+
+        def send(self, data: bytes) -> int:
+            sent.append(len(data))
+            return len(data)
+
+    made = Connection("127.0.0.1", 9)
+    made.sock = Wire()
+    made.request("POST", "/", body=b"x" * size, headers=AGENT | {"Content-Length": str(size)})
+    assert len(sent) == calls
