@@ -62,7 +62,7 @@ class Interrupt:
     From then on that thread can make no call any more; the one in progress fails as if the server had hung up.
     """
 
-    _here = threading.local()
+    _here: _Here
 
     def __init__(self) -> None:
         self._is_set = False
@@ -84,7 +84,7 @@ class Interrupt:
     @contextlib.contextmanager
     def held_off() -> Iterator[None]:
         """Within, calls of this thread are not broken off: what they fetch is for others as well."""
-        current = getattr(Interrupt._here, "current", None)
+        current = Interrupt._here.current
         Interrupt._here.current = None
         try:
             yield
@@ -94,7 +94,7 @@ class Interrupt:
     @staticmethod
     def watch(sock: Any) -> None:
         """This thread has a call on that socket; None: on none. Raises: ConnectionAbortedError, if it is not to."""
-        current: Interrupt | None = getattr(Interrupt._here, "current", None)
+        current: Interrupt | None = Interrupt._here.current
         if current is None:
             return
         current._sock = sock
@@ -105,7 +105,7 @@ class Interrupt:
     @contextlib.contextmanager
     def waking(wake: Callable[[], object]) -> Iterator[None]:
         """Within, this thread waits for something else than a call: `wake` is called if that is broken off."""
-        current: Interrupt | None = getattr(Interrupt._here, "current", None)
+        current: Interrupt | None = Interrupt._here.current
         if current is None:
             yield
             return
@@ -118,8 +118,15 @@ class Interrupt:
     @staticmethod
     def is_called_off() -> bool:
         """Whether nobody waits any more for what this thread does."""
-        current: Interrupt | None = getattr(Interrupt._here, "current", None)
+        current: Interrupt | None = Interrupt._here.current
         return current is not None and current._is_set
+
+
+class _Here(threading.local):
+    current: Interrupt | None = None
+
+
+Interrupt._here = _Here()
 
 
 class _Waiting:

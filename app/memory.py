@@ -46,7 +46,7 @@ class Share:
     Whoever works on the request finds it by `current`; work in the background calls `enter` first.
     """
 
-    _here = threading.local()
+    _here: _Here
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -85,8 +85,13 @@ class Share:
     @staticmethod
     def current() -> Share:
         """That of the request on which this thread works; outside of requests one that counts for nothing."""
-        found: Share | None = getattr(Share._here, "current", None)
+        found = Share._here.current
         return found if found is not None else Share(_UNLIMITED)
 
 
+class _Here(threading.local):
+    current: Share | None = None
+
+
+Share._here = _Here()
 _UNLIMITED: Final = Budget(2**63)

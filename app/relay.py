@@ -6,6 +6,7 @@ and no field of any protocol.
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,7 +174,7 @@ class Relay:
             return _local(at_end(local) if at_end is not None else local, record)
         served = self._search.serve(client, body, upstream.path) if self._search is not None else None
         body = served[0] if served is not None else body
-        limits = ModelLimits.of(model.raw if model is not None else {"id": name})
+        limits = model.limits if model is not None else ModelLimits.of({"id": name})
         inlined = self._images.fetch_all(client.image_urls(body))
         self._reserve(record, body, len(raw), model)
         call = Call(
@@ -181,7 +182,7 @@ class Relay:
             request_id=record.request_id,
             stream=traits.stream,
             initiator=asked.kind.initiator,
-            interaction_id=str(uuid.uuid5(uuid.NAMESPACE_OID, traits.interaction_key.hex())),
+            interaction_id=_interaction_id(traits.interaction_key),
             has_images=traits.has_images,
             extra_headers=model.request_headers if model is not None else {},
             session=session,
@@ -324,7 +325,7 @@ class Relay:
             raw=raw,
             body=body,
             model=model.id,
-            limits=ModelLimits.of(model.raw),
+            limits=model.limits,
             inlined=self._images.fetch_all(client.image_urls(body)),
             headers=headers,
             refused=self._refusals.known(model.id, native.path),
@@ -676,6 +677,12 @@ class Relay:
             raise
         headers = self._headers(background.result().answer, record) if is_through else self._own_headers(record)
         return Reply(200, headers | EVENT_STREAM, body, close=background.close, passage=passage)
+
+
+@functools.lru_cache(maxsize=1024)
+def _interaction_id(key: bytes) -> str:
+    """The same for all calls of one turn, of which an agent makes many."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, key.hex()))
 
 
 def _question(request: Request, traits: Traits) -> Question:

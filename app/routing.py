@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.converters.neutral.model_limits import is_openai
+from app.converters.neutral.model_limits import ModelLimits, is_openai
 from app.errors import Sentence, UnsupportedFeatureError
 
 CHAT, RESPONSES, MESSAGES, EMBEDDINGS = "/chat/completions", "/responses", "/v1/messages", "/embeddings"
@@ -42,6 +42,10 @@ class Model:
     endpoints: tuple[str, ...] = (CHAT,)
     request_headers: dict[str, str] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict)
+    limits: ModelLimits = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limits", ModelLimits.of(self.raw))  # once, not for each request
 
     @property
     def is_openai(self) -> bool:

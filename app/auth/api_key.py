@@ -43,6 +43,7 @@ class KeyRing:
 
     def __init__(self, keys: Iterable[Secret]) -> None:
         self._keys = [(key, _digest(key.reveal())) for key in keys]
+        self._names = [key_name(key.reveal()) for key, _ in self._keys]
         self.is_open = not self._keys
         self.has_default = any(key.reveal() == DEFAULT_API_KEY for key, _ in self._keys)
         self.has_own = any(key.reveal() != DEFAULT_API_KEY for key, _ in self._keys)
@@ -77,8 +78,8 @@ class KeyRing:
         """What the log calls the right one among these keys: see `key_name`. None if none is right."""
         digests = [_digest(candidate) for candidate in presented]
         names = [
-            key_name(key.reveal())
-            for key, expected in self._keys
+            name
+            for name, (_, expected) in zip(self._names, self._keys, strict=True)
             if any(hmac.compare_digest(digest, expected) for digest in digests)
         ]
         return names[0] if names else None
@@ -90,7 +91,7 @@ class KeyRing:
 
     def names(self) -> list[str]:
         """The names of all keys, in the order of API_KEY."""
-        return [key_name(key.reveal()) for key, _ in self._keys]
+        return list(self._names)
 
     def knows(self, presented: Iterable[str]) -> bool:
         """Whether any of the presented keys is one of the ring; with an empty ring none is."""

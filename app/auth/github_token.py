@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
@@ -35,18 +35,17 @@ class GitHubToken:
     source: Source
     user: str | None = None
     identity: str = ""
+    fingerprint: str = field(init=False, compare=False)
+    """Names the token in the store and in memory without being it: 16 hex digits."""
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(self.secret.reveal().encode()).hexdigest()[:16]
+        object.__setattr__(self, "fingerprint", self.identity or digest)  # once: each request asks some six times
 
     @property
     def is_configured(self) -> bool:
         """Whether the operator's settings name it. Nobody can sign in anew to have it tried again."""
         return self.source in ("environment", "app")
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the token in the store and in memory without being it: 16 hex digits."""
-        if self.identity:
-            return self.identity
-        return hashlib.sha256(self.secret.reveal().encode()).hexdigest()[:16]
 
     @property
     def kind(self) -> str:

@@ -51,6 +51,7 @@ _BROWSERS = ("Mozilla/", "Opera/")
 _MAX_FORM_BYTES = 8192
 _MAX_KNOWN_FORM_BYTES = 65_536
 _FORM_S = 5.0
+_WORTH = list(Access)
 
 View = TypeVar("View", bound=Callable[..., Any])
 Visitor: TypeAlias = Literal["admin", "client"]
@@ -91,7 +92,7 @@ def require_key() -> BaseResponse | None:
     by_query = keys.judge([in_query]) if in_query is not None else Access.NONE
     session = request.cookies.get(COOKIE, "") if _takes_cookie() else ""
     by_cookie = judge_session() if session else Access.NONE
-    best = max((by_header, by_query, by_cookie), key=list(Access).index)
+    best = max((by_header, by_query, by_cookie), key=_WORTH.index)
     named = None
     if Access.FULL not in (by_header, by_query):
         named = _named_key([*in_headers, *([in_query] if in_query is not None else [])])

@@ -187,7 +187,15 @@ def read_body() -> bytes:
 
 def client_headers() -> dict[str, str]:
     """The request's headers by lower-case name."""
-    return {name.lower(): value for name, value in request.headers.items()}
+    # Out of the environment itself: werkzeug puts each name into its usual letters first.
+    found = {
+        name[5:].replace("_", "-").lower(): value for name, value in request.environ.items() if name.startswith("HTTP_")
+    }
+    for name in ("content-type", "content-length"):
+        found.pop(name, None)
+        if value := request.environ.get(name.replace("-", "_").upper()):
+            found[name] = value
+    return found
 
 
 def _parse(raw: bytes) -> tuple[bytes, Any]:

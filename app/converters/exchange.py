@@ -106,7 +106,7 @@ class Native:
         if self._instead is not None:
             return self._instead.whole(content)
         normalized = self._path.normalize_response(content, self._answer)
-        answer = json_bytes.loads_exact(normalized)
+        answer = json_bytes.loads(normalized)
         self._outcome = self._path.outcome_of(answer)
         if MARK in normalized:
             self._outcome = replace(self._outcome, nano_credits=nano_of(account_in(answer)))

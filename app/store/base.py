@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,6 +42,9 @@ class Store(Protocol):
 
     def get(self, key: str) -> str | None:
         """Read one value; None if absent or past its ttl."""
+
+    def get_many(self, keys: Sequence[str]) -> list[str | None]:
+        """Read several values as they stand at one moment, each as by `get`."""
 
     def put(self, key: str, value: str, *, ttl_s: float | None = None) -> None:
         """Write one value, replacing the old one and its ttl. With a ttl of 0 or less it is gone at once."""

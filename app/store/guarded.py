@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from app.errors import StoreError
@@ -60,7 +61,10 @@ class GuardedStore:
             self.acquire(_TRIAL, owner=_TRIAL, ttl_s=self._away_s)  # a lease, which no backup holds
 
     def get(self, key: str) -> str | None:
-        return self._read(lambda: self._inner.get(key))
+        return self._read(partial(self._inner.get, key))
+
+    def get_many(self, keys: Sequence[str]) -> list[str | None]:
+        return self._read(partial(self._inner.get_many, keys))
 
     def put(self, key: str, value: str, *, ttl_s: float | None = None) -> None:
         self._write(lambda: self._inner.put(key, value, ttl_s=ttl_s))

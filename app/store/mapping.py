@@ -43,10 +43,14 @@ class ModelMapping:
 
         While the store is away, what this process read last goes on to count.
         """
-        chosen = first_fitting(self._rules.current(), name, key, purpose)
+        try:
+            told: list[str | None] | None = self._store.get_many((_RULES, _KEY))
+        except StoreError:
+            told = None
+        chosen = first_fitting(self._rules.last if told is None else self._rules.heard(told[0]), name, key, purpose)
         if chosen is not None:
             return chosen
-        target = self._names.current().get(name)
+        target = (self._names.last if told is None else self._names.heard(told[1])).get(name)
         return Choice((name,)) if target is None else Choice((target,), is_mapped=True)
 
     def resolve(self, name: str) -> str:

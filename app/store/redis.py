@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from app.descriptors import none_left
@@ -76,6 +76,10 @@ class RedisStore:
     def get(self, key: str) -> str | None:
         with self._errors():
             return cast("str | None", self._client.get(_ENTRY + key))
+
+    def get_many(self, keys: Sequence[str]) -> list[str | None]:
+        with self._errors():
+            return cast("list[str | None]", self._client.mget([_ENTRY + key for key in keys]))
 
     def put(self, key: str, value: str, *, ttl_s: float | None = None) -> None:
         if ttl_s is not None and ttl_s <= 0:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ T = TypeVar("T")
 FileId = tuple[int, int] | None
 
 _GET = "SELECT value, expires_at FROM entries WHERE key = ?"
+_GET_MANY = "SELECT key, value, expires_at FROM entries WHERE key IN (?)"
 _PUT = "INSERT OR REPLACE INTO entries (key, value, expires_at) VALUES (?, ?, ?)"
 _DELETE = "DELETE FROM entries WHERE key = ?"
 # Not LIKE or GLOB: a prefix may hold their wildcards.
@@ -40,6 +41,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.path = path.absolute()
+        self._path = str(self.path)  # it is asked for with each call, and a Path takes its time
         self._clock = clock
         # Held while SQLite works, never across a sleep: other greenlets find it free, other threads wait briefly.
         self._lock = threading.Lock()
@@ -51,6 +53,12 @@ class SqliteStore:
     def get(self, key: str) -> str | None:
         row = self._run(lambda db: db.execute(_GET, (key,)).fetchone())
         return _text(row[0]) if row is not None and self._is_live(row[1]) else None
+
+    def get_many(self, keys: Sequence[str]) -> list[str | None]:
+        several = _GET_MANY.replace("(?)", f"({', '.join('?' * len(keys))})")
+        rows = self._run(lambda db: db.execute(several, keys).fetchall())
+        found = {_text(key): _text(value) for key, value, until in rows if self._is_live(until)}
+        return [found.get(key) for key in keys]
 
     def put(self, key: str, value: str, *, ttl_s: float | None = None) -> None:
         if ttl_s is not None and ttl_s <= 0:
@@ -164,11 +172,11 @@ class SqliteStore:
         lost, and what is in the new one never seen. SQLite leaves the new one's companions alone when the old one is
         closed, because it looks whether its file has moved.
         """
-        if self._connection is not None and _file_id(self.path) != self._file:
+        if self._connection is not None and _file_id(self._path) != self._file:
             self._disconnect()
         if self._connection is None:
             self._connection = open_file(self.path)
-            self._file = _file_id(self.path)
+            self._file = _file_id(self._path)
         return self._connection
 
     def _disconnect(self) -> None:
@@ -183,9 +191,9 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _file_id(path: Path) -> FileId:
+def _file_id(path: str) -> FileId:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino

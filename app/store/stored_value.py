@@ -15,19 +15,25 @@ class StoredValue(Generic[T]):
     """What stands under one key. parse: raises StoreError for what it cannot read. initial: while nothing is there."""
 
     def __init__(self, store: Store, key: str, parse: Callable[[str], T], initial: T) -> None:
-        self._store, self._key, self._parse, self._initial = store, key, parse, initial
+        self.key = key
+        self._store, self._parse, self._initial = store, parse, initial
         # The last stored text and what it says: parsing is the costly part, comparing is not.
         self._parsed: tuple[str, T] | None = None
-        self._last = initial
+        self.last = initial
+        """What it said when it was read last."""
 
     def current(self) -> T:
         """What it says now; while the store is away, what it said last."""
         try:
-            raw = self._store.get(self._key)
+            raw = self._store.get(self.key)
         except StoreError:
-            return self._last
-        self._last = self.read(raw)
-        return self._last
+            return self.last
+        return self.heard(raw)
+
+    def heard(self, raw: str | None) -> T:
+        """What it says now, as the store has told. Raises: StoreError."""
+        self.last = self.read(raw)
+        return self.last
 
     def read(self, raw: str | None) -> T:
         """What such a text says. Raises: StoreError."""

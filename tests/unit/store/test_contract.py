@@ -32,6 +32,16 @@ def test_value_comes_back_verbatim(store: Store, value: str) -> None:
     assert store.get("key") == value
 
 
+def test_several_values_come_in_the_order_of_their_keys(store: Store, backend: Backend) -> None:
+    store.put("a", "1")
+    store.put("b", "2", ttl_s=5)
+    store.put("c", "3")
+    assert store.get_many(["c", "none", "a", "b", "a"]) == ["3", None, "1", "2", "1"]
+    assert store.get_many(["none"]) == [None]
+    backend.pass_time(6)
+    assert store.get_many(["b", "a"]) == [None, "1"]
+
+
 def test_put_replaces_value_and_ttl(store: Store, backend: Backend) -> None:
     store.put("key", "short-lived", ttl_s=10)
     store.put("key", "lasting")
