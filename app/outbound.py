@@ -29,6 +29,7 @@ Route = tuple[Mapping[str, str], bool | str, str | tuple[str, str] | None]
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of a body that is read as a whole. Answers of models are far below, model lists and tokens even more so."""
+_BLANK = vars(requests.Response())
 _FORGOTTEN = requests.PreparedRequest()
 """In place of what was sent, which may be megabytes: not to be held for as long as its answer takes."""
 _MOST_STALE = 3  # idle connections found closed by the other side, one after the other, before that is an error
@@ -108,7 +109,8 @@ class _Adapter(HTTPAdapter):
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """requests' response without cookies, which are never kept, and without a guess at the encoding of a text."""
-        response = requests.Response()
+        response = requests.Response.__new__(requests.Response)
+        vars(response).update(_BLANK, history=[])  # its own `__init__` makes a cookie jar for each
         response.status_code, response.reason = resp.status, resp.reason
         response.headers = Headers(resp.headers.itermerged())
         response.raw, response.url, response.request = resp, str(req.url), req

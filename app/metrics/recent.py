@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
+from app.converters.wire import json_bytes
 from app.errors import Sentence
 from app.ledger.booking import Booking
 from app.logs import loggable_name
@@ -45,7 +46,7 @@ class RecentCalls:
         with self._lock:
             while self._noted:
                 ended, booking = self._noted.popleft()
-                self._rows.append(json.dumps(row_of(ended, booking)).encode())
+                self._rows.append(json_bytes.dumps(row_of(ended, booking)))
             return b"\n".join(self._rows)
 
 
