@@ -63,6 +63,7 @@ def register(app: Flask) -> None:
     """Hang the shared behaviour onto the app: before and after every request, and for every error."""
     app.before_request(_begin)
     app.before_request(_refuse_surplus)
+    app.before_request(_wait_for_turn)
     app.before_request(_refuse_websocket)
     app.before_request(admit)
     app.after_request(_finish)
@@ -115,6 +116,13 @@ def _refuse_surplus() -> None:
             status=429,
         )
     raise OverloadedError(Sentence("The bridge has as many connections as it can hold. Try again in a few seconds."))
+
+
+def _wait_for_turn() -> None:
+    """Requests begin one after the other (see `serving.turns`); health checks do not wait for a crowd."""
+    turn = request.environ.get("bridge.turn")
+    if turn is not None and request.path not in HEALTH_PATHS:
+        turn()
 
 
 def _refuse_websocket() -> None:

@@ -33,6 +33,7 @@ from app.serving.free_memory import give_back
 from app.serving.guests import RESERVE, Guests, Surplus
 from app.serving.options import FAREWELL_S
 from app.serving.paced_body import PIECE_BYTES, BodyInPieces, PacedBody
+from app.serving.turns import Turns
 
 _TICK_S: Final = 0.1
 _LAST_WAIT_S: Final = 0.5
@@ -191,6 +192,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._guests = Guests(
             most=self.worker_connections, most_per_address=self._most_per_address(), on_crowd=self._tell_crowd
         )
+        self._turns = Turns()
         # Room for those who come while one that has to give way is still on its way out.
         pool = Pool(self.worker_connections + 2 * RESERVE)
         servers = [StreamServer(s, handle=partial(self.handle, _Named(s)), spawn=pool) for s in self.sockets]
@@ -308,6 +310,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         environ["bridge.body"] = connection.body
         environ["bridge.surplus"] = connection.surplus
         environ["bridge.stops"] = self._is_stopping
+        environ["bridge.turn"] = self._turns.take
         connection.is_in_app = True
         try:
             return _Watched(self._app(environ, start), connection)

@@ -116,7 +116,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         GROUND | NEUTRAL | {"app.database", "app.ledger", "app.reply"},
         {"gevent", "pg8000", "sqlalchemy"},
     ),
-    "app.metrics": (GROUND | {"app.ledger", "app.metrics", "app.reply"}, {"prometheus_client"}),
+    "app.metrics": (GROUND | {"app.converters.wire", "app.ledger", "app.metrics", "app.reply"}, {"prometheus_client"}),
     "app.tracing": (
         GROUND | {"app.converters.wire.accounting", "app.ledger.booking", "app.reply"},
         {"opentelemetry"},

@@ -373,3 +373,12 @@ def test_probes_answer_without_a_body(client: FlaskClient) -> None:
     for path in ("/", "/api/hello"):
         answer = client.head(path)
         assert (answer.status_code, answer.data) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "waits"), [("/health", 0), ("/livez", 0), ("/readyz", 0), ("/v1/models", 1), ("/", 1), ("/nowhere", 1)]
+)
+def test_all_but_health_checks_wait_for_their_turn(client: FlaskClient, path: str, waits: int) -> None:
+    turns: list[str] = []
+    client.get(path, headers=KEY, environ_overrides={"bridge.turn": lambda: turns.append(path)})
+    assert len(turns) == waits
