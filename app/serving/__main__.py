@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 
 from app.serving.address import trouble
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     elif problem := trouble(settings):
         sys.exit(f"copilot-bridge: {in_words(problem)}")
     else:
+        gc.disable()  # until it is up: see `when_ready` of its options
         service.run()
 
 

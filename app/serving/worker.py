@@ -364,8 +364,8 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
 def _keep_what_is_here() -> None:
     """What a start has made stays until the worker ends. Whoever looks for garbage passes over it from now on: to go
-    through it took 30 ms each time, in which no stream was served."""
-    gc.collect()
+    through it took 30 ms each time, in which no stream was served. The little of it that is garbage stays as well: to
+    look for it took twice as long, a twelfth of the start."""
     gc.freeze()
     gc.enable()
 
