@@ -415,10 +415,43 @@ class SecureConnection(_Reused, HTTPSConnection):
     response_class = Answer
 
 
-class _NotForEver:
-    """urllib3 keeps idle connections until somebody takes them, also those that the server has closed long since."""
+class _Own:
+    """A pool with a straight way through it, and an end for idle connections: urllib3 keeps them until somebody takes
+    them, also those that the server has closed long since."""
 
     pool: Any
+    _get_conn: Any
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        connect_timeout_s: float,
+        read_timeout_s: float,
+    ) -> HTTPResponse:
+        """Send one request on a connection of this pool; its answer, of which the head has been read.
+
+        What `urlopen` does where there is no proxy and nothing is repeated, redirected, or decoded.
+        Raises: whatever went wrong, as it is: HTTPException, OSError (ssl.SSLError is one), urllib3's HTTPError.
+        """
+        conn = self._get_conn()
+        try:
+            conn.timeout = connect_timeout_s
+            if conn.is_closed:
+                conn.connect()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it closed
+                conn.request(method, target, body=body, headers=headers, preload_content=False, decode_content=False)
+            conn.timeout = read_timeout_s
+            response: HTTPResponse = conn.getresponse()
+        except BaseException:
+            conn.close()
+            self._put_conn(None)
+            raise
+        response._connection, response._pool = conn, self  # type: ignore[assignment]
+        return response
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
@@ -438,11 +471,11 @@ class _NotForEver:
             super()._put_conn(conn)  # type: ignore[misc]
 
 
-class Pool(_NotForEver, HTTPConnectionPool):
+class Pool(_Own, HTTPConnectionPool):
     ConnectionCls: Any = Connection
 
 
-class SecurePool(_NotForEver, HTTPSConnectionPool):
+class SecurePool(_Own, HTTPSConnectionPool):
     ConnectionCls: Any = SecureConnection
 
 
@@ -467,11 +500,11 @@ class SecureSocksConnection(_ThroughSocks, SOCKSHTTPSConnection):
     response_class = Answer
 
 
-class SocksPool(_NotForEver, HTTPConnectionPool):
+class SocksPool(_Own, HTTPConnectionPool):
     ConnectionCls: Any = SocksConnection
 
 
-class SecureSocksPool(_NotForEver, HTTPSConnectionPool):
+class SecureSocksPool(_Own, HTTPSConnectionPool):
     ConnectionCls: Any = SecureSocksConnection
 
 

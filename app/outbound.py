@@ -7,6 +7,7 @@ requests does, but once per host instead of at every call: reading them costs as
 from __future__ import annotations
 
 import functools
+import ssl
 from collections.abc import Iterable, Mapping
 from http.client import HTTPException
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from app import http_body
 from app.descriptors import none_left
@@ -32,6 +34,7 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 _BLANK = vars(requests.Response())
 _FORGOTTEN = requests.PreparedRequest()
 """In place of what was sent, which may be megabytes: not to be held for as long as its answer takes."""
+_RAW = (HTTPException, OSError, CertificateError)
 _MOST_STALE = 3  # idle connections found closed by the other side, one after the other, before that is an error
 
 
@@ -80,7 +83,7 @@ def prepare(method: str, url: str, headers: Mapping[str, str], body: bytes | Non
     return prepared
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
     """requests' own, on connections that trust nobody, with one TLS context for all of a route.
 
     What `HTTPAdapter.send` asks of it for each call is remembered, or left out where nobody needs it.
@@ -104,8 +107,31 @@ class _Adapter(HTTPAdapter):
                 self._pools[key] = pool
         return pool
 
-    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
-        return super().request_url(request, proxies) if proxies else request.path_url
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """As requests', straight through the pool where no proxy is in between. Raises: what the pool raises, then."""
+        if proxies:
+            return super().send(request, stream, timeout, verify, cert, proxies)
+        pool = self.get_connection_with_tls_context(request, verify, cert=cert)
+        connect_timeout_s, read_timeout_s = timeout
+        return self.build_response(
+            request,
+            pool.ask(
+                request.method,
+                request.path_url,
+                body=request.body,
+                headers=request.headers,
+                connect_timeout_s=connect_timeout_s,
+                read_timeout_s=read_timeout_s,
+            ),
+        )
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
         """requests' response without cookies, which are never kept, and without a guess at the encoding of a text."""
@@ -152,7 +178,7 @@ class Outbound:
     def __init__(self, *, pool_size: int = 64) -> None:
         self._session = requests.Session()
         # Redirects and cookies are never followed or kept: these are APIs, and a redirect would carry the token away.
-        self._adapter = _Adapter(pool_connections=8, pool_maxsize=pool_size, max_retries=0, pool_block=False)
+        self._adapter = Adapter(pool_connections=8, pool_maxsize=pool_size, max_retries=0, pool_block=False)
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
         self._routes: dict[tuple[str, str], Route] = {}
@@ -209,7 +235,7 @@ class Outbound:
                     proxies=proxies,
                 )
                 break
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, *_RAW) as error:
                 stale += 1
                 if stale <= _MOST_STALE and _is_stale(error):
                     continue  # nothing was answered, and perhaps nothing even read: another connection will do
@@ -277,6 +303,7 @@ def _cut(response: requests.Response) -> None:
 
 
 _CLOCK_HINTS = ("certificate is not yet valid", "certificate has expired")
+_TLS_TROUBLE = (requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError, CertificateError)
 _DNS_HINTS = ("name or service not known", "failed to resolve", "nodename nor servname", "gaierror")
 _TORN = (
     requests.exceptions.ChunkedEncodingError,
@@ -302,7 +329,7 @@ def explain(error: BaseException, url: str) -> GatewayError:
             ),
             code="clock_or_certificate",
         )
-    if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
+    if isinstance(error, _TLS_TROUBLE):
         return UpstreamConnectError(
             Sentence(
                 "The TLS connection to %(host)s failed. If a company proxy inspects traffic, point REQUESTS_CA_BUNDLE "
@@ -320,7 +347,9 @@ def explain(error: BaseException, url: str) -> GatewayError:
             ),
             code="proxy_error",
         )
-    if isinstance(error, requests.exceptions.ConnectTimeout):
+    if isinstance(
+        error, requests.exceptions.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError
+    ) and not isinstance(error, urllib3.exceptions.NewConnectionError):
         return UpstreamTimeoutError(
             Sentence("%(host)s did not accept a connection in time. Check network and proxy.", host=host)
         )

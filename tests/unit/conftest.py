@@ -33,7 +33,7 @@ def _stores_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def upstream() -> Iterator[responses.RequestsMock]:
     """No request leaves; each must be declared."""
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+    with responses.RequestsMock(assert_all_requests_are_fired=False, target="app.outbound.Adapter.send") as mock:
         yield mock
 
 
