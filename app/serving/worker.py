@@ -48,6 +48,8 @@ _TELL_S: Final = 1.0
 _MOST_WRAPPERS: Final = 10
 _WRAPPED: Final = ("app", "wsgi_app", "application")
 """What WSGI middleware calls the application within it."""
+_ACCEPTED: Final = 8
+"""Connections in a row; then those that are there have their turn."""
 _SURPLUS_S: Final = 5.0
 """How long a connection that is one too many may take to say what it wants."""
 
@@ -192,14 +194,15 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._guests = Guests(
             most=self.worker_connections, most_per_address=self._most_per_address(), on_crowd=self._tell_crowd
         )
-        self._turns = Turns()
+        self._in_progress = 0
+        self._turns = Turns(lambda: self._in_progress)
         # Room for those who come while one that has to give way is still on its way out.
         pool = Pool(self.worker_connections + 2 * RESERVE)
         servers = [StreamServer(s, handle=partial(self.handle, _Named(s)), spawn=pool) for s in self.sockets]
         for server, listener in zip(servers, self.sockets, strict=True):
             listener.setblocking(1)
-            if self.cfg.workers > 1:
-                server.max_accept = 1
+            # At a time: with several workers the others shall have some as well.
+            server.max_accept = 1 if self.cfg.workers > 1 else _ACCEPTED
             server.start()
         os.write(self.tmp.fileno(), b"1")
         looking = [gevent.spawn(self._look_for_those_who_left), gevent.spawn(self._tidy), gevent.spawn(self._tell)]
@@ -285,11 +288,13 @@ class Worker(GeventWorker):  # type: ignore[misc]
         connection.body = req.unreader.sock = PacedBody(sock)
         usual_bytes, req.unreader.mxchunk = req.unreader.mxchunk, PIECE_BYTES
         req.body = BodyInPieces(req.body, connection.body)
+        self._in_progress += 1
         try:
             super().handle_request(listener_name, req, sock, addr)
         except ClientGone:
             raise StopIteration from None  # gunicorn's word for: close the connection
         finally:
+            self._in_progress -= 1
             req.unreader.sock, req.unreader.mxchunk = sock, usual_bytes
 
     def _watched(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from app.serving import turns
-from app.serving.turns import MOST, Turns
+from app.serving.turns import FEW, Turns
 
 MANY = 30
 
@@ -35,31 +34,31 @@ def rounds() -> Iterator[Rounds]:
     made.close()
 
 
-def begun(rounds: Rounds, count: int) -> list[tuple[int, int]]:
+def begun(rounds: Rounds, *, in_progress: int) -> list[tuple[int, int]]:
     """Requests that come at once: which one began in which round, in the order in which they began."""
     found: list[tuple[int, int]] = []
-    mine = Turns()
+    mine = Turns(lambda: in_progress)
 
     def request(number: int) -> None:
         mine.take()
         found.append((number, rounds.count))
 
-    gevent.joinall([gevent.spawn(request, number) for number in range(count)], raise_error=True)
+    gevent.joinall([gevent.spawn(request, number) for number in range(MANY)], raise_error=True)
     return found
 
 
-@pytest.mark.parametrize(("short_s", "most"), [(60.0, MOST), (0.0, 1)])
-def test_a_crowd_begins_in_its_order_and_a_few_in_each_round(
-    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, short_s: float, most: int
-) -> None:
-    monkeypatch.setattr(turns, "SHORT_S", short_s)
-    found = begun(rounds, MANY)
+def test_where_many_are_in_progress_a_crowd_begins_one_by_one(rounds: Rounds) -> None:
+    found = begun(rounds, in_progress=FEW + 1)
     assert [number for number, _ in found] == list(range(MANY))
-    assert max(Counter(when for _, when in found[1:]).values()) == most, "the first has come to an empty room"
+    assert max(Counter(when for _, when in found[1:]).values()) == 1, "the first has come to an empty room"
+
+
+def test_where_few_are_in_progress_nobody_waits(rounds: Rounds) -> None:
+    assert len({when for _, when in begun(rounds, in_progress=FEW)}) == 1
 
 
 def test_who_comes_alone_does_not_wait(rounds: Rounds) -> None:
-    mine = Turns()
+    mine = Turns(lambda: FEW + 1)
     for _ in range(3):
         before = rounds.count
         mine.take()
@@ -69,7 +68,7 @@ def test_who_comes_alone_does_not_wait(rounds: Rounds) -> None:
 
 
 def test_who_has_left_takes_no_turn() -> None:
-    mine, found = Turns(), list[int]()
+    mine, found = Turns(lambda: FEW + 1), list[int]()
 
     def request(number: int) -> None:
         mine.take()
