@@ -35,6 +35,7 @@ _BLANK = vars(requests.Response())
 _FORGOTTEN = requests.PreparedRequest()
 """In place of what was sent, which may be megabytes: not to be held for as long as its answer takes."""
 _RAW = (HTTPException, OSError, CertificateError)
+"""What goes wrong on the straight way, where neither urllib3 nor requests wraps it."""
 _MOST_STALE = 3  # idle connections found closed by the other side, one after the other, before that is an error
 
 
@@ -347,9 +348,8 @@ def explain(error: BaseException, url: str) -> GatewayError:
             ),
             code="proxy_error",
         )
-    if isinstance(
-        error, requests.exceptions.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError
-    ) and not isinstance(error, urllib3.exceptions.NewConnectionError):
+    is_late = isinstance(error, requests.exceptions.ConnectTimeout | urllib3.exceptions.ConnectTimeoutError)
+    if is_late and not isinstance(error, urllib3.exceptions.NewConnectionError):  # which is one by inheritance alone
         return UpstreamTimeoutError(
             Sentence("%(host)s did not accept a connection in time. Check network and proxy.", host=host)
         )

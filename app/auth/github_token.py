@@ -35,7 +35,7 @@ class GitHubToken:
     source: Source
     user: str | None = None
     identity: str = ""
-    fingerprint: str = field(init=False, compare=False)
+    fingerprint: str = field(init=False, compare=False, repr=False)
     """Names the token in the store and in memory without being it: 16 hex digits."""
 
     def __post_init__(self) -> None:

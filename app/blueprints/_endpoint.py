@@ -119,7 +119,7 @@ def _refuse_surplus() -> None:
 
 
 def _wait_for_turn() -> None:
-    """Requests begin one after the other (see `serving.turns`); health checks do not wait for a crowd."""
+    """Requests begin in turn (see `serving.turns`); health checks do not wait for a crowd."""
     turn = request.environ.get("bridge.turn")
     if turn is not None and request.path not in HEALTH_PATHS:
         turn()
