@@ -272,8 +272,11 @@ class Answer(http.client.HTTPResponse):
 
 
 def _read_head(fp: Any) -> http.client.HTTPMessage:
-    """The headers of an answer. Raises: http.client.HTTPException for too many of them, or too long ones."""
+    """The headers of an answer. Raises: http.client.HTTPException for too many, too long ones, and a head without end,
+    which http.client takes for a whole one."""
     lines = http.client._read_headers(fp)  # type: ignore[attr-defined]
+    if not lines[-1]:
+        raise http.client.HTTPException("the connection ended in the head of an answer")
     message = http.client.HTTPMessage()
     for line in lines[:-1]:
         if (plain := _PLAIN_LINE.fullmatch(line)) is None:

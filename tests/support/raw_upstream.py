@@ -144,7 +144,10 @@ class RawUpstream:
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         if self._tls is not None:
-            connection = self._connections[number] = self._tls.wrap_socket(connection, server_side=True)
+            try:
+                connection = self._connections[number] = self._tls.wrap_socket(connection, server_side=True)
+            except ssl.SSLError:  # whoever connected does not trust us
+                return
         try:
             with contextlib.suppress(OSError, ValueError), connection.makefile("rb") as lines:
                 while (asked := _read_request(lines, number)) is not None:
