@@ -84,17 +84,15 @@ def pass_on(
         transformer, pieces = opened.transformer, opened.pieces
         # Whatever came is given out at once, and be it a comment: the status line leaves with the first bytes.
         out = opened.first or client.keep_alive
+        is_in_a_hurry = len(out) >= HURRY_BYTES
         while not transformer.ended:
             if out:
                 yield out
-            if (piece := next(pieces, None)) is None:
-                out = b""
+            out = b"" if is_in_a_hurry else _copy(opened, passage)
+            if transformer.ended or (piece := next(pieces, None)) is None:
                 break
             out = transformer.feed(piece) if piece else client.keep_alive
-            if len(piece) < HURRY_BYTES and not transformer.ended:
-                if out:
-                    yield out
-                out = _copy(opened, passage)
+            is_in_a_hurry = len(piece) >= HURRY_BYTES
         if out := _ending(opened, exchange, out, record, at_end):
             yield out
     except GatewayError as error:
