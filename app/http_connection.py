@@ -156,6 +156,7 @@ class PatientReader(io.RawIOBase):
         self._since = time.monotonic()
         self._is_held = False
         self.deadline = deadline
+        self.received = 0
 
     def readable(self) -> bool:
         return True
@@ -177,6 +178,7 @@ class PatientReader(io.RawIOBase):
             raise TimeoutError("timed out") from None
         if (after := time.monotonic()) - now > _WAITED_S:
             self._since = after
+        self.received += count
         return count
 
     def settimeout(self, seconds: float) -> None:
@@ -234,6 +236,7 @@ class Answer(http.client.HTTPResponse):
         self.will_close = (
             self._check_close()  # type: ignore[attr-defined]
             or (not self.chunked and self.length is None)
+            or bool(self.headers.defects)  # where the parser stopped, another would have read on
             or not self._is_framed_clearly()
         )
         self.reader.deadline = None
@@ -291,6 +294,7 @@ def _unfolded(message: http.client.HTTPMessage) -> http.client.HTTPMessage:
     unfolded = http.client.HTTPMessage()
     for name, value in message.raw_items():
         unfolded.set_raw(name, _FOLD.sub(" ", str(value)))
+    unfolded.defects = message.defects
     return unfolded
 
 
@@ -336,10 +340,12 @@ class _Reused:
         """As urllib3's, which puts each header down by itself, and sends a head before its body."""
         if self.sock is not None:
             Interrupt.watch(self.sock)
-        self._asked = asked, how
+        # Not what was sent: the connection may wait for the next request for a long time.
+        self._asked = asked, {name: flag for name, flag in how.items() if name not in ("body", "headers", "chunked")}
         body, headers = how.get("body"), how.get("headers") or {}
         lines, names = plain_lines(headers), {name.lower() for name in headers}
-        is_framed = "content-length" in names if body else body is None and asked[0] in ("GET", "HEAD")
+        is_framed = "content-length" in names and type(body) is bytes
+        is_framed = is_framed if body else body is None and asked[0] in ("GET", "HEAD")
         is_usual = "user-agent" in names and "transfer-encoding" not in names and not how.get("chunked")
         if lines is None or not is_framed or not is_usual:
             super().request(*asked, **how)  # type: ignore[misc]
@@ -386,28 +392,26 @@ class _Reused:
         self.sock.settimeout(self.timeout)
         try:
             answer = http.client.HTTPConnection.getresponse(self)  # type: ignore[arg-type]
-        except (http.client.RemoteDisconnected, ConnectionResetError) as error:
-            if self._served:
-                raise StaleConnectionError("the connection was closed while it was idle") from error
-            raise
-        except BaseException:
+            response = HTTPResponse(
+                body=answer,
+                headers=HTTPHeaderDict(answer.headers.raw_items()),
+                status=answer.status,
+                version=answer.version,
+                reason=answer.reason,
+                original_response=answer,
+                request_method=method,
+                request_url=url,
+                **how,
+            )
+        except BaseException as error:
             for answer in made:  # it may have the socket by now, and nobody will get to see it, and close it
                 answer.close()
+            is_closed = isinstance(error, http.client.RemoteDisconnected | ConnectionResetError)
+            if is_closed and self._served and not any(answer.reader.received for answer in made):
+                raise StaleConnectionError("the connection was closed while it was idle") from error
             raise
         self._served += 1
-        return HTTPResponse(
-            body=answer,
-            headers=HTTPHeaderDict(answer.headers.raw_items()),
-            status=answer.status,
-            version=answer.version,
-            reason=answer.reason,
-            original_response=answer,
-            request_method=method,
-            request_url=url,
-            preload_content=how.get("preload_content", True),
-            decode_content=how.get("decode_content", True),
-            enforce_content_length=how.get("enforce_content_length", True),
-        )
+        return response
 
 
 class Connection(_Reused, HTTPConnection):

@@ -16,7 +16,7 @@ from flask import g, request
 
 from app.converters.wire.accounting import NANO
 from app.errors import GatewayError, UnauthorizedError
-from app.logs import debug_excerpt, loggable_name, logger
+from app.logs import debug_excerpt, loggable_name, logger, note
 from app.reply import Ended, Observer, Record
 
 # Liveness is asked for every few seconds, and tells nothing as long as it answers.
@@ -68,7 +68,7 @@ def line_writer(record: Record, status: int, observers: Sequence[Observer]) -> C
             "losses": _reasons(record.losses) or None,
             "error": record.error,
         }
-        logger.log(level, "request", extra={"fields": fields})
+        note(level, "request", fields)
         ended = Ended(record, method, path, status, address, client, started_on, duration_ms)
         for observer in observers:
             try:

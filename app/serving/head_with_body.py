@@ -38,6 +38,8 @@ class HeadWithBody(wsgi.Response):  # type: ignore[misc]
             self.headers_sent = True
 
     def write(self, arg: bytes) -> None:
+        if not isinstance(arg, bytes):  # while there can be a proper error yet
+            raise TypeError(f"{arg!r} is not bytes")
         super().write(arg)
         if self._head:  # there was nothing to send, or no body may be
             self._send(b"")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -11,12 +10,6 @@ from gunicorn.glogging import Logger
 class ServerLog(Logger):  # type: ignore[misc]
     """As gunicorn's, but that it gathers nothing for the access log. With a logging configuration of ours it would
     collect the headers of every request and every answer, for a line that is written nowhere."""
-
-    def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
-        # Each line would find out where it was written, and by which thread, task and process; ours tell none of it.
-        logging._srcfile = None
-        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Nothing."""

@@ -94,3 +94,11 @@ def test_a_large_body_is_not_copied() -> None:
 def test_the_date_is_http_s() -> None:
     wire = answer(HeadWithBody, [b""], method="GET", version=(1, 1), more=("200 OK", [("Content-Length", "0")]))
     assert re.search(rb"\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n", wire.sent[0])
+
+
+def test_what_is_not_bytes_can_still_become_an_error() -> None:
+    response = HeadWithBody(SimpleNamespace(method="GET", version=(1, 1), should_close=lambda: False), Wire(), Config())
+    response.start_response("200 OK", [])
+    with pytest.raises(TypeError):
+        response.write("text")  # type: ignore[arg-type]
+    assert not response.headers_sent

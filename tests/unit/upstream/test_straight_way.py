@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from requests.adapters import HTTPAdapter
@@ -131,3 +132,43 @@ def test_a_certificate_of_nobody_known_is_told_as_on_requests_own_way(
         monkeypatch.setattr(Adapter, "send", HTTPAdapter.send)
         assert straight == told(outbound, server.url)
         assert straight[1] == "tls_error"
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        [b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n", RESET],
+        [b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n", CLOSE],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", CLOSE],
+        [b"HTTP/1.1 103 Early Hi", CLOSE],
+        [b"H", RESET],
+    ],
+)
+def test_a_request_is_not_repeated_once_its_answer_has_begun(
+    begun: list[bytes], raw: RawUpstream, outbound: Outbound
+) -> None:
+    answers: list[list[bytes]] = [[http(b"{}")], begun, [http(b"{}")]]
+    raw.answer = lambda _asked: answers.pop(0)
+    how: dict[str, Any] = {"connect_timeout_s": 5.0, "read_timeout_s": 5.0}
+    outbound.send("POST", raw.url, headers={}, body=b"{}", **how).close()
+    with pytest.raises(GatewayError):
+        outbound.send("POST", raw.url, headers={}, body=b"{}", **how)
+    assert len(raw.requests) == 2, "whoever answers may have begun to bill"
+
+
+def test_what_was_sent_is_not_held_by_a_connection_that_waits(raw: RawUpstream, outbound: Outbound) -> None:
+    outbound.send(
+        "POST", raw.url, headers={"User-Agent": "a"}, body=b'{"a": "secret"}', connect_timeout_s=5, read_timeout_s=5
+    ).close()
+    pools = outbound._adapter.poolmanager.pools
+    held = [conn for key in pools.keys() for conn in pools[key].pool.queue if conn is not None]  # noqa: SIM118
+    assert held
+    assert "secret" not in str([vars(conn) for conn in held])
+
+
+def test_an_answer_of_two_lengths_closes_its_connection(raw: RawUpstream, outbound: Outbound) -> None:
+    raw.answer = lambda _asked: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"
+    with pytest.raises(GatewayError) as raised:
+        outbound.send("POST", raw.url, headers={}, body=b"{}", connect_timeout_s=5, read_timeout_s=5)
+    raw.wait_closed(0)  # although the error is still held
+    assert raised.value
