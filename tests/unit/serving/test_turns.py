@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
+from app.serving import turns
 from app.serving.turns import FEW, Turns
 
 MANY = 30
@@ -47,10 +48,15 @@ def begun(rounds: Rounds, *, in_progress: int) -> list[tuple[int, int]]:
     return found
 
 
-def test_where_many_are_in_progress_a_crowd_begins_one_by_one(rounds: Rounds) -> None:
+@pytest.mark.parametrize(("share", "most"), [(0.0, 1), (1e9, MANY)])
+def test_where_many_are_in_progress_a_crowd_begins_in_its_order_by_its_share(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, share: float, most: int
+) -> None:
+    monkeypatch.setattr(turns, "SHARE", share)
     found = begun(rounds, in_progress=FEW + 1)
     assert [number for number, _ in found] == list(range(MANY))
-    assert max(Counter(when for _, when in found[1:]).values()) == 1, "the first has come to an empty room"
+    in_a_round = max(Counter(when for _, when in found[1:]).values())
+    assert in_a_round == min(most, MANY - 1), "the first has come to an empty room"
 
 
 def test_where_few_are_in_progress_nobody_waits(rounds: Rounds) -> None:
