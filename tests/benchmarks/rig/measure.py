@@ -226,6 +226,8 @@ def bend(rig: Rig, *, workers: Sequence[int], per_s: float = 40) -> dict[str, Fi
     for count in workers:
         target = bridge(workers=count)
         with rig.up([target], cores=TARGET_CORE if count == 1 else ALL_CORES) as [(_, process)]:
+            warm = next(load for load in LOADS if load.key == "short")
+            rig.burst(target, process, warm)  # unmeasured: everything is loaded, as in `loads`
             levels = []
             for streams in range(200, 1201, 200):
                 spread = streams / 250
