@@ -54,6 +54,7 @@ _FOLD: Final = re.compile(r"(?:(?<![ \t])[ \t]+)?\r\n[ \t]+")
 _COPIED: Final = 64 * 1024
 """A body that is larger is sent by itself, rather than be copied behind its head."""
 _LINE: Final = 65536
+_MOST_HEADERS: Final = 100
 
 
 class Interrupt:
@@ -277,7 +278,13 @@ class Answer(http.client.HTTPResponse):
 def _read_head(fp: Any) -> http.client.HTTPMessage:
     """The headers of an answer. Raises: http.client.HTTPException for too many, too long ones, and a head without end,
     which http.client takes for a whole one."""
-    lines = http.client._read_headers(fp)  # type: ignore[attr-defined]
+    lines: list[bytes] = []
+    while not lines or lines[-1] not in (b"\r\n", b"\n", b""):
+        lines.append(fp.readline(_LINE + 1))
+        if len(lines[-1]) > _LINE:
+            raise http.client.LineTooLong("header line")
+        if len(lines) > _MOST_HEADERS:
+            raise http.client.HTTPException(f"more than {_MOST_HEADERS} headers")
     if not lines[-1]:
         raise http.client.HTTPException("the connection ended in the head of an answer")
     message = http.client.HTTPMessage()
