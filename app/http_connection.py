@@ -224,13 +224,10 @@ class Answer(http.client.HTTPResponse):
         else:
             raise http.client.UnknownProtocol(version)
         self.headers = self.msg = _read_head(self.fp)
-        found: dict[str, str] = {}
-        for name, value in self.headers.raw_items():
-            found.setdefault(name.lower(), str(value))
-        self.chunked = found.get("transfer-encoding", "").lower() == "chunked"
+        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
         if self.chunked:
             self.chunk_left = None
-        self.length = None if self.chunked else _length(found.get("content-length", ""))
+        self.length = None if self.chunked else _length(self.headers.get("content-length", ""))
         if status in (204, 304) or self._method == "HEAD":  # type: ignore[attr-defined]
             self.length = 0
         # http.client's word for a connection that must not serve again.

@@ -9,7 +9,7 @@ import pytest
 import responses
 from requests.adapters import HTTPAdapter
 
-from app.outbound import Adapter
+from app.outbound import Adapter, Outbound
 from app.store.sqlite import SqliteStore
 
 TOKEN_URL = "https://api.github.test/copilot_internal/v2/token"
@@ -39,6 +39,17 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.RequestsMock
         # Ours goes past requests' own, where the mock stands.
         monkeypatch.setattr(Adapter, "send", HTTPAdapter.send)
         yield mock
+
+
+@pytest.fixture
+def outbound(monkeypatch: pytest.MonkeyPatch) -> Iterator[Outbound]:
+    """The way out of a machine that names neither a proxy nor certificates of its own."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    found = Outbound()
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,6 @@ from tests.support.proxies import SocksProxy
 from tests.support.raw_upstream import RawUpstream, http
 
 SECRET = "us3r:pa55w0rd"
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def outbound() -> Iterator[Outbound]:
-    found = Outbound()
-    yield found
-    found.close()
 
 
 def send(outbound: Outbound, url: str) -> Any:

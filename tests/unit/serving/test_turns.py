@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import gevent
 import pytest
+from gevent.hub import Waiter
 
 from app.serving import turns
 from app.serving.turns import FEW, Turns
@@ -23,6 +24,12 @@ class Rounds:
     def _note(self) -> None:
         self.count += 1
 
+    def wait(self) -> None:
+        """Until what the loop has been told to call before has been called."""
+        waiter = Waiter()
+        gevent.get_hub().loop.run_callback(waiter.switch, None)
+        waiter.get()
+
     def close(self) -> None:
         self._watcher.stop()
         self._watcher.close()
@@ -35,32 +42,50 @@ def rounds() -> Iterator[Rounds]:
     made.close()
 
 
-def begun(rounds: Rounds, *, in_progress: int) -> list[tuple[int, int]]:
-    """Requests that come at once: which one began in which round, in the order in which they began."""
-    found: list[tuple[int, int]] = []
-    mine = Turns(lambda: in_progress)
+class ByHand:
+    """In place of the timer of a `Turns`: a round comes when the test says so."""
+
+    def __init__(self, mine: Turns) -> None:
+        self._call: Any = None
+        mine._round = self
+
+    def start(self, call: Any) -> None:
+        self._call = call
+
+    def come(self, rounds: Rounds) -> None:
+        gevent.get_hub().loop.run_callback(self._call)
+        rounds.wait()
+
+
+@pytest.mark.parametrize(("share", "each"), [(0.0, 1), (1e9, MANY)])
+def test_where_many_are_in_progress_a_crowd_begins_in_its_order_by_its_share(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, share: float, each: int
+) -> None:
+    monkeypatch.setattr(turns, "SHARE", share)
+    mine, found = Turns(lambda: FEW + 1), list[int]()
+    by_hand = ByHand(mine)
+    mine.take()
 
     def request(number: int) -> None:
         mine.take()
-        found.append((number, rounds.count))
+        found.append(number)
 
-    gevent.joinall([gevent.spawn(request, number) for number in range(MANY)], raise_error=True)
-    return found
-
-
-@pytest.mark.parametrize(("share", "most"), [(0.0, 1), (1e9, MANY)])
-def test_where_many_are_in_progress_a_crowd_begins_in_its_order_by_its_share(
-    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, share: float, most: int
-) -> None:
-    monkeypatch.setattr(turns, "SHARE", share)
-    found = begun(rounds, in_progress=FEW + 1)
-    assert [number for number, _ in found] == list(range(MANY))
-    in_a_round = max(Counter(when for _, when in found[1:]).values())
-    assert in_a_round == min(most, MANY - 1), "the first has come to an empty room"
+    crowd = [gevent.spawn(request, number) for number in range(MANY)]
+    while len(mine._waiting) < MANY:
+        rounds.wait()
+    while len(found) < MANY:
+        before = len(found)
+        by_hand.come(rounds)
+        assert len(found) - before == each
+    assert found == list(range(MANY))
+    gevent.joinall(crowd, raise_error=True)
 
 
 def test_where_few_are_in_progress_nobody_waits(rounds: Rounds) -> None:
-    assert len({when for _, when in begun(rounds, in_progress=FEW)}) == 1
+    mine, before = Turns(lambda: FEW), rounds.count
+    for _ in range(MANY):
+        mine.take()
+    assert rounds.count == before
 
 
 def test_who_comes_alone_does_not_wait(rounds: Rounds) -> None:
@@ -70,7 +95,7 @@ def test_who_comes_alone_does_not_wait(rounds: Rounds) -> None:
         mine.take()
         assert rounds.count == before
         while mine._is_taken:
-            gevent.sleep(0)
+            rounds.wait()
 
 
 def test_who_has_left_takes_no_turn() -> None:

@@ -6,7 +6,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,20 +85,6 @@ FAULTS: dict[str, Fault] = {
     "body cut": _answers(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", CLOSE),
     "speaks no TLS": _speaks_no_tls,
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture
-def outbound() -> Iterator[Outbound]:
-    found = Outbound()
-    yield found
-    found.close()
 
 
 def told(outbound: Outbound, url: str) -> tuple[type, str, str]:
